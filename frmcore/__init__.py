@@ -1,0 +1,1 @@
+"""frmcore: the SQLite of fraud decisions."""

@@ -1,0 +1,47 @@
+"""Every bound, by name, with its reason. Nothing that comes from outside is unbounded.
+
+The first part bounds the text of a policy (who writes one may be hostile, or a generator gone wild); the second
+bounds what an event may bring; the third holds the defaults of the policy section `limits:`, which is part of the
+policy's hash because it changes decisions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- the text of a policy ----------------------------------------------------------------------------------------
+POLICY_BYTES_MAX: Final = 4 << 20  # all files of a policy together: the largest rule books we know are below 1 MiB
+POLICY_FILES_MAX: Final = 256  # files that one policy includes
+YAML_DEPTH_MAX: Final = 32  # nesting of the envelope; a policy needs 6
+YAML_NODES_MAX: Final = 500_000  # counted after aliases are expanded, which is what stops an alias bomb
+EXPRESSION_BYTES_MAX: Final = 16_384  # one expression; beyond it nobody can review it
+EXPRESSION_DEPTH_MAX: Final = 64  # nesting of one expression; keeps every recursion far from Python's limit
+RULES_MAX: Final = 4_096
+FEATURES_MAX: Final = 1_024
+FIELDS_MAX: Final = 256  # fields, derived fields and updates together
+LISTS_MAX: Final = 256
+POINTS_MAX: Final = 32
+OUTCOMES_MAX: Final = 16
+SET_VALUES_MAX: Final = 10_000  # literals in one `in (...)`; more belong into a list
+LIST_FILE_BYTES_MAX: Final = 256 << 20  # one list file: ten million entries of 26 bytes
+NAME_BYTES_MAX: Final = 128  # an identifier
+REGISTERS_MAX: Final = 32_768  # operands of the program are 16 bits wide
+PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wide
+REGEX_BYTES_MAX: Final = 1_024  # one pattern
+REGEX_STATES_MAX: Final = 2_048  # states of one DFA (512 KiB at 256 classes); beyond it google-re2 runs the pattern
+WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
+
+# -- what an event may bring -------------------------------------------------------------------------------------
+STRING_BYTES_MAX: Final = 16_384  # one string of an event, as UTF-8
+ID_BYTES_MAX: Final = 512  # the event's id
+JSON_BYTES_MAX: Final = 1 << 20  # one event as JSON
+TIME_MS_MAX: Final = 8_640_000_000_000_000  # +-: the range of an ECMAScript Date, years -271821 to 275760
+INT_MAX: Final = 2**63 - 1  # ints, decimals and money are 64-bit; -2**63 is left out so that negation can't overflow
+
+# -- defaults of `limits:` ---------------------------------------------------------------------------------------
+HORIZON_MS: Final = 86_400_000  # how late an event may be and still be exact; how long ids are remembered
+IDS_MIN: Final = 1_000_000  # ids remembered whatever their age
+IDS_MAX: Final = 20_000_000  # ids remembered at most
+RING_EVENTS_MAX: Final = 1_000_000  # events of one ring: one hot entity can't take all memory
+MAX_AHEAD_MS: Final = 300_000  # an event further ahead of the clock would empty every window
+EVIDENCE_MAX: Final = 100  # ids listed as evidence of one window

@@ -1,0 +1,297 @@
+"""The checked policy: immutable, typed, every name resolved. `check` builds it; `lower`, the tests' twin and (later)
+`describe` read it. An expression is a tree of the nodes below; each knows its type and the place it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from frmcore.plan import CalendarUnit, Kind, Limits, Mode, Rep, Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from frmcore.policy.source import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type of the language. `fractional`: a money or duration result held as a float (0.9 * amount, mean(amount))."""
+
+    kind: Kind
+    scale: int = 0  # DECIMAL
+    currency: str = ""  # MONEY: of the policy's base or the field's own
+    values: tuple[str, ...] = ()  # ENUM
+    private: bool = False
+    fractional: bool = False
+
+    @property
+    def rep(self) -> Rep:
+        if self.fractional or self.kind is Kind.FLOAT:
+            return Rep.FLOAT
+        return Rep.TEXT if self.kind in (Kind.STRING, Kind.IP) else Rep.INT
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    type: Type
+    place: Place = field(compare=False)  # where it stands; two expressions are equal whatever their place
+    text: str = field(compare=False)  # its source, for explanations
+
+
+@dataclass(frozen=True, slots=True)
+class Const(Expr):
+    """In register form: int (scaled, minor units, ms, enum code, 0/1), float, or str (an ip: canonical text).
+
+    `param` names the parameter it came from.
+    """
+
+    value: int | float | str
+    param: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Expr):
+    """A field, derived field, update or feature by name; or `final`, `score`."""
+
+    name: str
+    source: Literal["field", "derived", "update", "feature", "final", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fired(Expr):
+    """Did that rule fire (live) when the event was decided. Only in filters."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Expr):
+    item: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class BoolOp(Expr):
+    op: Literal["and", "or"]
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Expr):
+    """One comparison; a chain `a < b <= c` is an `and` of comparisons. `>` and `>=` are written with swapped sides.
+
+    Operands have one family (number, money, duration, timestamp, string, ip, enum, bool) but maybe different
+    representations: int with float compares exactly, decimals at their common scale.
+    """
+
+    op: Literal["==", "!=", "<", "<="]
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class InSet(Expr):
+    """`item in (literal, ...)`; values in register form, of item's type. `not in` is Not(InSet)."""
+
+    item: Expr
+    values: tuple[int | float | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InList(Expr):
+    item: Expr
+    list: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arith(Expr):
+    """`+ - * / // %`; operand and result types as docs/design.md tables them."""
+
+    op: Literal["+", "-", "*", "/", "//", "%"]
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Neg(Expr):
+    item: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class If(Expr):
+    test: Expr
+    then: Expr
+    other: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Expr):
+    """Every other function, by its name in the language; literal arguments are Const.
+
+    missing coalesce abs min max round lower upper len startswith endswith contains slice domain canonical_email fold
+    network matches hour weekday days_between distance_km original bucket (rollouts: bucket(text, rule id)).
+    A slice `x[a:b]` is Call("slice", (x, a or None, b or None)).
+    """
+
+    function: str
+    args: tuple[Expr | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """`over="24h"`."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """`over="today"`, `"this week"`, `"this month"`, `"3 days"` (count 3, DAY) in `zone`."""
+
+    unit: CalendarUnit
+    count: int
+    zone: str
+
+
+AggregateName = Literal[
+    "count", "sum", "mean", "min", "max", "std", "count_distinct", "share", "first", "last", "since_last", "since_first"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One aggregate call. `by` and `lookup` are field or derived-field names; `on` kinds (None: all)."""
+
+    function: AggregateName
+    value: Expr | None
+    by: tuple[str, ...]
+    lookup: tuple[str, ...]  # equal to `by` where not given
+    on: tuple[str, ...] | None
+    where: Expr | None
+    over: Duration | Calendar | None
+    since: Expr | None
+    every_ms: int
+    delay_ms: int
+    closed: Literal["right", "left", "both", "neither"]  # calendar spans: "both" unless given
+    ddof: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A named value: an aggregate, or an expression over fields, updates and features."""
+
+    name: str
+    type: Type
+    aggregate: Aggregate | None
+    expression: Expr | None
+    place: Place = field(compare=False)
+    text: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A schema field, derived field (`expression`) or update (`default`)."""
+
+    name: str
+    type: Type
+    entity: str  # "" for none
+    path: tuple[str, ...]
+    optional: bool
+    required_on: tuple[str, ...]
+    may_change: bool
+    default: int | float | str | None
+    expression: Expr | None
+    currency_field: str  # MONEY whose currency is another field; "" otherwise
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListSpec:
+    name: str
+    of: str  # the entity type or scalar type it was declared with
+    type: Type
+    network: bool
+    values: tuple[str, ...] | None  # from `values:` or `file:`; None: changes at run time
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    name: str
+    on: tuple[str, ...] | None
+    after: str  # "" for none
+    thresholds: tuple[tuple[int, str], ...]  # (score at least, outcome), ascending
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonText:
+    """A reason template cut into literal text and expressions (references)."""
+
+    parts: tuple[str | Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    id: str
+    group: str
+    when: Expr
+    on: tuple[str, ...] | None
+    points: tuple[str, ...] | None  # None: every point
+    outcome: str  # "" for none
+    score: int
+    exempts: tuple[str, ...]
+    actions: tuple[str, ...]
+    if_unknown: Literal["silent", "fires"]
+    mode: Mode
+    rollout: Expr | None  # bool: inside the rollout; None: no rollout
+    reason: ReasonText
+    owner: str
+    tests: tuple[object, ...]  # plain data as written, checked where they are run
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """From `since_ms` on one unit of `currency` is worth `rate / 10**10` units of the base currency."""
+
+    currency: str
+    since_ms: int
+    rate: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One checked policy. `hash` identifies all it consists of: every file, list, rate, limit and time zone."""
+
+    name: str
+    version: str
+    hash: str
+    files: Mapping[str, str]  # path as included -> text
+    outcomes: tuple[str, ...]
+    params: Mapping[str, Const]
+    id_field: str
+    time_field: str
+    kind_field: str  # "" without one
+    kinds: tuple[str, ...]
+    fields: tuple[Field, ...]
+    derived: tuple[Field, ...]
+    updates: tuple[Field, ...]
+    points: tuple[Point, ...]
+    lists: tuple[ListSpec, ...]
+    features: tuple[Feature, ...]
+    rules: tuple[Rule, ...]
+    limits: Limits
+    base_currency: str
+    rates: tuple[RatePoint, ...]
+    zones: Mapping[str, Zone]
+    warnings: tuple[str, ...]  # what `check` says though the policy is sound: unused features, google-re2 patterns
+
+    @cached_property
+    def Event(self) -> type[msgspec.Struct]:
+        """The event as a msgspec Struct, generated from the schema: the fast way into `decide`."""
+        from frmcore.policy.event import struct_of
+
+        return struct_of(self)
