@@ -1,0 +1,80 @@
+"""Where a text came from, and what is wrong with it: places, scalars that know their places, collected problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frmcore.errors import PolicyError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of one line of one file; line and column count from 1, column in characters."""
+
+    file: str
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where, what, and how to mend it."""
+
+    place: Place
+    message: str
+    hint: str
+    source: str  # the line it stands on
+
+    def __str__(self) -> str:
+        place = self.place
+        lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
+        if self.source:
+            marker = "^" * max(1, min(place.length, len(self.source) - place.column + 1))
+            pad = "".join("\t" if char == "\t" else " " for char in self.source[: place.column - 1])
+            lines += [f"    {self.source}", f"    {pad}{marker}"]
+        if self.hint:
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file."""
+
+    text: str
+    starts: tuple[Place, ...]
+
+    @property
+    def place(self) -> Place:
+        first = self.starts[0]
+        return Place(first.file, first.line, first.column, max(1, len(self.text.split("\n", 1)[0])))
+
+    def at(self, line: int, column: int, length: int = 1) -> Place:
+        """The place of (line, column), both from 0, in `text`."""
+        start = self.starts[min(line, len(self.starts) - 1)]
+        return Place(start.file, start.line, start.column + column, length)
+
+
+class Problems:
+    """Collects every mistake of a policy, so that its author sees all of them at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Place, str], Problem] = {}
+        self._lines: dict[str, list[str]] = {}
+
+    def add_file(self, name: str, text: str) -> None:
+        self._lines[name] = text.split("\n")
+
+    def add(self, place: Place, message: str, hint: str = "") -> None:
+        lines = self._lines.get(place.file, [])
+        source = lines[place.line - 1].rstrip("\r") if place.line <= len(lines) else ""
+        self._found.setdefault((place, message), Problem(place, message, hint, source))
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            order = sorted(self._found.values(), key=lambda p: (p.place.file, p.place.line, p.place.column))
+            raise PolicyError(tuple(order))
