@@ -3,3 +3,5 @@
 # them 0.4, and no annotation shows the difference (tests/test_style.py does).
 include "_fast/c.pxi"
 include "_fast/hash.pxi"
+include "_fast/memory.pxi"
+include "_fast/table.pxi"
