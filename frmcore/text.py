@@ -53,11 +53,11 @@ def domain(email: str) -> str | None:
 def canonical_email(email: str) -> str | None:
     """The mailbox behind the spellings of one address; None for what is not one plain `local@domain`.
 
-    Case and white space around it are ignored, and a "+tag" is cut off: RFC 5233 calls it a subaddress, and Gmail, Outlook,
-    iCloud, Fastmail and Proton deliver it to the address without. Two providers have rules of their own: Gmail ignores dots, and
-    googlemail.com is gmail.com (support.google.com/mail/answer/7436150); at Yahoo "-word" is a disposable address of the base name
-    before it, which cannot contain "-" itself. Refused: an empty part, a second "@", an empty domain label, white space
-    and control characters inside. Other providers' mailboxes that differ by dots stay different.
+    Case and white space around it are ignored, and a "+tag" is cut off: RFC 5233 calls it a subaddress, and Gmail,
+    Outlook, iCloud, Fastmail and Proton deliver it to the address without. Two providers have rules of their own: Gmail
+    ignores dots, and googlemail.com is gmail.com (support.google.com/mail/answer/7436150); at Yahoo "-word" makes a
+    disposable address of the base name before it, which cannot contain "-" itself. Refused: an empty part, a second
+    "@", an empty domain label, white space and control characters inside. Other mailboxes that differ by dots differ.
     """
     local, _, host = email.strip(WHITESPACE).lower().partition("@")
     host = host.removesuffix(".")
@@ -66,16 +66,15 @@ def canonical_email(email: str) -> str | None:
         local, host = local.replace(".", ""), "gmail.com"
     elif host in _YAHOO:
         local = local.partition("-")[0]
-    plain = (
-        local and "@" not in host and all(host.split(".")) and not any(c <= " " or c == "\x7f" for c in local + host)
-    )
-    return f"{local}@{host}" if plain else None
+    address = f"{local}@{host}"
+    plain = local and "@" not in host and all(host.split(".")) and not any(c <= " " or c == "\x7f" for c in address)
+    return address if plain else None
 
 
 # -- disguised text ----------------------------------------------------------------------------------------------------
 # Letters of other scripts that look like an ASCII letter, in lower case; a capital only where its shape is another
-# letter's (Greek "Η" looks like H, "η" like n). After the skeletons of Unicode Technical Standard 39, which we follow except that
-# I, l, 1, 0 and O stay themselves. By script: Latin, Greek, Cyrillic, Armenian, Cherokee, Lisu.
+# letter's (Greek "Η" looks like H, "η" like n). After the skeletons of Unicode Technical Standard 39, except that I, l, 1,
+# 0 and O stay themselves. By script: Latin, Greek, Cyrillic, Armenian, Cherokee, Lisu.
 _LOOKALIKES: Final = {
     "a": "ɑᴀαаᎪꓮ", "b": "ʙƀƅβвьᏼꓐᏏ", "c": "ᴄϲсᏟꓚ", "d": "ᴅđɖԁᎠꓓᏧꓒ", "e": "ᴇɛεΣеєҽᎬꓰ", "f": "ꜰƒꞙꬵϝքꓝ",
     "g": "ɡɢցԍᏀꓖ", "h": "ʜħΗнһհᎻᏂꓧ", "i": "ıɩɪɨιіᎥꓲ", "j": "ᴊȷϳјյᎫꓙ", "k": "ᴋĸƙκкᏦꓗ", "l": "ʟłǀӏᏞꓡ",
@@ -89,9 +88,8 @@ CONFUSABLES: Final = {look: letter for letter, looks in _LOOKALIKES.items() for 
 }
 BLANKS: Final = "\u2800"  # looks like a space without being one
 FILLERS: Final = "\u115f\u1160"  # letters without a shape
-SEPARATORS: Final = frozenset(
-    " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~·•∙⋅‐‒–—―"
-)  # what may stand between the letters of "f.r.e.e"
+# What may stand between the letters of "f.r.e.e".
+SEPARATORS: Final = frozenset(" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~·•∙⋅‐‒–—―")
 SEPARATOR_LENGTH_MAX: Final = 3
 SPELLED_LETTERS_MIN: Final = 3  # fewer single letters in a row are initials or articles
 
@@ -99,11 +97,11 @@ SPELLED_LETTERS_MIN: Final = 3  # fewer single letters in a row are initials or 
 def fold(text: str) -> str:
     """A skeleton in which disguised spellings look alike: `contains(fold(note), "free money")` finds "F.R.E.E  mоnеy".
 
-    Each character is decomposed (NFKD: full width, circled, mathematical, ligatures), stripped of accents and of invisible
-    characters (zero width, soft hyphen, variation selector, direction, control), replaced by the ASCII letter that it looks like, and
-    case folded. Then single letters spelled with one separator between them (at least three, "f r e e", "f-r-e-e") are joined,
-    and white space becomes one space, none at the ends. Digits that stand for letters ("fr33") stay. For matching,
-    not for reading: compare with plain lower-case ASCII, or with another `fold`.
+    Each character is decomposed (NFKD: full width, circled, mathematical, ligatures), stripped of accents and invisible
+    characters (zero width, soft hyphen, variation selector, direction, control), replaced by the ASCII letter that it
+    looks like, and case folded. Then single letters spelled with one separator between them (at least three: "f r e e",
+    "f-r-e-e") are joined, and white space becomes one space, none at the ends. Digits that stand for letters ("fr33")
+    stay. For matching, not for reading: compare with plain lower-case ASCII, or with another `fold`.
     """
     return _one_space(_join_spelled("".join(map(fold_char, text))))
 
@@ -159,8 +157,8 @@ def _one_space(text: str) -> str:
 def parse_ip(text: str) -> bytes | None:
     """The 4 or 16 bytes of an address; None where `text` is none.
 
-    IPv4 as four decimals without leading zeros, IPv6 in every form of RFC 4291, without a zone. An IPv4-mapped IPv6 address
-    (::ffff:192.0.2.1) is the IPv4 address.
+    IPv4 as four decimals without leading zeros, IPv6 in every form of RFC 4291, without a zone. An IPv4-mapped IPv6
+    address (::ffff:192.0.2.1) is the IPv4 address.
     """
     try:
         return None if "%" in text else _address(text).packed
