@@ -73,8 +73,8 @@ def canonical_email(email: str) -> str | None:
 
 # -- disguised text ----------------------------------------------------------------------------------------------------
 # Letters of other scripts that look like an ASCII letter, in lower case; a capital only where its shape is another
-# letter's (Greek "Η" looks like H, "η" like n). After the skeletons of Unicode Technical Standard 39, except that I, l, 1,
-# 0 and O stay themselves. By script: Latin, Greek, Cyrillic, Armenian, Cherokee, Lisu.
+# letter's (Greek "Η" looks like H, "η" like n). After the skeletons of Unicode Technical Standard 39, except that I, l,
+# 1, 0 and O stay themselves. By script: Latin, Greek, Cyrillic, Armenian, Cherokee, Lisu.
 _LOOKALIKES: Final = {
     "a": "ɑᴀαаᎪꓮ", "b": "ʙƀƅβвьᏼꓐᏏ", "c": "ᴄϲсᏟꓚ", "d": "ᴅđɖԁᎠꓓᏧꓒ", "e": "ᴇɛεΣеєҽᎬꓰ", "f": "ꜰƒꞙꬵϝքꓝ",
     "g": "ɡɢցԍᏀꓖ", "h": "ʜħΗнһհᎻᏂꓧ", "i": "ıɩɪɨιіᎥꓲ", "j": "ᴊȷϳјյᎫꓙ", "k": "ᴋĸƙκкᏦꓗ", "l": "ʟłǀӏᏞꓡ",
