@@ -35,7 +35,7 @@ POSIX: Final[dict[str, Ranges]] = {
     "word": WORD,
     "xdigit": (*DIGIT, (0x41, 0x46), (0x61, 0x66)),
 }
-# Unicode's simple case folding of ASCII letters reaches two other characters: KELVIN SIGN and LATIN SMALL LETTER LONG S.
+# Simple case folding joins two other characters to ASCII letters: KELVIN SIGN and LATIN SMALL LETTER LONG S.
 _FOLDED_BEYOND_ASCII: Final = {"k": 0x212A, "s": 0x17F}
 
 

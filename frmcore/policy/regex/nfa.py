@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from frmcore.policy.regex.charset import utf8_sequences
-from frmcore.policy.regex.syntax import Alternate, Assertion, Chars, Concat, Kind, Node, Repeat, Unsupported
+from frmcore.policy.regex.syntax import Alternate, Assertion, Chars, Kind, Node, Repeat, Unsupported
 
 NODES_MAX: Final = 8_192  # (a{1,30}){1,30} has 900; beyond this the DFA would not fit either
 
@@ -104,6 +104,3 @@ class _Builder:
         loop = self.add(Split(()))
         self.nodes[loop] = Split((self.compile(item, loop), after))
         return loop
-
-
-__all__ = ["Assert", "Bytes", "Concat", "Match", "Nfa", "Split", "build_nfa"]

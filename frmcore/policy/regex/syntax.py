@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from frmcore.policy.regex import charset
-from frmcore.policy.regex.charset import Ranges
+
+if TYPE_CHECKING:
+    from frmcore.policy.regex.charset import Ranges
 
 DEPTH_MAX: Final = 64  # nested groups; keeps every recursion far from Python's limit
 _COUNT: Final = re.compile(r"\{(0|[1-9][0-9]{0,3})(?:(,)(0|[1-9][0-9]{0,3})?)?\}")
-_GROUP: Final = re.compile(r"\((?:\?(?:P?<\w+>|:))?(?!\?)")
+_GROUP: Final = re.compile(r"\((?:\?P?<\w+>|(?!\?))")
 _FLAGS: Final = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?([:)])")
 _OCTAL: Final = re.compile(r"[0-7]{1,3}")
 _HEX: Final = re.compile(r"x(?:\{([0-9A-Fa-f]+)\}|([0-9A-Fa-f]{2}))")
