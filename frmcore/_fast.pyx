@@ -3,3 +3,8 @@
 # them 0.4, and no annotation shows the difference (tests/test_style.py does).
 include "_fast/c.pxi"
 include "_fast/hash.pxi"
+include "_fast/math.pxi"
+include "_fast/bloom.pxi"
+include "_fast/hashlist.pxi"
+include "_fast/networks.pxi"
+include "_fast/lists.pxi"
