@@ -25,11 +25,11 @@ cdef inline int64_t floor_mod(int64_t a, int64_t b) noexcept nogil:
     return rest + b if rest < 0 else rest
 
 
-# -1, 0 or 1 as i is below, equal to, or above f. Never rounds i; f is not NaN.
+# -1, 0 or 1 as i is below, equal to, or above f. Never rounds i.
 cdef inline int compare_int_float(int64_t i, double f) noexcept nogil:
     cdef int64_t whole
     cdef double fraction
-    if f >= 9223372036854775808.0:
+    if not f < 9223372036854775808.0:
         return -1
     if f < -9223372036854775808.0:
         return 1
