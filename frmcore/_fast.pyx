@@ -3,8 +3,12 @@
 # them 0.4, and no annotation shows the difference (tests/test_style.py does).
 include "_fast/c.pxi"
 include "_fast/hash.pxi"
+include "_fast/text.pxi"
+include "_fast/address.pxi"
+include "_fast/fold.pxi"
 include "_fast/math.pxi"
 include "_fast/bloom.pxi"
 include "_fast/hashlist.pxi"
 include "_fast/networks.pxi"
 include "_fast/lists.pxi"
+include "_fast/sets.pxi"
