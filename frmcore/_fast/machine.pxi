@@ -4,6 +4,8 @@
 # `present` is 0 or 1 in every register. Operations on numbers don't branch on it: they compute whatever the registers hold and
 # mark the result. A text is only looked at when it is present; an absent one may point anywhere.
 
+from cpython.ref cimport PyObject
+
 cdef enum Operation:
     OP_MOV = 0
     OP_NOT = 1
