@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import INT_MAX
 from frmcore.plan import Kind, Op, Rep
-from frmcore.policy import numbers
+from frmcore.policy import emit_numbers as numbers
 from frmcore.policy.tree import Const
 
 if TYPE_CHECKING:

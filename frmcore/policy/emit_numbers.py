@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from frmcore.policy.emit import Emitter
 
 _INT: Final = {"+": Op.ADD_I, "-": Op.SUB_I, "*": Op.MUL_I, "//": Op.FLOORDIV_I, "%": Op.MOD_I}
-_FLOAT: Final = {
-    "+": Op.ADD_F, "-": Op.SUB_F, "*": Op.MUL_F, "/": Op.DIV_F, "//": Op.FLOORDIV_F, "%": Op.MOD_F,
-}  # fmt: skip
+_FLOAT: Final = {"+": Op.ADD_F, "-": Op.SUB_F, "*": Op.MUL_F, "//": Op.FLOORDIV_F, "%": Op.MOD_F}
 _COMPARE_INT: Final = {"==": Op.EQ_I, "!=": Op.NE_I, "<": Op.LT_I, "<=": Op.LE_I}
 _COMPARE_FLOAT: Final = {"==": Op.EQ_F, "!=": Op.NE_F, "<": Op.LT_F, "<=": Op.LE_F}
 _COMPARE_INT_FLOAT: Final = {"==": Op.EQ_IF, "!=": Op.NE_IF, "<": Op.LT_IF, "<=": Op.LE_IF}
@@ -61,24 +59,15 @@ def converted(emitter: Emitter, expr: Expr, into: Type) -> int:
 # -- arithmetic --------------------------------------------------------------------------------------------------------
 def arithmetic(emitter: Emitter, expr: Arith, dst: int) -> None:
     sides = (expr.left, expr.right)
-    if expr.op == "/" or any(side.type.rep is Rep.FLOAT for side in (expr, *sides)):
-        _in_floats(emitter, expr, dst)
+    if expr.op == "/":
+        emitter.put(Op.DIV_F, dst, *_quotient(emitter, expr))
+    elif expr.type.rep is Rep.FLOAT:
+        emitter.put(_FLOAT[expr.op], dst, *(as_float(emitter, side) for side in sides))
     elif expr.op == "*":
         emitter.put(Op.MUL_I, dst, *map(emitter.value, sides))
     else:
         scale = max(side.type.scale for side in sides)
         emitter.put(_INT[expr.op], dst, *(as_scaled(emitter, side, scale) for side in sides))
-
-
-def _in_floats(emitter: Emitter, expr: Arith, dst: int) -> None:
-    """Where the result is an integer all the same (money // fractional money), it is rounded to it."""
-    operands = (
-        _quotient(emitter, expr) if expr.op == "/" else [as_float(emitter, expr.left), as_float(emitter, expr.right)]
-    )
-    if expr.type.rep is Rep.FLOAT:
-        emitter.put(_FLOAT[expr.op], dst, *operands)
-    else:
-        emitter.put(Op.ROUND_I, dst, emitter.step(f"double {emitter.text(expr)}", _FLOAT[expr.op], *operands))
 
 
 def _quotient(emitter: Emitter, expr: Arith) -> list[int]:
