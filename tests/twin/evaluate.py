@@ -1,4 +1,4 @@
-"""Expressions, interpreted node by node. Three-valued logic as in SQL: None is absent, and unknown where a truth is asked."""
+"""Expressions, interpreted node by node. Three-valued logic as in SQL: an absent truth is unknown."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def compare(expr: tree.Compare, scope: Scope) -> Value:
 
 
 def comparable(value: Value, own: tree.Type, other: tree.Type) -> Value:
-    """Decimals meet at the greater scale, a decimal meets a float as a float; int with float compares exactly in Python."""
+    """Decimals meet at the greater scale, a decimal meets a float as a float; an int meets a float as it is, exactly."""
     if other.rep is Rep.FLOAT and own.kind is Kind.DECIMAL:
         return None if value is None else as_float(number(value), own)
     if scale_of(other) > scale_of(own) and own.rep is Rep.INT:
@@ -126,25 +126,41 @@ def arithmetic(expr: tree.Arith, scope: Scope) -> Value:
 
 
 def float_arithmetic(expr: tree.Arith, left: int | float, right: int | float) -> Value:
-    own, other = expr.left.type, expr.right.type
-    if (
-        own.rep is Rep.INT and other.rep is Rep.INT and own.kind is not Kind.MONEY
-    ):  # `/` of ints and decimals: one scale first
-        scale = max(scale_of(own), scale_of(other))
-        brought = (
-            int64(int(left) * 10 ** (scale - scale_of(own))),
-            int64(int(right) * 10 ** (scale - scale_of(other))),
-        )
-        if None in brought:
+    if expr.op == "/" and not isinstance(left, float) and not isinstance(right, float):
+        brought = at_one_scale(expr, left, right)
+        if brought is None:
             return None
-        a, b = (float(number(side)) for side in brought)
+        a, b = float(brought[0]), float(brought[1])
     else:
-        a, b = as_float(left, own), as_float(right, other)
+        a, b = as_float(left, expr.left.type), as_float(right, expr.right.type)
     if expr.op in ("/", "//", "%") and b == 0.0:
         return None
     return finite(FLOAT_OPERATIONS[expr.op](a, b))
 
 
+def int_arithmetic(expr: tree.Arith, left: int, right: int) -> Value:
+    if expr.op == "*":
+        return int64(left * right)
+    brought = at_one_scale(expr, left, right)
+    if brought is None or (expr.op in ("//", "%") and brought[1] == 0):
+        return None
+    return int64(INT_OPERATIONS[expr.op](*brought))
+
+
+def at_one_scale(expr: tree.Arith, left: int, right: int) -> tuple[int, int] | None:
+    """Ints and decimals at the greater scale of the two; None where one does not fit."""
+    scale = max(scale_of(expr.left.type), scale_of(expr.right.type))
+    a = int64(left * 10 ** (scale - scale_of(expr.left.type)))
+    b = int64(right * 10 ** (scale - scale_of(expr.right.type)))
+    return None if a is None or b is None else (a, b)
+
+
+INT_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}
 FLOAT_OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
@@ -153,17 +169,6 @@ FLOAT_OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
 }
-
-
-def int_arithmetic(expr: tree.Arith, left: int, right: int) -> Value:
-    if expr.op == "*":
-        return int64(left * right)
-    scale = max(scale_of(expr.left.type), scale_of(expr.right.type))
-    a = int64(left * 10 ** (scale - scale_of(expr.left.type)))
-    b = int64(right * 10 ** (scale - scale_of(expr.right.type)))
-    if a is None or b is None or (expr.op in ("//", "%") and b == 0):
-        return None
-    return int64({"+": a + b, "-": a - b}[expr.op] if expr.op in "+-" else a // b if expr.op == "//" else a % b)
 
 
 # -- functions ---------------------------------------------------------------------------------------------------

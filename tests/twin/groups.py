@@ -31,10 +31,9 @@ class GroupKey:
 
 @dataclass
 class Reach:
-    """What a group retains: `span_ms` plus the horizon, or everything (UNBOUNDED); `life` if some window has no bounds."""
+    """What a group retains: `span_ms` plus the horizon, or everything (UNBOUNDED)."""
 
     span_ms: int
-    life: bool
     reads_updates: bool
 
 
@@ -75,17 +74,15 @@ def reaches(policy: tree.Policy) -> dict[GroupKey, Reach]:
         if aggregate is None:
             continue
         reads = reads_updates(aggregate, updates)
-        life = aggregate.over is None and aggregate.since is None
-        widen(found, group_key(aggregate), span_ms(aggregate), life, reads)
+        widen(found, group_key(aggregate), span_ms(aggregate), reads)
         if aggregate.since is not None:
-            widen(found, marks_key(aggregate), span_ms(aggregate), False, reads)
+            widen(found, marks_key(aggregate), span_ms(aggregate), reads)
     return found
 
 
-def widen(found: dict[GroupKey, Reach], key: GroupKey, span: int, life: bool, reads: bool) -> None:
-    reach = found.setdefault(key, Reach(0, False, False))
+def widen(found: dict[GroupKey, Reach], key: GroupKey, span: int, reads: bool) -> None:
+    reach = found.setdefault(key, Reach(0, False))
     reach.span_ms = UNBOUNDED if UNBOUNDED in (span, reach.span_ms) else max(span, reach.span_ms)
-    reach.life |= life
     reach.reads_updates |= reads
 
 

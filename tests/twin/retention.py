@@ -42,7 +42,7 @@ class Retention:
         return line if floored(self.oldest, group.every_ms) <= line else None
 
     def note(self, aggregate: Aggregate, window: Window, key: Key) -> Literal["late", "capped"] | None:
-        """Why this window can't be told any more. A life window rests on totals: it fails when it ends before the line."""
+        """Why this window can't be told. A life window rests on totals: it fails when it ends before the line."""
         group = group_key(aggregate)
         line = self.line(group)
         life = aggregate.over is None and aggregate.since is None

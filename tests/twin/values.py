@@ -1,4 +1,4 @@
-"""Values and their types: None is absent, enums are codes, money is minor units, decimals are scaled, an ip is its text."""
+"""Values: None is absent, an enum its code, money minor units, a decimal scaled, an ip its canonical text."""
 
 from __future__ import annotations
 

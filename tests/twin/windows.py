@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """The entries it holds, in order, without the event that reads. `start` is None where it has none: everything counts."""
+    """The entries it holds, in order, without the event that reads. `start` None: everything counts."""
 
     start: int | None
     end: int
@@ -73,7 +73,7 @@ class Reader:
         return Window(start, end, tuple(sorted(entries)), time, closed_right(aggregate) and not aggregate.delay_ms)
 
     def before_end(self, entry: Entry, end: int, aggregate: Aggregate) -> bool:
-        """At the right end entries count when they were recorded before the event; in the past, and in a cell, always."""
+        """At the right end entries count when they were recorded before the event; in the past and in a cell always."""
         if entry.time != end:
             return entry.time < end
         whole = aggregate.delay_ms > 0 or aggregate.every_ms > 0
