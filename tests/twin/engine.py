@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from frmcore.policy.tree import Aggregate, Feature, Point, Policy
     from twin.values import Value
 
+FORGET_MAX = 4
 NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
@@ -37,6 +39,7 @@ class Twin:
         self.seq = 0
         self.events: list[Event] = []  # all that were ever recorded, in order
         self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
+        self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec) for spec in policy.lists}
         self.retention = Retention(policy)
@@ -44,52 +47,80 @@ class Twin:
     # -- operations ----------------------------------------------------------------------------------------------
     def decide(self, event: Mapping[str, object], point: str | None = None) -> Decision:
         fresh = self.read(event)
+        known = self.known.get(fresh.id)
         where = self.first_point(fresh.kind, point)
-        known = self.admit(fresh)
-        if known is not None and where.name in known.decisions:
-            return replace(known.decisions[where.name], duplicate=True)
-        decision = self.judged(known or fresh, where)
-        self.record_decision(known or fresh, decision, (known or fresh).time)
+        if known is not None:
+            self.check_repeat(known, fresh)
+            return self.decided_again(known, where, self.now(), {})
+        self.check_age(fresh)
+        decision = self.judged(fresh, where)
+        self.seq += 1
+        fresh.decide(decision, Told(fresh.time, self.seq, self.policy.outcomes.index(decision.outcome)))
+        self.remember(fresh)
         return decision
 
     def evaluate(self, event: Mapping[str, object], point: str | None = None) -> Decision:
+        """What `decide` would return; nothing is recorded."""
         fresh = self.read(event)
+        known = self.known.get(fresh.id)
         where = self.first_point(fresh.kind, point)
-        known = self.admit(fresh)
-        if known is not None and where.name in known.decisions:
-            return replace(known.decisions[where.name], duplicate=True)
-        return self.judged(known or fresh, where)
+        if known is not None:
+            self.check_repeat(known, fresh)
+            if where.name in known.decisions:
+                return replace(known.decisions[where.name], duplicate=True)
+            return self.judged(known, where)
+        self.check_age(fresh)
+        return self.judged(fresh, where)
 
     def decide_again(self, event_id: str, point: str, at: int | None = None, **updates: object) -> Decision:
-        known = self.find(event_id)
-        where = self.later_point(known, point)
-        if point in known.decisions:
-            return replace(known.decisions[point], duplicate=True)
         told = self.read_updates(updates)
-        at = self.clock() if at is None else at
+        at = self.told_at(at)
+        known = self.find(event_id)
+        return self.decided_again(known, self.named_point(point), at, told)
+
+    def decided_again(self, known: Event, point: Point, at: int, told: Mapping[str, Value]) -> Decision:
+        """A further decision about a known event, as of its own place, with everything known now."""
+        if point.name in known.decisions:
+            decision = replace(known.decisions[point.name], duplicate=True)
+            if any(name not in known.told or known.told[name].value != value for name, value in told.items()):
+                raise EventConflict(f"{known.id} was decided at {point.name} with other updates", None)
+            return decision
+        if point.after and point.after not in known.decisions:
+            raise InvalidEvent(f"{point.name} comes after {point.after}")
         for name, value in told.items():
             known.tell(name, Told(at, self.seq + 1, value))
-        decision = self.judged(known, where)
-        self.record_decision(known, decision, at)
+        decision = self.judged(known, point)
+        self.seq += 1
+        known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
+        self.log.append((known, False))
+        self.forget()
+        self.settle()
         return decision
 
     def observe(self, event: Mapping[str, object]) -> None:
         fresh = self.read(event)
-        updates = {field.name: event[field.name] for field in self.policy.updates if event.get(field.name) is not None}
-        told = self.read_updates(updates)
-        if self.admit(fresh) is not None:
-            return
-        for name, value in told.items():
-            fresh.tell(name, Told(fresh.time, self.seq + 1, value))
+        names = [*(field.name for field in self.policy.updates), "final"]
+        told = self.read_updates({name: event[name] for name in names if event.get(name) is not None})
+        known = self.known.get(fresh.id)
+        if known is not None:
+            return self.check_content(known, fresh)
+        self.check_age(fresh)
         self.seq += 1
+        fresh.observed = True
+        for name, value in {"final": 0, **told}.items():
+            fresh.tell(name, Told(fresh.time, self.seq, value))
         self.remember(fresh)
+        return None
 
     def update(self, event_id: str, at: int | None = None, **updates: object) -> None:
-        known = self.find(event_id)
+        if not updates:
+            raise InvalidEvent("an update tells at least one field")
         told = self.read_updates(updates)
+        at = self.told_at(at)
+        known = self.find(event_id)
         self.seq += 1
         for name, value in told.items():
-            known.tell(name, Told(self.clock() if at is None else at, self.seq, value))
+            known.tell(name, Told(at, self.seq, value))
         self.settle()
 
     def add(self, name: str, value: str, expires: int | None = None) -> None:
@@ -116,27 +147,41 @@ class Twin:
         policy = self.policy
         values, originals = read_event(policy, event)
         kind = values[policy.kind_field] if policy.kind_field else None
+        time = int(values[policy.time_field] or 0)
+        if time > self.now() + policy.limits.max_ahead_ms:
+            raise InvalidEvent(f"{time} is ahead of the clock", policy.time_field)
         return Event(
             seq=self.seq + 1,
             id=str(values[policy.id_field]),
-            time=int(values[policy.time_field] or 0),
+            time=time,
+            late=self.retention.watermark is not None and time < self.retention.watermark,
             kind=None if kind is None else policy.kinds[int(kind)],
             values=values,
             originals=originals,
         )
 
-    def admit(self, fresh: Event) -> Event | None:
-        """The event that is known by this id; None for a new one that may be recorded."""
-        known = self.known.get(fresh.id)
-        if known is not None:
-            if self.content(known) != self.content(fresh):
-                raise EventConflict(f"{fresh.id} came with other content", None)
-            return known
+    def check_repeat(self, known: Event, fresh: Event) -> None:
+        """A known id may come again with the same content, if it was decided."""
+        self.check_content(known, fresh)
+        if known.observed:
+            raise EventConflict(f"{fresh.id} was observed, not decided", None)
+
+    def check_content(self, known: Event, fresh: Event) -> None:
+        if self.content(known) != self.content(fresh):
+            raise EventConflict(f"{fresh.id} came with other content", None)
+
+    def check_age(self, fresh: Event) -> None:
         if self.floor is not None and fresh.time <= self.floor:
             raise EventTooOld(f"{fresh.id} is at or before {self.floor}", self.policy.time_field)
-        if fresh.time > self.clock() + self.policy.limits.max_ahead_ms:
-            raise InvalidEvent(f"{fresh.id} is ahead of the clock", self.policy.time_field)
-        return None
+
+    def now(self) -> int:
+        return self.clock()
+
+    def told_at(self, at: int | None) -> int:
+        now = self.now()
+        if at is not None and at > now + self.policy.limits.max_ahead_ms:
+            raise InvalidEvent(f"{at} is ahead of the clock", "at")
+        return now if at is None else at
 
     def content(self, event: Event) -> list[Value]:
         """What a retry must repeat."""
@@ -147,15 +192,15 @@ class Twin:
         ]
 
     def read_updates(self, updates: Mapping[str, object]) -> dict[str, Value]:
-        types = {field.name: field.type for field in self.policy.updates}
+        fields = {field.name: field for field in self.policy.updates}
         told: dict[str, Value] = {}
         for name, value in updates.items():
             if name == "final":
                 told[name] = self.outcome_code(value)
-            elif name in types:
-                told[name] = read_value(name, types[name], value)
+            elif name not in fields or (value is None and not fields[name].optional):
+                raise InvalidEvent(f"{name} can't be told {value}", name)
             else:
-                raise UnknownName(f"no update is called {name}")
+                told[name] = read_value(name, fields[name].type, value)
         return told
 
     def outcome_code(self, value: object) -> int:
@@ -169,18 +214,16 @@ class Twin:
         return self.known[event_id]
 
     def first_point(self, kind: str | None, name: str | None) -> Point:
-        """The point that was asked for, or the first that decides this kind."""
-        firsts = [point for point in self.policy.points if not point.after]
+        """The point that was asked for, or the first that decides this kind, or the first of all."""
         if name is not None:
-            return self.named_point(name)
+            point = self.named_point(name)
+            if point.after:
+                raise InvalidEvent(f"{name} decides again")
+            return point
+        firsts = [point for point in self.policy.points if not point.after]
         named = {kind for point in firsts for kind in point.on or ()}
         fits = [point for point in firsts if (kind in point.on if point.on is not None else kind not in named)]
-        if not fits:
-            raise InvalidEvent(f"no point decides {kind}", self.policy.kind_field)
-        return fits[0]
-
-    def later_point(self, known: Event, name: str) -> Point:
-        return self.named_point(name)
+        return (fits or self.policy.points)[0]
 
     def named_point(self, name: str) -> Point:
         for point in self.policy.points:
@@ -207,7 +250,7 @@ class Twin:
             features=features,
             lists=self.hit_lists(scope),
             seq=self.seq + 1,
-            late=self.retention.watermark is not None and event.time < self.retention.watermark,
+            late=event.late,
             notes=tuple(sorted(scope.notes) + exempted),
         )
 
@@ -219,33 +262,28 @@ class Twin:
         return tuple(spec.name for spec in self.policy.lists if spec.name in hit)
 
     # -- what is remembered --------------------------------------------------------------------------------------
-    def record_decision(self, event: Event, decision: Decision, at: int) -> None:
-        self.seq += 1
-        event.decisions[decision.point] = decision
-        event.score = decision.score
-        event.fired = frozenset(decision.fired)
-        event.tell("final", Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
-        if event.id in self.known:
-            self.settle()
-        else:
-            self.remember(event)
-
     def remember(self, event: Event) -> None:
         self.events.append(event)
         self.known[event.id] = event
+        self.log.append((event, True))
         self.retention.record(event.time)
         self.forget()
         self.settle()
 
     def forget(self) -> None:
-        """Ids leave in recorded order: those out of reach above `ids_min`, any above `ids_max`."""
-        limits = self.policy.limits
-        while self.known:
-            head = next(iter(self.known.values()))
-            if not (len(self.known) > limits.ids_max or (len(self.known) > limits.ids_min and self.out_of_reach(head))):
+        """Records leave in recorded order, FORGET_MAX at most an operation; with an event's first goes its id."""
+        for _ in range(FORGET_MAX):
+            if not self.log or not self.may_forget(self.log[0][0]):
                 return
-            del self.known[head.id]
-            self.floor = head.time if self.floor is None else max(self.floor, head.time)
+            event, is_first = self.log.popleft()
+            if is_first:
+                del self.known[event.id]
+                self.floor = event.time if self.floor is None else max(self.floor, event.time)
+
+    def may_forget(self, head: Event) -> bool:
+        """Above `ids_max` any; above `ids_min` those out of reach."""
+        limits = self.policy.limits
+        return len(self.known) > limits.ids_max or (len(self.known) > limits.ids_min and self.out_of_reach(head))
 
     def out_of_reach(self, event: Event) -> bool:
         """Past the horizon, and past every window in which an update of it could still be seen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
@@ -96,12 +97,12 @@ def compare(expr: tree.Compare, scope: Scope) -> Value:
 
 
 def comparable(value: Value, own: tree.Type, other: tree.Type) -> Value:
-    """Decimals meet at the greater scale, a decimal meets a float as a float; an int meets a float as it is, exactly."""
-    if other.rep is Rep.FLOAT and own.kind is Kind.DECIMAL:
-        return None if value is None else as_float(number(value), own)
-    if scale_of(other) > scale_of(own) and own.rep is Rep.INT:
-        return convert(value, own, other)
-    return value
+    """Decimals meet at the greater scale, a decimal meets a float as a float; an int meets a float exactly."""
+    if value is None or own.rep is not Rep.INT:
+        return value
+    if other.rep is Rep.FLOAT:
+        return as_float(int(value), own) if own.kind is Kind.DECIMAL else value
+    return int(value * 10 ** max(0, scale_of(other) - scale_of(own)))
 
 
 def number(value: Value) -> int | float:
@@ -126,7 +127,7 @@ def arithmetic(expr: tree.Arith, scope: Scope) -> Value:
 
 
 def float_arithmetic(expr: tree.Arith, left: int | float, right: int | float) -> Value:
-    if expr.op == "/" and not isinstance(left, float) and not isinstance(right, float):
+    if expr.type.kind is Kind.FLOAT and isinstance(left, int) and isinstance(right, int):
         brought = at_one_scale(expr, left, right)
         if brought is None:
             return None
@@ -208,20 +209,22 @@ def sliced(expr: tree.Call, scope: Scope) -> Value:
     """An end that is absent, written or computed, is open."""
     value = evaluate(first(expr), scope)
     start, stop = (None if arg is None else evaluate(arg, scope) for arg in expr.args[1:])
-    return None if value is None else str(value)[start:stop]  # type: ignore[misc]
+    if value is None:
+        return None
+    return str(value)[slice(None if start is None else int(start), None if stop is None else int(stop))]
 
 
 def absolute(_: tree.Call, value: int | float) -> Value:
     return abs(value) if isinstance(value, float) else int64(abs(value))
 
 
-def rounded(expr: tree.Call, value: int | float, digits: int | float | None = None) -> Value:
-    """Half to even, of the double: rint(x), or rint(x * 10**n) / 10**n."""
-    x = as_float(value, first(expr).type)
-    if digits is None:
-        return int64(round(x))
-    power = float(10 ** int(digits))
-    lifted = x * power
+def rounded(expr: tree.Call, value: int | float, digits: int = 0) -> Value:
+    """Half to even: to an integer exactly, to `digits` places as rint(x * 10**n) / 10**n."""
+    of = first(expr).type
+    if expr.type.rep is Rep.INT:
+        return int64(round(value if isinstance(value, float) else Fraction(value, 10 ** scale_of(of))))
+    power = float(10**digits)
+    lifted = as_float(value, of) * power
     return finite(math.copysign(float(round(lifted)), lifted) / power) if math.isfinite(lifted) else None
 
 

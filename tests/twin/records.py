@@ -31,6 +31,8 @@ class Event:
     kind: str | None
     values: Mapping[str, Value]
     originals: Mapping[str, Value]
+    late: bool
+    observed: bool = False
     told: dict[str, Told] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)  # by point, in the order in which they were made
     score: int = 0
@@ -40,6 +42,12 @@ class Event:
         known = self.told.get(name)
         if known is None or (told.at, told.seq) >= (known.at, known.seq):
             self.told[name] = told
+
+    def decide(self, decision: Decision, final: Told) -> None:
+        self.decisions[decision.point] = decision
+        self.score = decision.score
+        self.fired = frozenset(decision.fired)
+        self.tell("final", final)
 
 
 class Facts:

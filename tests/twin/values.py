@@ -55,5 +55,5 @@ def shown(value: Value, kind: Type) -> int | float | str | bool | None:
     if kind.kind is Kind.ENUM:
         return kind.values[int(value)]
     if kind.kind is Kind.DECIMAL and isinstance(value, int):
-        return value / 10**kind.scale
+        return float(value / 10**kind.scale)
     return value

@@ -118,10 +118,10 @@ class Reader:
 
 
 def member(group: GroupKey, event: Event, facts: Facts) -> bool:
-    return (
+    return bool(
         (group.on is None or event.kind in group.on)
         and None not in (event.values[name] for name in group.by)
-        and (group.where is None or evaluate(group.where, facts) is True)
+        and (group.where is None or evaluate(group.where, facts))
         and (group.present is None or evaluate(group.present, facts) is not None)
     )
 
@@ -188,7 +188,7 @@ def of_all(aggregate: Aggregate, entries: list[Entry]) -> Value:
     if aggregate.function == "count_distinct":
         return len(set(values))
     if aggregate.function == "share":
-        return float(sum(value is True for value in values)) / float(count) if count else None
+        return float(sum(bool(value) for value in values)) / float(count) if count else None
     if aggregate.function in ("min", "max"):
         numbers = [value for value in values if isinstance(value, int | float)]
         return (min if aggregate.function == "min" else max)(numbers, default=None)
