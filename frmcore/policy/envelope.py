@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import yaml
 
@@ -17,11 +17,13 @@ from frmcore.limits import YAML_DEPTH_MAX, YAML_NODES_MAX
 from frmcore.policy.scalars import Span, scalar_of
 from frmcore.policy.source import Place, Problems, Scalar
 from frmcore.policy.syntax import explain
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Cut = Literal["", "comment", "flow"]
+_Event = Any  # PyYAML's, whose stubs know neither tags nor anchors
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,15 @@ Node = Leaf | Seq | Map
 # The C parser where PyYAML was built with it: a rule book of a megabyte takes 0.2 s instead of 10.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMENT: Final = re.compile(r"[ \t]+#")
-_UNPRINTABLE: Final = re.compile("[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE: Final = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def read_envelope(file: str, text: str, problems: Problems) -> Node | None:
     """The tree of one file, or None where its syntax is broken. Problems are added. O(length)."""
-    problems.add_file(file, text)
+    problems.add_file(file, _UNPRINTABLE.sub("\ufffd", text))  # what is shown may not steer a terminal
     if not _printable(file, text, problems):
         return None
     composer = _Composer(file, text, problems)
@@ -118,7 +122,7 @@ class _Composer:
         self.file = file
         self.lines = text.split("\n")
         self.problems = problems
-        self.events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=_LOADER))
+        self.events: Iterator[_Event] = iter(yaml.parse(text, Loader=_LOADER))
         self.anchors: dict[str, Node | None] = {}  # None: not finished, so an alias to it would never end
         self.nodes = 0
         self.flow = 0
@@ -130,14 +134,14 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.refuse(event, "a second document starts here", "a policy is one document: remove `---`")
+                    self.refuse(event, "a second document starts here", 'a policy is one document: remove "---"')
             elif isinstance(event, yaml.NodeEvent):
                 node = self.node(event, 1)
         if documents == 0:
             self.problems.add(Place(self.file, 1, 1), "the file is empty")
         return node
 
-    def node(self, event: yaml.Event, depth: int) -> Node:
+    def node(self, event: _Event, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         self.count(event, 1, depth)
@@ -150,7 +154,7 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def inner(self, event: yaml.Event, depth: int) -> Node:
+    def inner(self, event: _Event, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             return self.leaf(event)
         self.flow += bool(event.flow_style)
@@ -158,7 +162,7 @@ class _Composer:
         self.flow -= bool(event.flow_style)
         return node
 
-    def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+    def alias(self, event: _Event, depth: int) -> Node:
         if event.anchor not in self.anchors:
             self.refuse(event, f"*{event.anchor} names no anchor", f"define &{event.anchor} above, or quote the value")
         node = self.anchors[event.anchor]
@@ -167,7 +171,7 @@ class _Composer:
         self.count(event, node.size, depth + node.height - 1)
         return node
 
-    def leaf(self, event: yaml.ScalarEvent) -> Leaf:
+    def leaf(self, event: _Event) -> Leaf:
         start, end = event.start_mark, event.end_mark
         span = Span(start.line, start.column, end.line, end.column)
         style = event.style if event.style in ("'", '"', "|", ">") else None
@@ -181,14 +185,14 @@ class _Composer:
             return "comment"
         return "flow" if self.flow else ""
 
-    def seq(self, event: yaml.SequenceStartEvent, depth: int) -> Seq:
+    def seq(self, event: _Event, depth: int) -> Seq:
         items = []
         while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
             items.append(self.node(item, depth + 1))
         size = 1 + sum(node.size for node in items)
         return Seq(tuple(items), self.place(event), size, 1 + max((node.height for node in items), default=0))
 
-    def map(self, event: yaml.MappingStartEvent, depth: int) -> Map:
+    def map(self, event: _Event, depth: int) -> Map:
         entries: dict[str, tuple[Leaf, Node]] = {}
         size, height = 1, 0
         while not isinstance(start := next(self.events), yaml.MappingEndEvent):
@@ -201,17 +205,17 @@ class _Composer:
                 self.add(start, "a key must be a name", "put the value in quotes if it starts with { or [")
         return Map(tuple(entries.values()), self.place(event), size, 1 + height)
 
-    def is_key(self, key: Leaf, event: yaml.Event, entries: dict[str, tuple[Leaf, Node]]) -> bool:
+    def is_key(self, key: Leaf, event: _Event, entries: dict[str, tuple[Leaf, Node]]) -> bool:
         if key.text == "<<":
             self.add(event, "merge keys are not supported", "write the entries out, or use an alias as a whole value")
             return False
         if first := entries.get(key.text):
             hint = f"it stands in line {first[0].place.line} already: remove or rename one of them"
-            self.problems.add(key.place, f"duplicate key `{key.text}`", hint)
+            self.problems.add(key.place, f"duplicate key {quoted(key.text)}", hint)
             return False
         return True
 
-    def count(self, event: yaml.Event, nodes: int, depth: int) -> None:
+    def count(self, event: _Event, nodes: int, depth: int) -> None:
         self.nodes += nodes
         if self.nodes > YAML_NODES_MAX:
             hint = "aliases count as if they were written out; put long lists of values into files"
@@ -219,12 +223,12 @@ class _Composer:
         if depth > YAML_DEPTH_MAX:
             self.refuse(event, f"nested deeper than {YAML_DEPTH_MAX} levels", "a policy needs about six")
 
-    def place(self, event: yaml.Event) -> Place:
+    def place(self, event: _Event) -> Place:
         return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def add(self, event: yaml.Event, message: str, hint: str) -> None:
+    def add(self, event: _Event, message: str, hint: str) -> None:
         self.problems.add(self.place(event), message, hint)
 
-    def refuse(self, event: yaml.Event, message: str, hint: str) -> NoReturn:
+    def refuse(self, event: _Event, message: str, hint: str) -> NoReturn:
         self.add(event, message, hint)
         raise _Refused

@@ -91,14 +91,9 @@ def _flow_pieces(value: str, style: str, lines: Sequence[str], span: Span) -> It
 
 
 def _content(line: str, number: int, style: str, span: Span) -> tuple[int, int]:
-    """Where a line's part of the scalar starts and ends: without quotes, and without the spaces that YAML folds away."""
-    start, end = 0, len(line)
-    if number == span.end_line:
-        end = span.end_column - len(style)
-    if number == span.line:
-        start = span.column + len(style)
-    else:
-        start = end - len(line[:end].lstrip(" \t"))
+    """Where a line's part of the scalar starts and ends: without quotes and the spaces that YAML folds away."""
+    end = span.end_column - len(style) if number == span.end_line else len(line)
+    start = span.column + len(style) if number == span.line else end - len(line[:end].lstrip(" \t"))
     if number != span.end_line:
         end = max(start, len(line[:end].rstrip(" \t")))
     return start, end
