@@ -3,3 +3,6 @@
 # them 0.4, and no annotation shows the difference (tests/test_style.py does).
 include "_fast/c.pxi"
 include "_fast/hash.pxi"
+include "_fast/text.pxi"
+include "_fast/address.pxi"
+include "_fast/fold.pxi"
