@@ -29,6 +29,7 @@ REGISTERS_MAX: Final = 32_768  # operands of the program are 16 bits wide
 PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wide
 REGEX_BYTES_MAX: Final = 1_024  # one pattern
 REGEX_STATES_MAX: Final = 2_048  # states of one DFA (512 KiB at 256 classes); beyond it google-re2 runs the pattern
+SCORE_MAX: Final = 1_000_000  # +-: one rule's score or a threshold; 4,096 of them stay far below 64 bits
 WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
 
 # -- what an event may bring -------------------------------------------------------------------------------------
@@ -44,4 +45,5 @@ IDS_MIN: Final = 1_000_000  # ids remembered whatever their age
 IDS_MAX: Final = 20_000_000  # ids remembered at most
 RING_EVENTS_MAX: Final = 1_000_000  # events of one ring: one hot entity can't take all memory
 MAX_AHEAD_MS: Final = 300_000  # an event further ahead of the clock would empty every window
+COUNT_MAX: Final = 2**31 - 1  # what ids_min, ids_max and ring_events_max may be set to: handles are 32 bits wide
 EVIDENCE_MAX: Final = 100  # ids listed as evidence of one window

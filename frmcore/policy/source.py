@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from frmcore.errors import PolicyError
@@ -40,20 +41,29 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file."""
+    """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file.
+
+    Where YAML joined lines or resolved an escape, one line of `text` comes from several stretches of the file:
+    `folds` has (line, column, place) for each further one, in order.
+    """
 
     text: str
     starts: tuple[Place, ...]
+    folds: tuple[tuple[int, int, Place], ...] = ()
 
     @property
     def place(self) -> Place:
-        first = self.starts[0]
-        return Place(first.file, first.line, first.column, max(1, len(self.text.split("\n", 1)[0])))
+        length = self.folds[0][1] if self.folds and self.folds[0][0] == 0 else len(self.text.split("\n", 1)[0])
+        return self.at(0, 0, length)
 
     def at(self, line: int, column: int, length: int = 1) -> Place:
         """The place of (line, column), both from 0, in `text`."""
-        start = self.starts[min(line, len(self.starts) - 1)]
-        return Place(start.file, start.line, start.column + column, length)
+        line = min(line, len(self.starts) - 1)
+        since, start = 0, self.starts[line]
+        index = bisect_right(self.folds, (line, column), key=lambda fold: fold[:2]) - 1
+        if index >= 0 and self.folds[index][0] == line:
+            _, since, start = self.folds[index]
+        return Place(start.file, start.line, start.column + column - since, max(1, length))
 
 
 class Problems:

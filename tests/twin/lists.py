@@ -1,0 +1,43 @@
+"""Lists: a dict each. A value counts while the event's time is before its expiry."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from frmcore.plan import Kind
+
+if TYPE_CHECKING:
+    from frmcore.policy.tree import ListSpec
+
+
+@dataclass
+class List:
+    spec: ListSpec
+    expiry: dict[str, int | None] = field(default_factory=dict)  # by value in one spelling; None: never
+
+    def __post_init__(self) -> None:
+        for value in self.spec.values or ():
+            self.add(value, None)
+
+    def spelled(self, value: str) -> str:
+        if self.spec.network:
+            return str(ipaddress.ip_network(value, strict=False))
+        return str(ipaddress.ip_address(value)) if self.spec.type.kind is Kind.IP else value
+
+    def add(self, value: str, expires: int | None) -> None:
+        self.expiry[self.spelled(value)] = expires
+
+    def remove(self, value: str) -> bool:
+        return self.expiry.pop(self.spelled(value), 0) != 0
+
+    def holds(self, value: str, time: int) -> bool:
+        return any(
+            (expires is None or time < expires) and (listed == value or (self.spec.network and within(value, listed)))
+            for listed, expires in self.expiry.items()
+        )
+
+
+def within(ip: str, network: str) -> bool:
+    return ipaddress.ip_address(ip) in ipaddress.ip_network(network)
