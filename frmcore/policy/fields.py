@@ -10,6 +10,7 @@ from frmcore.limits import STRING_BYTES_MAX
 from frmcore.plan import Kind
 from frmcore.policy.check import check_expression
 from frmcore.policy.envelope import Leaf
+from frmcore.policy.families import SCALE_MAX
 from frmcore.policy.reader import Reader, Section
 from frmcore.policy.scope import DERIVED, Scope
 from frmcore.policy.tree import Field, Type
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 TYPES: Final = {kind.name.lower(): kind for kind in Kind if kind is not Kind.DURATION}
 KEY_KINDS: Final = (Kind.STRING, Kind.INT, Kind.ENUM, Kind.IP)  # what state can be kept by
-SCALE_MAX: Final = 18  # digits of a 64-bit decimal
 _TYPE_KEYS: Final = {"values": Kind.ENUM, "scale": Kind.DECIMAL, "currency": Kind.MONEY}
 _FIELD: Final = ("type", "entity", "optional", "required_on", "private", "path", *_TYPE_KEYS)
 _UPDATE: Final = ("type", "default", "optional", *_TYPE_KEYS)

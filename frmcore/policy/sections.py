@@ -66,7 +66,7 @@ def read_outcomes(node: Node, reader: Reader) -> tuple[str, ...]:
     """`outcomes: [allow, review, block]`, weakest first; () after a problem was added."""
     leaves = reader.one_or_more(node, '"outcomes"')
     labels = [check_label(leaf.scalar, "outcome", reader.problems) for leaf in leaves]
-    if not 2 <= len(leaves) <= OUTCOMES_MAX:
+    if leaves and not 2 <= len(leaves) <= OUTCOMES_MAX:
         hint = "name them weakest first: [allow, review, block]"
         reader.problems.add(node.place, f"a policy has 2 to {OUTCOMES_MAX} outcomes, not {len(leaves)}", hint)
     return tuple(dict.fromkeys(label for label in labels if label))
