@@ -101,7 +101,7 @@ class ListReader:
         return tuple(found)
 
     def _wrong_value(self, text: str, place: Place, type_: Type, network: bool) -> None:
-        hint = f"the list holds {describe_kind(type_)} each"
+        hint = f"give {describe_kind(type_)}"
         if network:
             meant = nearest_network(text)
             hint = f"bits beyond the prefix are set: write {meant}" if meant else "write 10.0.0.0/8 or 2001:db8::/32"

@@ -74,10 +74,12 @@ class Reader:
         self.problems.add(leaf.place, f"this value is cut short after {shown(leaf.text[-20:])}", _QUOTE[leaf.cut])
         return True
 
-    def items(self, node: Node, what: str) -> tuple[Node, ...]:
+    def items(
+        self, node: Node, what: str, hint: str = "write it as [a, b] or as lines that start with -"
+    ) -> tuple[Node, ...]:
         if isinstance(node, Seq):
             return node.items
-        self.wrong_shape(node, what, Seq, f"write {what} as [a, b] or as lines that start with -")
+        self.wrong_shape(node, what, Seq, hint)
         return ()
 
     def one_or_more(self, node: Node, what: str) -> tuple[Leaf, ...]:
@@ -152,9 +154,11 @@ class Reader:
         return value
 
     def choice(self, node: Node, what: str, options: Sequence[str]) -> str | None:
-        leaf = self.leaf(node, what, f"write {' or '.join(options)}")
+        wanted = " or ".join(options)
+        leaf = self.leaf(node, what, f"write {wanted}")
         if leaf is not None and leaf.text not in options:
-            self.unknown(leaf, what, options)
+            hint = nearest(leaf.text, options)
+            self.problems.add(leaf.place, f"{what} must be {wanted}, not {quoted(leaf.text)}", hint)
             return None
         return leaf.text if leaf else None
 
@@ -203,7 +207,7 @@ class Section(NamedTuple):
 
     def choice(self, key: str, options: Sequence[str], default: str) -> str:
         node = self.get(key)
-        return default if node is None else self.reader.choice(node, f'value of "{key}"', options) or default
+        return default if node is None else self.reader.choice(node, f'"{key}"', options) or default
 
     def integer(self, key: str, least: int, most: int) -> int | None:
         node = self.get(key)

@@ -22,6 +22,7 @@ from frmcore.limits import (
 from frmcore.plan import Kind, Limits
 from frmcore.policy.check import check_expression
 from frmcore.policy.durations import parse_duration
+from frmcore.policy.scope import DERIVED
 from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted
 
@@ -54,7 +55,7 @@ def _const(text: Scalar, reader: Reader, scope: Scope) -> Const | None:
         return Const(Type(Kind.DURATION), text.place, text.text, duration)
     if not _LITERAL.fullmatch(text.text):
         return Const(Type(Kind.STRING), text.place, text.text, text.text)
-    found = check_expression(text, scope, reader.problems, names=frozenset())
+    found = check_expression(text, scope, reader.problems, names=DERIVED)
     if found is not None and not isinstance(found, Const):
         hint = 'a number, true, false, a duration such as 10m, money("5.00"), or a text'
         reader.problems.add(text.place, "a parameter is one value, not an expression", hint)
