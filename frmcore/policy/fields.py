@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from frmcore.currency import exponent
-from frmcore.limits import STRING_BYTES_MAX
+from frmcore.limits import ENUM_VALUES_MAX, STRING_BYTES_MAX
 from frmcore.plan import Kind
 from frmcore.policy.check import check_expression
 from frmcore.policy.envelope import Leaf
@@ -161,6 +161,9 @@ class FieldReader:
             section.add("type", f'{section.what} lacks "values"', "list what it can be: {type: enum, values: [a, b]}")
             return None
         leaves = self._reader.one_or_more(node, '"values"')
+        if len(leaves) > ENUM_VALUES_MAX:
+            hint = "declare a string, and keep the values in a list"
+            self._problems.add(node.place, f"an enum of more than {ENUM_VALUES_MAX:,} values", hint)
         for leaf in leaves:
             if len(leaf.text.encode()) > STRING_BYTES_MAX:
                 self._problems.add(

@@ -198,7 +198,7 @@ class _Loader:
         return check_features(items, self.scope, self.problems)
 
     def warn(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
-        for feature in unused_features(features, rules):
+        for feature in unused_features(features, rules) if rules else ():
             place = feature.place
             self.scope.warnings.append(
                 f"{place.file}:{place.line}:{place.column}: no rule reads feature {quoted(feature.name)}"

@@ -63,7 +63,7 @@ class Reader:
 
     def text(self, node: Node, what: str) -> Scalar | None:
         """A value that a comment or a bracket must not have cut short: expressions and reasons."""
-        leaf = self.leaf(node, what)
+        leaf = self.leaf(node, what, "" if isinstance(node, Leaf) else "put it in quotes if it starts with { or [")
         if leaf is None or self.is_cut(leaf):
             return None
         return leaf.scalar

@@ -14,6 +14,7 @@ from frmcore.limits import (
     IDS_MIN,
     MAX_AHEAD_MS,
     OUTCOMES_MAX,
+    PARAMS_MAX,
     POINTS_MAX,
     RING_EVENTS_MAX,
     SCORE_MAX,
@@ -47,6 +48,8 @@ def read_params(node: Node, reader: Reader, scope: Scope, names: Names) -> None:
             scope.params[declared] = replace(const, param=declared)
         elif declared:
             scope.broken.add(declared)
+    if len(scope.params) > PARAMS_MAX:
+        reader.problems.add(node.place, f"more than {PARAMS_MAX:,} parameters")
 
 
 def _const(text: Scalar, reader: Reader, scope: Scope) -> Const | None:
