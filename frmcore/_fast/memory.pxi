@@ -1,5 +1,6 @@
-# Slabs: records of one size in pages that never move, addressed by 32-bit indexes (0: none). An index is the page's number and
-# the slot in the page, so an address is a shift, a mask and a multiplication away. Taking and giving back are O(1).
+# Slabs: records of one size in pages that never move, addressed by 32-bit indexes (0: none). An index is the page's
+# number and the slot in the page, so an address is a shift, a mask and a multiplication away. Taking and giving back
+# are O(1).
 
 cdef extern from *:
     """
@@ -30,7 +31,7 @@ cdef enum:
     PAGE_BYTES = 2097152  # one huge page: 10-30 % faster cold look-ups than 4 KiB pages
     PAGE_GRAIN = 4096  # what a first page, which is not a huge one, grows by: a slab with few records stays small
     SLAB_INDEX_END = 268435456  # callers keep a class in an index's top 4 bits
-    SLAB_KEPT_BYTES = 65536  # an empty slab keeps a page no larger, so that a lone record's comings and goings are cheap
+    SLAB_KEPT_BYTES = 65536  # an empty slab keeps no larger page: a lone record's comings and goings are cheap
 
 cdef struct SlabPage:
     char* base  # NULL: returned to the system
@@ -150,7 +151,8 @@ cdef void slab_give(Slab* slab, uint32_t index) noexcept nogil:
         slab_shrink(slab, number)
 
 
-# The only page with room stays while others are full: a count that swings about a page's end would map and clear 2 MiB each time.
+# The only page with room stays while others are full: a count that swings about a page's end would map and clear 2 MiB
+# each time.
 cdef void slab_shrink(Slab* slab, uint32_t number) noexcept nogil:
     if slab.pages[number].next or slab.pages[number].previous:
         slab_close_page(slab, number)
@@ -245,7 +247,7 @@ cdef inline void slab_unlink(Slab* slab, uint32_t number) noexcept nogil:
 
 @cython.final
 cdef class _SlabDoor:
-    """A slab of `record_size` bytes (at least 8) for tests: each record holds one number at its start and at its end."""
+    """A slab of `record_size` bytes (at least 8) for tests; a record holds one number at its start and its end."""
 
     cdef Slab slab
 

@@ -1,6 +1,7 @@
-# Linear hashing (Litwin: "Linear hashing: a new tool for file and table addressing", 1980) from 128-bit hashes to 32-bit handles.
-# A bucket is one cache line; an insert splits at most one bucket and a removal merges at most one, so no operation ever
-# rehashes the table. The record behind a handle begins with its hash; a slot's tag must match before the record is touched.
+# Linear hashing (Litwin: "Linear hashing: a new tool for file and table addressing", 1980) from 128-bit hashes to
+# 32-bit handles. A bucket is one cache line; an insert splits at most one bucket and a removal merges at most one, so
+# no operation ever rehashes the table. The record behind a handle begins with its hash; a slot's tag must match before
+# the record is touched.
 
 ctypedef const Hash* (*HashOf)(void* owner, uint32_t handle) noexcept nogil
 
@@ -85,8 +86,8 @@ cdef inline Bucket* table_home(const Table* table, uint64_t bits) noexcept nogil
     return table_bucket(table, number)
 
 
-# Holds every bit of hash.lo that a split will ever look at, so a split touches no record. At a million entries 14 of them
-# also chose the bucket; the other 18 let one in 30 000 look-ups touch a wrong record.
+# Holds every bit of hash.lo that a split will ever look at, so a split touches no record. At a million entries 14 of
+# them also chose the bucket; the other 18 let one in 30 000 look-ups touch a wrong record.
 cdef inline uint32_t table_tag(Hash hash) noexcept nogil:
     return <uint32_t>(hash.lo >> BUCKETS_FIRST_BITS)
 
@@ -177,8 +178,8 @@ cdef bint table_replace(Table* table, Hash hash, uint32_t before, uint32_t after
     return True
 
 
-# The handles of the cursor's bucket, at most `room`; the cursor moves to the next bucket, from the last to 0. Entries that a
-# split or merge moves during a round may be seen twice or not at all in that round.
+# The handles of the cursor's bucket, at most `room`; the cursor moves to the next bucket, from the last to 0. Entries
+# that a split or merge moves during a round may be seen twice or not at all in that round.
 cdef uint32_t table_scan(const Table* table, uint64_t* cursor, uint32_t* handles, uint32_t room) noexcept nogil:
     cdef uint64_t number = cursor[0] if cursor[0] < table.buckets else 0
     cdef const Bucket* bucket = table_bucket(table, number)
@@ -256,8 +257,8 @@ cdef void table_merge(Table* table) noexcept nogil:
     table_scatter(table, &moving, number)
 
 
-# Each overflow bucket is given back before its entries need room. Chains are dense, so a split never needs more buckets than it
-# gave back and a merge at most one more, which is reserved: no append here can fail.
+# Each overflow bucket is given back before its entries need room. Chains are dense, so a split never needs more buckets
+# than it gave back and a merge at most one more, which is reserved: no append here can fail.
 cdef void table_scatter(Table* table, Bucket* moving, uint64_t number) noexcept nogil:
     cdef uint64_t low = number & (BUCKETS_FIRST - 1)
     cdef uint32_t slot, following
