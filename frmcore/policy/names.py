@@ -1,4 +1,4 @@
-"""The nearest known name: what an unknown one was probably meant to be."""
+"""Names in messages: how they are shown, and which known one an unknown one was probably meant to be."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SHOWN_MAX: Final = 60
 _LENGTH_MAX: Final = 48  # the comparison is quadratic in the length, and nobody mistypes a hash
 
 
+def quoted(text: str) -> str:
+    """`text` in double quotes, fit for one line of a message: short, and nothing in it steers a terminal."""
+    text = text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
+    return f'"{"".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}"'
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """A hint such as `did you mean "amount"?`, or "" where nothing is near. Case does not count."""
+    """A hint such as `did you mean "amount"?`, or "" where nothing is near. Case does not count.
+
+    Microseconds a candidate; milliseconds for those of the same start or end, which alone can be near.
+    """
     if len(name) > _LENGTH_MAX:
         return ""
-    known = {candidate.lower(): candidate for candidate in candidates if len(candidate) <= _LENGTH_MAX}
-    found = get_close_matches(name.lower(), known, n=1, cutoff=0.65)
+    name, known = name.lower(), {}
+    for candidate in candidates:
+        folded = candidate.lower()
+        if len(folded) <= _LENGTH_MAX and (
+            folded[:2] == name[:2] or folded[-2:] == name[-2:] or folded[:1] == name[:1]
+        ):
+            known[folded] = candidate
+    found = get_close_matches(name, known, n=1, cutoff=0.65)
     return f'did you mean "{known[found[0]]}"?' if found else ""
