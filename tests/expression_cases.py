@@ -56,6 +56,7 @@ def scope() -> Scope:
     made.fields["shipping"] = field("shipping", EUR, currency_field="country")
     made.derived = {"subnet": field("subnet", STRING, "subnet"), "bin": field("bin", STRING)}
     made.updates = {"status": field("status", Type(Kind.ENUM, values=("pending", "approved", "declined")))}
+    params: dict[str, tuple[Type, int | float | str]]
     params = {
         "max_tries": (INT, 8),
         "ratio": (FLOAT, 0.5),
