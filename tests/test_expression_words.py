@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frmcore.currency import EXPONENTS, exponent, format_money, parse_money
+from frmcore.durations import UNITS, format_duration, parse_duration, parse_timestamp
 from frmcore.limits import INT_MAX, TIME_MS_MAX
-from frmcore.policy.durations import UNITS, format_duration, parse_duration, parse_timestamp
-from frmcore.policy.names import nearest, quoted
+from frmcore.names import nearest
+from frmcore.policy.words import quoted
 from frmcore.policy.zones import load_zone, zone_names
 
 QUICK = settings(max_examples=200, derandomize=True, deadline=None)
@@ -71,9 +72,21 @@ def test_a_duration_is_its_number_of_units(number: int, unit: str) -> None:
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(0, "0 ms"), (999, "999 ms"), (1_500, "1.5 s"), (59_999, "59.999 s"), (60_000, "1 min"), (180_000, "3 min"),
-     (90_000, "1 min 30 s"), (7_500_000, "2 h 5 min"), (86_400_000, "1 day"), (4 * 86_400_000, "4 days"),
-     (4 * 86_400_000 + 3 * 3_600_000 + 59_000, "4 days 3 h"), (-90_000, "-1 min 30 s"), (10_000, "10 s")],
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_500, "1.5 s"),
+        (59_999, "59.999 s"),
+        (60_000, "1 min"),
+        (180_000, "3 min"),
+        (90_000, "1 min 30 s"),
+        (7_500_000, "2 h 5 min"),
+        (86_400_000, "1 day"),
+        (4 * 86_400_000, "4 days"),
+        (4 * 86_400_000 + 3 * 3_600_000 + 59_000, "4 days 3 h"),
+        (-90_000, "-1 min 30 s"),
+        (10_000, "10 s"),
+    ],
 )
 def test_durations_are_readable(ms: int, text: str) -> None:
     assert format_duration(ms) == text
@@ -113,8 +126,8 @@ def test_no_instants(text: str) -> None:
 # -- zones
 
 SOME_ZONES = [
-    "UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Kathmandu", "Asia/Tehran",
-    "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Troll", "America/Argentina/Buenos_Aires",
+    "UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Kathmandu",
+    "Asia/Tehran", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Troll", "America/Argentina/Buenos_Aires",
 ]  # fmt: skip
 
 
@@ -179,15 +192,26 @@ def test_money_is_read_as_it_is_written(minor: int, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code", "minor"),
-    [("5", "EUR", 500), ("5.1", "EUR", 510), ("-0.05", "EUR", -5), ("007", "JPY", 7), ("1.234", "BHD", 1234),
-     ("5.001", "EUR", None), ("5.0", "JPY", None), ("5,00", "EUR", None), ("+5", "EUR", None), ("", "EUR", None),
-     
+    [
+        ("5", "EUR", 500),
+        ("5.1", "EUR", 510),
+        ("-0.05", "EUR", -5),
+        ("007", "JPY", 7),
+        ("1.234", "BHD", 1234),
+        ("5.001", "EUR", None),
+        ("5.0", "JPY", None),
+        ("5,00", "EUR", None),
+        ("+5", "EUR", None),
+        ("", "EUR", None),
         ("5.", "EUR", None),
         (".5", "EUR", None),
         ("1e3", "EUR", None),
         ("92233720368547758.08", "EUR", None),
         ("5", "XYZ", None),
-     ("٥", "EUR", None), ("5\n", "EUR", None), ("9" * 5_000, "EUR", None)],
+        ("٥", "EUR", None),
+        ("5\n", "EUR", None),
+        ("9" * 5_000, "EUR", None),
+    ],
 )
 def test_amounts(text: str, code: str, minor: int | None) -> None:
     assert parse_money(text, code) == minor
@@ -198,8 +222,15 @@ def test_amounts(text: str, code: str, minor: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("amuont", 'did you mean "amount"?'), ("AMOUNT", 'did you mean "amount"?'), ("mount", 'did you mean "amount"?'),
-     ("zzz", ""), ("", ""), ("a" * 10_000, ""), ("sped_24h", 'did you mean "spend_24h"?')],
+    [
+        ("amuont", 'did you mean "amount"?'),
+        ("AMOUNT", 'did you mean "amount"?'),
+        ("mount", 'did you mean "amount"?'),
+        ("zzz", ""),
+        ("", ""),
+        ("a" * 10_000, ""),
+        ("sped_24h", 'did you mean "spend_24h"?'),
+    ],
 )
 def test_near_names(name: str, hint: str) -> None:
     assert nearest(name, ["amount", "spend_24h", "account", "x" * 10_000]) == hint

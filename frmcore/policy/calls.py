@@ -11,13 +11,14 @@ import re2  # type: ignore[import-untyped]
 
 from frmcore.currency import exponent, parse_money
 from frmcore.limits import REGEX_BYTES_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.compare import together
 from frmcore.policy.families import BOOL, FLOAT, INT, NUMBERS, ORDERED, STRING, describe, family
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS, Function
-from frmcore.policy.literals import become, literal_int, literal_text, shown
-from frmcore.policy.names import nearest, quoted
+from frmcore.policy.literals import become, cited, literal_int, literal_text
 from frmcore.policy.tree import Call, Const, Expr, Fired, Ref, Type
+from frmcore.policy.words import quoted
 from frmcore.policy.zones import load_zone, zone_names
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def argument(c: Checker, name: str, item: Expr, wanted: Type) -> Expr:
     if family(item.type) != family(wanted):
         what = "a number" if wanted == FLOAT else describe(wanted)
         hint = "network(ip, 24) makes a text of an ip" if item.type.kind is Kind.IP else ""
-        raise c.wrong(item, f"{name} wants {what}, and {shown(item)} is {describe(item.type)}", hint)
+        raise c.wrong(item, f"{name} wants {what}, and {cited(item)} is {describe(item.type)}", hint)
     return item
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from frmcore.policy.names import quoted
 from frmcore.policy.tree import Expr
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     import ast

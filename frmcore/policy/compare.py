@@ -6,11 +6,12 @@ import ast
 from typing import TYPE_CHECKING, Final, Literal
 
 from frmcore.limits import SET_VALUES_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind, Rep
 from frmcore.policy.families import BOOL, ORDERED, common, comparable, describe, family
-from frmcore.policy.literals import align, mismatch, shown
-from frmcore.policy.names import nearest, quoted
+from frmcore.policy.literals import align, cited, mismatch
 from frmcore.policy.tree import BoolOp, Compare, Const, Expr, If, InList, InSet, ListSpec, Not, Ref, Type
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def together(c: Checker, node: ast.expr, exprs: Sequence[Expr]) -> tuple[list[Ex
     first = aligned[0]
     for other in aligned[1:]:
         if not comparable(first.type, other.type):
-            message = f"{shown(first)} is {describe(first.type)}, but {shown(other)} is {describe(other.type)}"
+            message = f"{cited(first)} is {describe(first.type)}, but {cited(other)} is {describe(other.type)}"
             raise c.wrong(node, message, mismatch(first, other) or "both must be of one type")
     return aligned, common([expr.type for expr in aligned])
 
@@ -165,7 +166,7 @@ def _in_set(c: Checker, node: ast.Compare, item: Expr, elements: Sequence[ast.ex
 
 def _set_value(c: Checker, item: Expr, value: Const) -> int | float | str:
     if not comparable(item.type, value.type):
-        message = f"{shown(value)} is {describe(value.type)}, but {shown(item)} is {describe(item.type)}"
+        message = f"{cited(value)} is {describe(value.type)}, but {cited(item)} is {describe(item.type)}"
         raise c.wrong(value, message, mismatch(item, value))
     if item.type.rep is Rep.FLOAT:
         return _as_float(value)

@@ -10,12 +10,13 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from frmcore.currency import format_money, parse_money
+from frmcore.durations import parse_duration, parse_timestamp
 from frmcore.limits import INT_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind
-from frmcore.policy.durations import parse_duration, parse_timestamp
 from frmcore.policy.families import FLOAT, INT, SCALE_MAX, STRING, decimal, family, listed
-from frmcore.policy.names import nearest, quoted
 from frmcore.policy.tree import Const, Expr, Type
+from frmcore.policy.words import quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,9 +131,9 @@ def _in_currency(const: Const, currency: str) -> Const:
     return const if minor is None else replace(const, type=replace(const.type, currency=currency), value=minor)
 
 
-def shown(expr: Expr) -> str:
+def cited(expr: Expr) -> str:
     """An expression in a message: in quotes, unless it has its own."""
-    return quoted(expr.text)[1:-1] if expr.text[0] in "'\"" else quoted(expr.text)
+    return shown(expr.text) if expr.text[0] in "'\"" else quoted(expr.text)
 
 
 def mismatch(left: Expr, right: Expr) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.checker import Wrong
 from frmcore.policy.families import BOOL, INT
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
-from frmcore.policy.names import nearest, quoted
 from frmcore.policy.tree import Const, Expr, Ref, Type
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     import ast

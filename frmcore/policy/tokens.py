@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frmcore.limits import EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX
 from frmcore.policy.functions import FUNCTIONS
-from frmcore.policy.names import quoted
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

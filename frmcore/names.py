@@ -1,4 +1,4 @@
-"""Names in messages: how they are shown, and which known one an unknown one was probably meant to be."""
+"""The nearest known name: what an unknown one was probably meant to be."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SHOWN_MAX: Final = 60
 _LENGTH_MAX: Final = 48  # the comparison is quadratic in the length, and nobody mistypes a hash
-
-
-def quoted(text: str) -> str:
-    """`text` in double quotes, fit for one line of a message: short, and nothing in it steers a terminal."""
-    text = text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
-    return f'"{"".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}"'
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
@@ -28,9 +21,8 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     name, known = name.lower(), {}
     for candidate in candidates:
         folded = candidate.lower()
-        if len(folded) <= _LENGTH_MAX and (
-            folded[:2] == name[:2] or folded[-2:] == name[-2:] or folded[:1] == name[:1]
-        ):
+        alike = folded[:1] == name[:1] or folded[-2:] == name[-2:]
+        if alike and len(folded) <= _LENGTH_MAX:
             known[folded] = candidate
     found = get_close_matches(name, known, n=1, cutoff=0.65)
     return f'did you mean "{known[found[0]]}"?' if found else ""
