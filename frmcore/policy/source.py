@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Final
 
 from frmcore.errors import PolicyError
+from frmcore.limits import PROBLEMS_MAX
+
+_SHOWN_MAX: Final = 160  # characters of a source line: one long line must not make a long message of every problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,12 @@ class Problem:
         place = self.place
         lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
         if self.source:
-            marker = "^" * max(1, min(place.length, len(self.source) - place.column + 1))
-            pad = "".join("\t" if char == "\t" else " " for char in self.source[: place.column - 1])
-            lines += [f"    {self.source}", f"    {pad}{marker}"]
+            is_short = len(self.source) <= _SHOWN_MAX or place.column <= _SHOWN_MAX // 2
+            start = 0 if is_short else place.column - _SHOWN_MAX // 4
+            source, column = self.source[start : start + _SHOWN_MAX], place.column - start
+            marker = "^" * max(1, min(place.length, len(source) - column + 1))
+            pad = "".join("\t" if char == "\t" else " " for char in source[: column - 1])
+            lines += [f"    {source}", f"    {pad}{marker}"]
         if self.hint:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
@@ -53,8 +60,10 @@ class Scalar:
 
     @property
     def place(self) -> Place:
-        length = self.folds[0][1] if self.folds and self.folds[0][0] == 0 else len(self.text.split("\n", 1)[0])
-        return self.at(0, 0, length)
+        line = self.text.split("\n", 1)[0]
+        if self.folds and self.folds[0][0] == 0:
+            line = line[: self.folds[0][1]].rstrip()
+        return self.at(0, 0, len(line))
 
     def at(self, line: int, column: int, length: int = 1) -> Place:
         """The place of (line, column), both from 0, in `text`."""
@@ -67,7 +76,7 @@ class Scalar:
 
 
 class Problems:
-    """Collects every mistake of a policy, so that its author sees all of them at once."""
+    """Collects every mistake of a policy, so that its author sees all of them at once (and at most `PROBLEMS_MAX`)."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], Problem] = {}
@@ -80,6 +89,11 @@ class Problems:
         lines = self._lines.get(place.file, [])
         source = lines[place.line - 1].rstrip("\r") if place.line <= len(lines) else ""
         self._found.setdefault((place, message), Problem(place, message, hint, source))
+        if len(self._found) == PROBLEMS_MAX:
+            self._found[place, ""] = Problem(
+                place, "too many problems: the search ended here", "mend the others first", ""
+            )
+            self.raise_if_any()
 
     def __bool__(self) -> bool:
         return bool(self._found)
