@@ -400,7 +400,7 @@ class Zone(NamedTuple):
 
 
 class Dfa(NamedTuple):
-    """A regex as a DFA over byte classes; see policy/regex.py.
+    """A regex as a DFA over byte classes; see policy/regex.
 
     State s on byte b goes to `table[s * classes + class_of[b]]` (little-endian uint16). State 0 is dead, state 1 has
     matched for good; `accept_end[s]` is 1 where the text may end in s. The search starts in `start`.
