@@ -33,7 +33,8 @@ def generate(
     for path in (out, updates or "-"):
         format_of(path)
     stream = generator.generate(events, seed, days)
-    with ExitStack() as files, Progress(console=err, transient=True) as progress:
+    hidden = not err.is_terminal
+    with ExitStack() as files, Progress(console=err, transient=True, disable=hidden) as progress:
         task = progress.add_task("events", total=events)
         write = files.enter_context(writer(out, generator.FIELDS))
         tell = files.enter_context(writer(updates, UPDATES)) if updates else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Fields: TypeAlias = "Mapping[str, tuple[tuple[str, ...], Kind]]"
 """Name -> where the field stands in an event, and its kind."""
+
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Row(NamedTuple):
@@ -65,14 +68,14 @@ def typed(text: str, kind: Kind) -> Any:
 
 
 def epoch_ms(value: object) -> int | None:
-    """A time of an event in epoch milliseconds; None for what is no time."""
+    """A time of an event in epoch milliseconds; None for what is no time, or one of no zone."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
-    if isinstance(value, datetime):
-        return round(value.timestamp() * 1000)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return (value - _EPOCH) // timedelta(milliseconds=1)
     return value if type(value) is int else None
 
 

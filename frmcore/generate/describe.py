@@ -35,7 +35,7 @@ def _traffic() -> str:
         f"{stream.DECLINED:.0%} of the honest ones. {stream.RETRIED:.1%} of the events are sent twice, "
         f"{stream.LATE:.1%} arrive late, by up to {stream.LATE_MS // HOUR} hours. {stream.CONFIRMED:.0%} of the honest "
         "payments are confirmed by the customer and labelled legit; every fraudulent payment and payout is labelled "
-        "fraud."
+        "fraud. A scenario that lasts longer than the stream is left out."
     )
 
 
