@@ -16,6 +16,9 @@ YAML_DEPTH_MAX: Final = 32  # nesting of the envelope; a policy needs 6
 YAML_NODES_MAX: Final = 500_000  # counted after aliases are expanded, which is what stops an alias bomb
 EXPRESSION_BYTES_MAX: Final = 16_384  # one expression; beyond it nobody can review it
 EXPRESSION_DEPTH_MAX: Final = 64  # nesting of one expression; keeps every recursion far from Python's limit
+PROBLEMS_MAX: Final = 200  # mistakes reported at once; beyond it the text is no policy, and each costs a search for names
+PARAMS_MAX: Final = 1_024
+ENUM_VALUES_MAX: Final = 4_096  # values of one enum; the longest real one, merchant categories, has about 1,000
 RULES_MAX: Final = 4_096
 FEATURES_MAX: Final = 1_024
 FIELDS_MAX: Final = 256  # fields, derived fields and updates together
@@ -29,6 +32,7 @@ REGISTERS_MAX: Final = 32_768  # operands of the program are 16 bits wide
 PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wide
 REGEX_BYTES_MAX: Final = 1_024  # one pattern
 REGEX_STATES_MAX: Final = 2_048  # states of one DFA (512 KiB at 256 classes); beyond it google-re2 runs the pattern
+SCORE_MAX: Final = 1_000_000  # +-: one rule's score or a threshold; 4,096 of them stay far below 64 bits
 WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
 
 # -- what an event may bring -------------------------------------------------------------------------------------
@@ -44,4 +48,5 @@ IDS_MIN: Final = 1_000_000  # ids remembered whatever their age
 IDS_MAX: Final = 20_000_000  # ids remembered at most
 RING_EVENTS_MAX: Final = 1_000_000  # events of one ring: one hot entity can't take all memory
 MAX_AHEAD_MS: Final = 300_000  # an event further ahead of the clock would empty every window
+COUNT_MAX: Final = 2**31 - 1  # what ids_min, ids_max and ring_events_max may be set to: handles are 32 bits wide
 EVIDENCE_MAX: Final = 100  # ids listed as evidence of one window

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Final
 
 from frmcore.errors import PolicyError
+from frmcore.limits import PROBLEMS_MAX
+
+
+_SHOWN_MAX: Final = 160  # characters of a source line: one long line must not make a long message of every problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +36,11 @@ class Problem:
         place = self.place
         lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
         if self.source:
-            marker = "^" * max(1, min(place.length, len(self.source) - place.column + 1))
-            pad = "".join("\t" if char == "\t" else " " for char in self.source[: place.column - 1])
-            lines += [f"    {self.source}", f"    {pad}{marker}"]
+            start = 0 if place.column <= _SHOWN_MAX // 2 else place.column - _SHOWN_MAX // 4
+            source, column = self.source[start : start + _SHOWN_MAX], place.column - start
+            marker = "^" * max(1, min(place.length, len(source) - column + 1))
+            pad = "".join("\t" if char == "\t" else " " for char in source[: column - 1])
+            lines += [f"    {source}", f"    {pad}{marker}"]
         if self.hint:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
@@ -40,24 +48,33 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file."""
+    """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file.
+
+    Where YAML joined lines or resolved an escape, one line of `text` comes from several stretches of the file:
+    `folds` has (line, column, place) for each further one, in order.
+    """
 
     text: str
     starts: tuple[Place, ...]
+    folds: tuple[tuple[int, int, Place], ...] = ()
 
     @property
     def place(self) -> Place:
-        first = self.starts[0]
-        return Place(first.file, first.line, first.column, max(1, len(self.text.split("\n", 1)[0])))
+        length = self.folds[0][1] if self.folds and self.folds[0][0] == 0 else len(self.text.split("\n", 1)[0])
+        return self.at(0, 0, length)
 
     def at(self, line: int, column: int, length: int = 1) -> Place:
         """The place of (line, column), both from 0, in `text`."""
-        start = self.starts[min(line, len(self.starts) - 1)]
-        return Place(start.file, start.line, start.column + column, length)
+        line = min(line, len(self.starts) - 1)
+        since, start = 0, self.starts[line]
+        index = bisect_right(self.folds, (line, column), key=lambda fold: fold[:2]) - 1
+        if index >= 0 and self.folds[index][0] == line:
+            _, since, start = self.folds[index]
+        return Place(start.file, start.line, start.column + column - since, max(1, length))
 
 
 class Problems:
-    """Collects every mistake of a policy, so that its author sees all of them at once."""
+    """Collects every mistake of a policy, so that its author sees all of them at once (and at most `PROBLEMS_MAX`)."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], Problem] = {}
@@ -70,6 +87,11 @@ class Problems:
         lines = self._lines.get(place.file, [])
         source = lines[place.line - 1].rstrip("\r") if place.line <= len(lines) else ""
         self._found.setdefault((place, message), Problem(place, message, hint, source))
+        if len(self._found) == PROBLEMS_MAX:
+            self._found[place, ""] = Problem(
+                place, "too many problems: the search ended here", "mend the others first", ""
+            )
+            self.raise_if_any()
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -292,6 +292,6 @@ class Policy:
     @cached_property
     def Event(self) -> type[msgspec.Struct]:
         """The event as a msgspec Struct, generated from the schema: the fast way into `decide`."""
-        from frmcore.policy.event import struct_of
+        from frmcore.policy.event import struct_of  # noqa: PLC0415  msgspec is loaded when asked for
 
         return struct_of(self)

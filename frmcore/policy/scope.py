@@ -1,0 +1,49 @@
+"""What the names of an expression mean: filled by the loader, section by section, read by the checker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from frmcore.plan import Zone
+    from frmcore.policy.tree import Const, Feature, Field, ListSpec
+
+# Where an expression stands decides which names it may read.
+ALL: Final = frozenset({"field", "derived", "update", "feature", "list"})  # rules, and features that are expressions
+FILTER: Final = frozenset(
+    {"field", "derived", "update", "final", "score", "fired"}
+)  # where=, since=, an aggregate's value
+DERIVED: Final = frozenset(
+    {"field", "derived", "clear"}
+)  # derived fields; "clear": private fields are read in the clear
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names a policy declares. A name belongs to one of fields, derived, updates, params, lists, features only."""
+
+    fields: dict[str, Field] = field(default_factory=dict)
+    derived: dict[str, Field] = field(default_factory=dict)
+    updates: dict[str, Field] = field(default_factory=dict)
+    params: dict[str, Const] = field(default_factory=dict)
+    lists: dict[str, ListSpec] = field(default_factory=dict)
+    features: dict[str, Feature] = field(default_factory=dict)
+    rules: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)  # declared, but wrong and reported: using one is no second mistake
+    kinds: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ("allow", "review", "block")
+    base_currency: str = ""
+    zones: dict[str, Zone] = field(default_factory=dict)  # those in use; the checker fills it
+    warnings: list[str] = field(default_factory=list)
+    kind_field: str = ""
+    time_field: str = ""
+
+    @property
+    def keys(self) -> dict[str, Field]:
+        """Fields and derived fields: what can be a key."""
+        return self.fields | self.derived
+
+    @property
+    def entities(self) -> set[str]:
+        return {declared.entity for declared in self.keys.values() if declared.entity}

@@ -1,0 +1,37 @@
+"""Which features no rule reads, neither directly nor through another feature."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+from frmcore.policy.tree import Feature, Ref, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def unused_features(features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> tuple[Feature, ...]:
+    """In file order. O(size of all trees)."""
+    known = {feature.name: feature for feature in features}
+    waiting = [name for rule in rules for name in _names((rule.when, rule.reason.parts, rule.rollout))]
+    used: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in known and name not in used:
+            used.add(name)
+            waiting += _names((known[name].aggregate, known[name].expression))
+    return tuple(feature for feature in features if feature.name not in used)
+
+
+def _names(tree: object) -> Iterator[str]:
+    """The features that a tree refers to."""
+    if isinstance(tree, Ref):
+        if tree.source == "feature":
+            yield tree.name
+    elif isinstance(tree, tuple):
+        for item in tree:
+            yield from _names(item)
+    elif is_dataclass(tree):
+        for field in fields(tree):
+            yield from _names(getattr(tree, field.name))
