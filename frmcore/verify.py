@@ -83,15 +83,17 @@ class _Verifier:
         sizes = {"i": len(plan.sets), "s": len(plan.sets), "p": len(plan.patterns), "z": len(plan.zones)}
         sizes |= {"l": len(plan.lists), "d": 10, "4": 33, "6": 129, "j": len(plan.code) + 1}
         sizes |= dict.fromkeys(_REGISTERS, plan.registers)
+        ints = [all(isinstance(item, int) for item in items) for items in plan.sets]
         for at, instr in enumerate(plan.code):
             if instr.op not in SHAPES:
                 raise ValueError(f"instruction {at}: there is no operation {instr.op}")
+            where = _name(at, instr)
             for what, number in _operands(instr):
-                _within(f"{_name(at, instr)}: operand {what!r}", number, sizes[what])
-                if what in "is" and (what == "i") != all(isinstance(item, int) for item in plan.sets[number]):
-                    raise ValueError(f"{_name(at, instr)}: set {number} does not hold what the operation looks for")
+                _within(where, number, sizes[what])
+                if what in "is" and (what == "i") != ints[number]:
+                    raise ValueError(f"{where}: set {number} does not hold what the operation looks for")
             for number in instr[1:]:
-                _within(f"{_name(at, instr)}: a number", number, 1 << 16)
+                _within(where, number, 1 << 16)
 
     # -- what registers hold -----------------------------------------------------------------------------------------
     def _root(self, register: int) -> int:
@@ -106,7 +108,7 @@ class _Verifier:
                     self.same[self._root(number)] = self._root(instr.dst)
 
     def _hold(self, register: int, rep: Rep, where: str) -> None:
-        _within(f"{where}: register", register, self.plan.registers)
+        _within(where, register, self.plan.registers)
         held = self.reps.setdefault(self._root(register), rep)
         if held is not rep:
             raise ValueError(f"{where}: register {register} holds {held.name}, not {rep.name}")
@@ -162,9 +164,10 @@ class _Verifier:
     def _check_reps(self) -> None:
         code = self.plan.code
         for at, instr in enumerate(code):
+            where = _name(at, instr)
             for what, number in _operands(instr):
                 if what in _HOLDS:
-                    self._hold(number, _HOLDS[what], _name(at, instr))
+                    self._hold(number, _HOLDS[what], where)
         for at, instr in enumerate(code):
             for what, number in _operands(instr):
                 if what in _REGISTERS and self._root(number) not in self.reps:
