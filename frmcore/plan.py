@@ -15,8 +15,13 @@ The type of a register never changes; the compiler knows it, the machine does no
 **Code.** A list of instructions `(op, dst, a, b, c, d)`, cut into segments `(start, end)`: derived fields, filters,
 feature expressions, rules. Jumps go forward and stay inside their segment, so every segment ends. An operand is a
 register unless `Op` says otherwise. Every instruction except a jump writes `dst`; unless `Op` says otherwise the result
-is absent when an operand is absent. Int arithmetic that overflows int64, division by zero and a float result that is NaN or
-infinite are absent; overflows are counted.
+is absent when an operand is absent. Int arithmetic that overflows int64 (-2**63, which can't be negated, counts as overflow), division
+by zero and a float result that is NaN or infinite are absent; overflows are counted.
+
+**Segments.** `derive` reads fields in the clear; everything later reads private values hashed. `keys` and every group's
+segment read fields, derived fields, updates, specials and constants only, so a group's runs alone for any event. `compute` may read what
+`keys` computed, and a point's segment what both did: they run in this order, one event at a time. A register is written by one value
+only, so a run that ignores jumps ("traced") fills every register that a `TraceNode` names, and gives the same results.
 """
 
 from __future__ import annotations
