@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.policy.tree import InList
@@ -41,7 +41,7 @@ class Twin:
         self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
-        self.lists = {spec.name: List(spec) for spec in policy.lists}
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         self.retention = Retention(policy)
 
     # -- operations ----------------------------------------------------------------------------------------------
@@ -68,9 +68,9 @@ class Twin:
             self.check_repeat(known, fresh)
             if where.name in known.decisions:
                 return replace(known.decisions[where.name], duplicate=True)
-            return self.judged(known, where)
+            return replace(self.judged(known, where), seq=0)
         self.check_age(fresh)
-        return self.judged(fresh, where)
+        return replace(self.judged(fresh, where), seq=0)
 
     def decide_again(self, event_id: str, point: str, at: int | None = None, **updates: object) -> Decision:
         told = self.read_updates(updates)
@@ -83,7 +83,7 @@ class Twin:
         if point.name in known.decisions:
             decision = replace(known.decisions[point.name], duplicate=True)
             if any(name not in known.told or known.told[name].value != value for name, value in told.items()):
-                raise EventConflict(f"{known.id} was decided at {point.name} with other updates", None)
+                raise conflict(f"{known.id} was decided at {point.name} with other updates", decision)
             return decision
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
@@ -123,23 +123,18 @@ class Twin:
             known.tell(name, Told(at, self.seq, value))
         self.settle()
 
-    def add(self, name: str, value: str, expires: int | None = None) -> None:
-        self.lists[name].add(value, expires)
-        self.seq += 1
-
-    def remove(self, name: str, value: str) -> None:
-        if self.lists[name].remove(value):
-            self.seq += 1
-
     def reload(self, policy: Policy) -> None:
         self.policy = policy
         kept = self.lists
-        self.lists = {spec.name: List(spec) for spec in policy.lists}
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
         old, self.retention = self.retention, Retention(policy)
         self.retention.watermark, self.retention.oldest = old.watermark, old.oldest
+        self.seq += 1
+
+    def take_seq(self) -> None:
         self.seq += 1
 
     # -- what comes in -------------------------------------------------------------------------------------------
@@ -164,11 +159,12 @@ class Twin:
         """A known id may come again with the same content, if it was decided."""
         self.check_content(known, fresh)
         if known.observed:
-            raise EventConflict(f"{fresh.id} was observed, not decided", None)
+            raise conflict(f"{fresh.id} was observed, not decided", None)
 
     def check_content(self, known: Event, fresh: Event) -> None:
         if self.content(known) != self.content(fresh):
-            raise EventConflict(f"{fresh.id} came with other content", None)
+            decision = None if known.observed else next(iter(known.decisions.values()))
+            raise conflict(f"{fresh.id} came with other content", decision and replace(decision, duplicate=True))
 
     def check_age(self, fresh: Event) -> None:
         if self.floor is not None and fresh.time <= self.floor:
@@ -296,6 +292,10 @@ class Twin:
     def settle(self) -> None:
         if len(self.events) > self.policy.limits.ring_events_max:
             self.retention.drop(self.events)
+
+
+def conflict(message: str, decision: Decision | None) -> EventConflict:
+    return EventConflict(message, cast("Any", decision))
 
 
 class Scope:

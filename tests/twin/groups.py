@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from frmcore.plan import CalendarUnit
+from frmcore.plan import CalendarUnit, Kind
 from frmcore.policy import tree
+from frmcore.policy.presence import can_be_absent
 from frmcore.policy.tree import Calendar, Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BOOL = tree.Type(Kind.BOOL)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SKIPS_ABSENT = ("sum", "mean", "std", "min", "max", "count_distinct", "first", "last")
 UNBOUNDED = -1
@@ -24,7 +26,6 @@ class GroupKey:
     by: tuple[str, ...]
     on: frozenset[str] | None
     where: tree.Expr | None
-    present: tree.Expr | None  # left out: events for which this is absent
     every_ms: int
     since: tree.Expr | None
 
@@ -37,46 +38,46 @@ class Reach:
     reads_updates: bool
 
 
-def group_key(aggregate: tree.Aggregate) -> GroupKey:
-    present = aggregate.value if aggregate.function in SKIPS_ABSENT else None
-    if present is not None and never_absent(present):
-        present = None
+def group_key(policy: tree.Policy, aggregate: tree.Aggregate) -> GroupKey:
+    """Events whose value is absent are left out of most aggregates, as if `where` said so."""
+    where, value = aggregate.where, aggregate.value
+    fields = {field.name: field for field in (*policy.fields, *policy.derived, *policy.updates)}
+    kinds = policy.kinds if aggregate.on is None else aggregate.on
+    if value is not None and aggregate.function in SKIPS_ABSENT and can_be_absent(value, kinds, fields):
+        missing = tree.Call(BOOL, value.place, value.text, "missing", (value,))
+        present = tree.Not(BOOL, value.place, value.text, missing)
+        where = present if where is None else tree.BoolOp(BOOL, value.place, value.text, "and", (where, present))
     on = None if aggregate.on is None else frozenset(aggregate.on)
-    return GroupKey(aggregate.by, on, aggregate.where, present, aggregate.every_ms, aggregate.since)
+    return GroupKey(aggregate.by, on, where, aggregate.every_ms, aggregate.since)
 
 
-def never_absent(value: tree.Expr) -> bool:
-    return isinstance(value, tree.Const)
-
-
-def marks_key(aggregate: tree.Aggregate) -> GroupKey:
-    """The events that a `since` window may start at."""
-    return GroupKey(aggregate.by, None, aggregate.since, None, aggregate.every_ms, None)
+def marks_key(group: GroupKey) -> GroupKey:
+    """The events, of any kind, that a `since` window may start at."""
+    return GroupKey(group.by, None, group.since, 0, None)
 
 
 def span_ms(aggregate: tree.Aggregate) -> int:
-    """The longest way back from an event to the start of its window."""
+    """The longest way back from an event to the start of its window; a local day may have 25 hours."""
     over = aggregate.over
     if isinstance(over, Duration):
         return over.ms + aggregate.delay_ms
     if isinstance(over, Calendar):
         days = {CalendarUnit.DAY: over.count, CalendarUnit.WEEK: 7, CalendarUnit.MONTH: 31}[over.unit]
-        return days * DAY_MS + 2 * HOUR_MS
+        return days * DAY_MS + HOUR_MS
     return UNBOUNDED if aggregate.since is not None else aggregate.delay_ms
 
 
 def reaches(policy: tree.Policy) -> dict[GroupKey, Reach]:
-    """Every group of the policy with what it retains."""
+    """Every group of the policy with what it retains; marks are kept for life."""
     found: dict[GroupKey, Reach] = {}
-    updates = {field.name for field in policy.updates}
     for feature in policy.features:
         aggregate = feature.aggregate
         if aggregate is None:
             continue
-        reads = reads_updates(aggregate, updates)
-        widen(found, group_key(aggregate), span_ms(aggregate), reads)
-        if aggregate.since is not None:
-            widen(found, marks_key(aggregate), span_ms(aggregate), reads)
+        key = group_key(policy, aggregate)
+        if key.since is not None:
+            widen(found, marks_key(key), 0, reads_updates(key.since))
+        widen(found, key, span_ms(aggregate), reads_updates(key.where) or reads_updates(aggregate.value))
     return found
 
 
@@ -86,13 +87,11 @@ def widen(found: dict[GroupKey, Reach], key: GroupKey, span: int, reads: bool) -
     reach.reads_updates |= reads
 
 
-def reads_updates(aggregate: tree.Aggregate, updates: set[str]) -> bool:
-    """Can a later fact change what belongs to it, or what it counts?"""
-    nodes = (node for expr in (aggregate.value, aggregate.where, aggregate.since) for node in walk(expr))
+def reads_updates(expr: tree.Expr | None) -> bool:
+    """Can a later fact change what it says of an event?"""
     return any(
-        isinstance(node, tree.Fired)
-        or (isinstance(node, tree.Ref) and (node.name in updates or node.source in ("final", "score")))
-        for node in nodes
+        isinstance(node, tree.Fired) or (isinstance(node, tree.Ref) and node.source in ("update", "final", "score"))
+        for node in walk(expr)
     )
 
 

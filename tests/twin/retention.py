@@ -43,7 +43,7 @@ class Retention:
 
     def note(self, aggregate: Aggregate, window: Window, key: Key) -> Literal["late", "capped"] | None:
         """Why this window can't be told. A life window rests on totals: it fails when it ends before the line."""
-        group = group_key(aggregate)
+        group = group_key(self.policy, aggregate)
         line = self.line(group)
         life = aggregate.over is None and aggregate.since is None
         reach = window.end if life else window.start

@@ -63,7 +63,7 @@ class Reader:
         start = earliest(aggregate, time)
         entries = [
             entry
-            for entry in self.entries(group_key(aggregate), key, aggregate)
+            for entry in self.entries(group_key(self.policy, aggregate), key, aggregate)
             if self.before_end(entry, end, aggregate)
             and (start is None or entry.time > start or (closed_left(aggregate) and entry.time == start))
             and (mark is None or entry.place > mark or (closed_left(aggregate) and entry.place == mark))
@@ -83,9 +83,9 @@ class Reader:
         """The place of the last event before this one that met `since`."""
         if aggregate.since is None:
             return None
-        here = (floored(self.reader.time, aggregate.every_ms), self.reader.seq)
-        places = [entry.place for entry in self.entries(marks_key(aggregate), key, None) if entry.place < here]
-        return max(places, default=None)
+        here = (self.reader.time, self.reader.seq)
+        marks = self.entries(marks_key(group_key(self.policy, aggregate)), key, None)
+        return max((mark.place for mark in marks if mark.place < here), default=None)
 
     def entries(self, group: GroupKey, key: tuple[Value, ...], aggregate: Aggregate | None) -> list[Entry]:
         """Every member of the group filed under the key, with the value that the aggregate looks at."""
@@ -100,7 +100,7 @@ class Reader:
 
     def itself(self, aggregate: Aggregate) -> Entry | None:
         """The event that is being decided, as a virtual entry; None if it does not belong to the group."""
-        group = group_key(aggregate)
+        group = group_key(self.policy, aggregate)
         facts = Facts(self.policy, self.reader, deciding=True)
         filed = tuple(self.reader.values[name] for name in aggregate.by)
         looked_up = tuple(self.reader.values[name] for name in aggregate.lookup)
@@ -122,7 +122,6 @@ def member(group: GroupKey, event: Event, facts: Facts) -> bool:
         (group.on is None or event.kind in group.on)
         and None not in (event.values[name] for name in group.by)
         and (group.where is None or evaluate(group.where, facts))
-        and (group.present is None or evaluate(group.present, facts) is not None)
     )
 
 
