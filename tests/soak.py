@@ -1,5 +1,7 @@
-"""Runs of engine against twin by seed. `python tests/soak.py operations 1000000`, `python tests/soak.py programs 100000`;
-`--seed S` replays one run."""
+"""Runs of engine against twin by seed: `python tests/soak.py operations 1000000`, `... programs 100000`.
+
+`--seed S` starts at that seed: a failure says which one replays it.
+"""
 
 from __future__ import annotations
 
