@@ -24,8 +24,9 @@ LATE = (1, 1_000, 5_000, 10_000, 60_000, 600_000, 3_600_000, 90_000_000)
 class Stream:
     """Drives a pair by one seed. The ids and times it uses do not depend on what the pair answers."""
 
-    def __init__(self, random: Random, policy: RandomPolicy, pair: Pair) -> None:
+    def __init__(self, random: Random, policy: RandomPolicy, pair: Pair, hot: bool = False) -> None:
         self.random = random
+        self.hot = hot
         self.policy = policy
         self.pair = pair
         self.time = pair.now
@@ -78,6 +79,8 @@ class Stream:
             "t": self.time - random.choice((0, 1_000, 86_400_000)),
         }
         event |= {name: value for name, value in optional.items() if random.random() < 0.7}
+        if self.hot:
+            event |= {"account": "a1", "card": "c1", "country": "DE"}
         self.sent.append(event)
         return event
 
@@ -175,5 +178,6 @@ class Stream:
         self.pair.both(lambda side: side.decide(event), ("invalid", event))
 
 
-def first_policy(random: Random) -> RandomPolicy:
-    return random_policy(random, features=random.randint(3, 9), rules=random.randint(2, 6))
+def first_policy(random: Random, hot: bool) -> RandomPolicy:
+    features = random.randint(2, 4) if hot else random.randint(3, 9)
+    return random_policy(random, features, rules=random.randint(2, 6), hot=hot)
