@@ -11,11 +11,11 @@ from frmcore.limits import WINDOW_MS_MAX
 from frmcore.plan import CalendarUnit, Kind
 from frmcore.policy.calls import function_name, zone_name
 from frmcore.policy.checker import Wrong
-from frmcore.policy.durations import parse_duration
+from frmcore.durations import parse_duration
 from frmcore.policy.families import BOOL, DURATION, FLOAT, INT, ORDERED, describe, family
 from frmcore.policy.functions import AGGREGATES
 from frmcore.policy.literals import literal_int, literal_text
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
 from frmcore.policy.scope import FILTER
 from frmcore.policy.tree import Aggregate, AggregateName, Calendar, Duration, Expr, Field, Type
 

@@ -15,7 +15,7 @@ from frmcore.policy.compare import together
 from frmcore.policy.families import BOOL, FLOAT, INT, NUMBERS, ORDERED, STRING, describe, family
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS, Function
 from frmcore.policy.literals import become, literal_int, literal_text
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
 from frmcore.policy.tree import Call, Const, Expr, Fired, Ref, Type
 from frmcore.policy.zones import load_zone, zone_names
 

@@ -9,7 +9,7 @@ from frmcore.limits import SET_VALUES_MAX
 from frmcore.plan import Kind, Rep
 from frmcore.policy.families import BOOL, ORDERED, common, comparable, describe, family
 from frmcore.policy.literals import align, mismatch
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
 from frmcore.policy.tree import BoolOp, Compare, Const, Expr, If, InList, InSet, ListSpec, Not, Ref, Type
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import PROGRAM_LENGTH_MAX
-from frmcore.plan import Instr, Kind, Op, Rep, Segment
+from frmcore.plan import Instr, Kind, Op, PrivateText, Rep, Segment
 from frmcore.policy import emit_calls as calls
 from frmcore.policy import emit_numbers as numbers
 from frmcore.policy.cost import cheapest_first, cost
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from frmcore.policy.canonical import Texts
     from frmcore.policy.registers import Constant, Values
-    from frmcore.policy.tree import Policy
+    from frmcore.policy.tree import Policy, Type
 
 _WORTH_A_JUMP: Final = 3  # units of cost.py that a jump must save: it costs one itself
 
@@ -43,13 +43,14 @@ class Program:
 
 class Emitter:
     """One world of values. Derived fields, groups and decisions have one each, because the same text reads other facts
-    there: private fields before they are hashed, an event as it was told later."""
+    there: an event as it was told later, private fields before they are hashed (`clear`)."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, clear: bool = False) -> None:
         self.program = program
         self.registers = program.registers
         self.tables = program.tables
         self.text = program.texts.of
+        self._clear = clear
         self._homes: dict[str, int] = {}
         self._at_hand: list[set[int]] = [set()]
 
@@ -177,8 +178,8 @@ class Emitter:
                 self.put(Op.NOT, dst, self.value(item))
             case BoolOp():
                 self._logic(expr, dst)
-            case Compare(op=op, left=left, right=right) if left.type.rep is Rep.TEXT:
-                self.put(Op.EQ_S if op == "==" else Op.NE_S, dst, self.value(left), self.value(right))
+            case Compare(left=left) if left.type.rep is Rep.TEXT:
+                self._same_text(expr, dst)
             case Compare():
                 numbers.compare(self, expr, dst)
             case InSet():
@@ -222,7 +223,20 @@ class Emitter:
             joined = into
         self.put(op, dst, joined, values[-1])
 
-    # -- sets -------------------------------------------------------------------------------------------------------
+    # -- texts and sets ----------------------------------------------------------------------------------------------
+    def _same_text(self, expr: Compare, dst: int) -> None:
+        hashed = self._is_hashed(expr.left.type) or self._is_hashed(expr.right.type)
+        sides = (self._comparable(side, hashed) for side in (expr.left, expr.right))
+        self.put(Op.EQ_S if expr.op == "==" else Op.NE_S, dst, *sides)
+
+    def _is_hashed(self, kind: Type) -> bool:
+        return kind.private and not self._clear
+
+    def _comparable(self, expr: Expr, hashed: bool) -> int:
+        if hashed and isinstance(expr, Const):
+            return self.constant(PrivateText(text_form(expr.value, expr.type.kind)))
+        return self.value(expr)
+
     def _in_set(self, expr: InSet, dst: int) -> None:
         kind = expr.item.type
         values: Values
@@ -232,7 +246,8 @@ class Emitter:
             values = tuple(sorted({int(value) for value in expr.values}))
             self._in(dst, expr.item, values, Op.EQ_I, Op.IN_SET_I)
         else:
-            values = tuple(text_form(value, kind.kind) for value in sorted(set(expr.values), key=str))
+            texts = tuple(text_form(value, kind.kind) for value in sorted(set(expr.values), key=str))
+            values = tuple(map(PrivateText, texts)) if self._is_hashed(kind) else texts
             self._in(dst, expr.item, values, Op.EQ_S, Op.IN_SET_S)
 
     def _in(self, dst: int, item: Expr, values: Values, equal: Op, member: Op) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from frmcore.currency import format_money, parse_money
 from frmcore.limits import INT_MAX
 from frmcore.plan import Kind
-from frmcore.policy.durations import parse_duration, parse_timestamp
+from frmcore.durations import parse_duration, parse_timestamp
 from frmcore.policy.families import FLOAT, INT, SCALE_MAX, STRING, decimal, describe, family, listed
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
 from frmcore.policy.tree import Const, Expr, Type
 
 if TYPE_CHECKING:

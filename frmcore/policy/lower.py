@@ -67,7 +67,7 @@ class _Lowering:
     # -- segments ----------------------------------------------------------------------------------------------------
     def _derive(self) -> Segment:
         expressions = {field.name: field.expression for field in self.policy.derived if field.expression is not None}
-        return Emitter(self.program).definitions(expressions, self.registers.names)
+        return Emitter(self.program, clear=True).definitions(expressions, self.registers.names)
 
     def _probe_lists(self) -> Segment:
         """List memberships that depend on the event alone are asked before the program runs."""

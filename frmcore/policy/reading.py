@@ -8,7 +8,7 @@ from frmcore.plan import Kind
 from frmcore.policy.checker import Wrong
 from frmcore.policy.families import BOOL, INT
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
 from frmcore.policy.tree import Const, Expr, Ref, Type
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from frmcore.errors import PolicyError
 from frmcore.limits import REGISTERS_MAX
-from frmcore.plan import CurrencyPlan
+from frmcore.plan import CurrencyPlan, PrivateText
 from frmcore.policy.source import Place, Problem
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from frmcore.policy.tree import Policy
 
-    Constant = int | float | str | bytes
-    Values = tuple[int, ...] | tuple[str | bytes, ...]
+    Constant = int | float | str | bytes | PrivateText
+    Values = tuple[int, ...] | tuple[str | bytes, ...] | tuple[PrivateText, ...]
 
 
 def too_large(policy: Policy, what: str, most: int) -> PolicyError:
