@@ -1,10 +1,10 @@
 """Wrong policies as data: files of cases, each a text and the problems that it must give.
 
-    === what is wrong
-    the text; sections that every policy needs are added below it, unless the file is syntax.txt
-    --- the problems, in order
-    1:9: the message
-    hint: how to mend it
+=== what is wrong
+the text; sections that every policy needs are added below it, unless the file is syntax.txt
+--- the problems, in order
+1:9: the message
+hint: how to mend it
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class _Composer:
 
     def __init__(self, file: str, text: str, problems: Problems) -> None:
         self.file = file
-        self.lines = text.split("\n")
+        self.lines = [*text.split("\n"), ""]  # the parser may place the end behind the last line
         self.problems = problems
         self.events: Iterator[_Event] = iter(yaml.parse(text, Loader=_LOADER))
         self.anchors: dict[str, Node | None] = {}  # None: not finished, so an alias to it would never end

@@ -129,10 +129,10 @@ class Files:
                 content = file.read(bytes_max + 1)
         except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
             hint = "a policy given as text has a line break in it" if place.file == str(path) else ""
-            self._refuse(place, f"{quoted(str(path))} can't be read: {_reason(error)}", hint)
+            self._refuse(place, f"{quoted(path.name)} can't be read: {_reason(error)}", hint)
             return None
         if len(content) > bytes_max:
-            self._refuse(place, f"{quoted(str(path))} is larger than {bytes_max:,} bytes")
+            self._refuse(place, f"{quoted(path.name)} is larger than {bytes_max:,} bytes")
             return None
         return content
 

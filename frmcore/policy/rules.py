@@ -71,6 +71,7 @@ class RuleReader:
 
     def _rule(self, draft: _Draft, points: tuple[str, ...], groups: tuple[str, ...]) -> Rule | None:
         section = draft.section
+        score = section.integer("score", -SCORE_MAX, SCORE_MAX)
         rule = Rule(
             id=draft.id,
             group=draft.group,
@@ -78,7 +79,7 @@ class RuleReader:
             on=kinds_of(section.one_or_more("on"), self._reader, self._scope),
             points=self._known(section, "point", points) or None,
             outcome=next(iter(self._outcome(section)), ""),
-            score=section.integer("score", -SCORE_MAX, SCORE_MAX) or 0,
+            score=score or 0,
             exempts=self._exempts(draft, groups),
             actions=self._actions(section),
             if_unknown=cast("Literal['silent', 'fires']", section.choice("if_unknown", ("silent", "fires"), "silent")),
@@ -90,7 +91,7 @@ class RuleReader:
             place=section.place_of("id"),
         )
         effects = section.found.keys() & {"outcome", "score", "exempts", "actions"}
-        if not effects or (effects == {"score"} and section.integer("score", 0, 0) == 0):
+        if not effects or (effects == {"score"} and score == 0):
             hint = "give an outcome, a score, actions, or groups that it exempts"
             section.add("id", f"{section.what} has no effect", hint)
         return rule if rule.when is not None else None

@@ -9,7 +9,6 @@ from typing import Final
 from frmcore.errors import PolicyError
 from frmcore.limits import PROBLEMS_MAX
 
-
 _SHOWN_MAX: Final = 160  # characters of a source line: one long line must not make a long message of every problem
 
 
@@ -36,7 +35,8 @@ class Problem:
         place = self.place
         lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
         if self.source:
-            start = 0 if place.column <= _SHOWN_MAX // 2 else place.column - _SHOWN_MAX // 4
+            is_short = len(self.source) <= _SHOWN_MAX or place.column <= _SHOWN_MAX // 2
+            start = 0 if is_short else place.column - _SHOWN_MAX // 4
             source, column = self.source[start : start + _SHOWN_MAX], place.column - start
             marker = "^" * max(1, min(place.length, len(source) - column + 1))
             pad = "".join("\t" if char == "\t" else " " for char in source[: column - 1])
@@ -60,8 +60,10 @@ class Scalar:
 
     @property
     def place(self) -> Place:
-        length = self.folds[0][1] if self.folds and self.folds[0][0] == 0 else len(self.text.split("\n", 1)[0])
-        return self.at(0, 0, length)
+        line = self.text.split("\n", 1)[0]
+        if self.folds and self.folds[0][0] == 0:
+            line = line[: self.folds[0][1]].rstrip()
+        return self.at(0, 0, len(line))
 
     def at(self, line: int, column: int, length: int = 1) -> Place:
         """The place of (line, column), both from 0, in `text`."""

@@ -46,7 +46,7 @@ _CASES: Final = (
     _Case("found unexpected end of stream", *_NEVER_CLOSED, at_start=True),
     _Case("unexpected document indicator", *_NEVER_CLOSED, at_start=True),
     _Case(
-        "expected ',' or '[]}]'",
+        "expected ',' or '[]}]'|flow node.*node content",
         "the brackets of this value don't match",
         "close every { and [; quote a value that holds brackets or commas, such as an expression",
         at_start=True,
