@@ -17,7 +17,7 @@ demo: $(VENV)/built
 
 test: $(VENV)/built
 	@echo "running the test suite"
-	@$(BIN)/python -m pytest -m "not soak"
+	@$(BIN)/python -m pytest
 
 lint: $(VENV)/built
 	@echo "ruff and mypy"
@@ -27,7 +27,8 @@ lint: $(VENV)/built
 
 soak: $(VENV)/built
 	@echo "long runs: an hour or more"
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python tests/soak.py operations 1000000
+	@$(BIN)/python tests/soak.py programs 100000
 
 bench: $(VENV)/built
 	@$(BIN)/python -m pytest bench
@@ -42,7 +43,7 @@ sanitize: $(VENV)/built
 	@echo "running the test suite under the sanitizers"
 	@cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		../../$(BIN)/python -m pytest -m "not soak" -p no:cacheprovider
+		../../$(BIN)/python -m pytest -p no:cacheprovider
 
 $(VENV)/built: $(VENV)/installed $(FAST)
 	@echo "building the extension, about a minute"

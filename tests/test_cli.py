@@ -173,7 +173,9 @@ def test_run_refuses_rows_with_their_lines(starter: Path, tmp_path: Path) -> Non
 
 def test_run_refuses_updates_that_fit_nothing(starter: Path, tmp_path: Path) -> None:
     updates = tmp_path / "updates.csv"
-    updates.write_text("id,at,field,value\nnobody,1,status,declined\np-1,1772443000000,status,maybe\np-1,2,colour,red\n,,,\n")
+    updates.write_text(
+        "id,at,field,value\nnobody,1,status,declined\np-1,1772443000000,status,maybe\np-1,2,colour,red\n,,,\n"
+    )
     told = frmcore("run", starter / "policy.yaml", starter / "events.jsonl", "--updates", updates)
     assert told.returncode == 1
     assert [line for line in (2, 3, 4, 5) if f"{updates}:{line}: " in told.stderr] == [2, 3, 4, 5]
@@ -193,9 +195,35 @@ def test_a_row_of_the_wrong_length_is_no_row(starter: Path, tmp_path: Path) -> N
     assert "rows.csv:3: 3 cells; the header has 5" in told.stderr
 
 
+def test_parquet_times_are_utc_and_broken_files_are_refused(starter: Path, tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    source = tmp_path / "times.parquet"
+    at = pyarrow.array([1772442000_123456789], pyarrow.timestamp("ns"))
+    columns = {"id": ["a"], "time": at, "kind": ["login"], "account": ["anna"], "country": ["DE"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), source)
+    assert frmcore("run", starter / "policy.yaml", source).returncode == 0
+    assert frmcore("run", starter / "policy.yaml", source).stdout.count('"event_id":"a"') == 1
+    source.write_bytes(b"PAR1 nonsense PAR1")
+    told = frmcore("run", starter / "policy.yaml", source)
+    assert told.returncode == 1
+    assert "times.parquet:1: no Parquet: " in told.stderr
+
+
+def test_csv_that_is_no_utf8_is_refused_row_by_row(starter: Path, tmp_path: Path) -> None:
+    source, refused = tmp_path / "latin.csv", tmp_path / "refused.jsonl"
+    source.write_bytes(b"id,time,kind,account,country\na,1,login,j\xf6rg,DE\nb,1,login,anna,DE\n")
+    told = frmcore("run", starter / "policy.yaml", source, "--invalid", refused)
+    assert [d["event_id"] for d in decisions(told.stdout)] == ["b"]
+    assert [r["line"] for r in decisions(refused.read_text())] == [2]
+
+
 def test_hostile_text_does_not_steer_the_terminal(starter: Path) -> None:
     event = {"id": "\x1b[2J[bold]x", "time": 1772442000000, "kind": "login", "account": "a", "country": 7}
-    told = frmcore("run", starter / "policy.yaml", "-", stdin=json.dumps(event) + '\n{"\\u001b]0;x\\u0007": 1}\n\x1b[2J\n')
+    told = frmcore(
+        "run", starter / "policy.yaml", "-", stdin=json.dumps(event) + '\n{"\\u001b]0;x\\u0007": 1}\n\x1b[2J\n'
+    )
     assert "\x1b" not in told.stderr
     assert "\x07" not in told.stderr
 
@@ -265,7 +293,8 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check", "missing.yaml"], ["run", "missing.yaml", "x.jsonl"], ["run", "policy.yaml", "missing.jsonl"]]
+    "arguments",
+    [["check", "missing.yaml"], ["run", "missing.yaml", "x.jsonl"], ["run", "policy.yaml", "missing.jsonl"]],
 )
 def test_missing_files_exit_with_1_and_a_short_message(starter: Path, arguments: list[str]) -> None:
     told = frmcore(*arguments, cwd=starter)
@@ -313,7 +342,8 @@ def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
     [
         ("12", Kind.INT, 12), ("1.5", Kind.INT, "1.5"), ("1999", Kind.MONEY, 1999), ("1.5", Kind.FLOAT, 1.5),
         ("x", Kind.FLOAT, "x"), ("true", Kind.BOOL, True), ("False", Kind.BOOL, False), ("yes", Kind.BOOL, "yes"),
-        ("1772442000000", Kind.TIMESTAMP, 1772442000000), ("2026-03-02T09:00:00Z", Kind.TIMESTAMP, "2026-03-02T09:00:00Z"),
+        ("1772442000000", Kind.TIMESTAMP, 1772442000000),
+        ("2026-03-02T09:00:00Z", Kind.TIMESTAMP, "2026-03-02T09:00:00Z"),
         ("007", Kind.STRING, "007"), ("1.20", Kind.DECIMAL, "1.20"),
     ],
 )  # fmt: skip

@@ -17,13 +17,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-import frmcore
 import msgspec
-from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent
 from msgspec import Meta
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+import frmcore
+from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

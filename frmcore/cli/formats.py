@@ -21,14 +21,16 @@ def format_of(path: str) -> str:
     if found is None:
         raise typer.BadParameter(f"{path}: the ending says the format: .csv, .jsonl or .parquet (or - for JSON lines)")
     if found == "parquet":
-        parquet()
+        arrow()
     return found
 
 
-def parquet() -> Any:
+def arrow() -> Any:
+    """pyarrow, an extra; a friendly end where it is missing."""
     try:
-        import pyarrow.parquet  # noqa: PLC0415  an extra
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
+        import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
         complain('Parquet needs pyarrow: pip install "frmcore[parquet]"')
         raise typer.Exit(1) from None
-    return pyarrow.parquet
+    return pa

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from frmcore.cli.console import plain
 from frmcore.cli.rows_in import epoch_ms, event_fields, read_rows, typed
 from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.plan import Kind
@@ -76,7 +77,7 @@ class Replay:
         try:
             return self._engine.decide(row.event)
         except REFUSALS as error:
-            return Invalid(self._source, row.line, str(error))
+            return Invalid(self._source, row.line, plain(str(error)))
         finally:
             self._latency.record(perf_counter_ns() - started)
 
@@ -91,7 +92,7 @@ class Replay:
         try:
             self._engine.update(row.event["id"], at=row.event["at"], **{str(name): value})
         except REFUSALS as error:
-            yield Invalid(file, row.line, str(error))
+            yield Invalid(file, row.line, plain(str(error)))
 
 
 def _at(update: Row) -> int:

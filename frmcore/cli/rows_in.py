@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from frmcore.cli.formats import BATCH, format_of, parquet
+from frmcore.cli.formats import BATCH, arrow, format_of
 from frmcore.limits import JSON_BYTES_MAX
 from frmcore.plan import Kind
 
@@ -102,7 +102,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _read_csv(path: str, fields: Fields) -> Iterator[Row]:
     by_column = {**fields, **{".".join(path): (path, kind) for path, kind in fields.values()}}
-    with Path(path).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         csv.field_size_limit(JSON_BYTES_MAX)
         reader = csv.reader(file)
         header = next(reader, [])
@@ -132,17 +132,32 @@ def _put(event: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _read_parquet(path: str, fields: Fields) -> Iterator[Row]:
+    pa = arrow()
     paths = {name: place for name, (place, _) in fields.items()} | {".".join(p): p for p, _ in fields.values()}
     row = 0
-    with parquet().ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH):
-            for cells in batch.to_pylist():
-                row += 1
-                event: dict[str, Any] = {}
-                for name, value in cells.items():
-                    if value is not None:
-                        _put(event, paths.get(name, (name,)), value)
-                yield Row(row, event)
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH):
+                for cells in _with_plain_times(pa, batch).to_pylist():
+                    row += 1
+                    event: dict[str, Any] = {}
+                    for name, value in cells.items():
+                        if value is not None:
+                            _put(event, paths.get(name, (name,)), value)
+                    yield Row(row, event)
+    except pa.ArrowInvalid as error:
+        yield Row(row + 1, None, f"no Parquet: {error}")
+
+
+def _with_plain_times(pa: Any, batch: Any) -> Any:
+    """Timestamps as epoch milliseconds: those without a zone are UTC, finer ones are cut."""
+    columns = [
+        column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+        if pa.types.is_timestamp(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 @contextmanager

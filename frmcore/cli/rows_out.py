@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import msgspec
 
-from frmcore.cli.formats import BATCH, format_of, parquet
+from frmcore.cli.formats import BATCH, arrow, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,12 +68,11 @@ def _cell(value: Any) -> Any:
 
 @contextmanager
 def _parquet_rows(path: str, columns: Columns) -> Iterator[Write]:
-    import pyarrow as pa  # noqa: PLC0415  an extra
-
+    pa = arrow()
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), LIST: pa.list_(pa.string())}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     rows: list[Mapping[str, Any]] = []
-    with parquet().ParquetWriter(path, schema) as file:
+    with pa.parquet.ParquetWriter(path, schema) as file:
 
         def flush() -> None:
             file.write_table(pa.Table.from_pylist(rows, schema))
