@@ -61,7 +61,12 @@ INTS = (None, 0, 1, -1, 2, 7, -7, 3_600_000, 2**53 + 1, 2**62, 2**63 - 1, -(2**6
 FLOATS = (None, 0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -7.25, 1e308, -1e308, 5e-324, 2.0**53, 2.0**63, -(2.0**63), 9.3e18)
 TEXTS = (None, b"", b"a", b"ab", b"abab", "Straße İ".encode(), "𝔘a".encode(), b"Ann.X+y@GMail.com", b"f r e e  money")
 IPS = (None, b"\x0a\x01\x02\x03", bytes(15) + b"\x01", b"short", bytes.fromhex("20010db8000000000000000000000001"))
-SETS: tuple[Any, ...] = ((0, 7, -7), tuple(range(-50, 60, 3)), ("a", "abab", b"Stra"), tuple(f"v{i}" for i in range(40)) + ("ab",))
+SETS: tuple[Any, ...] = (
+    (0, 7, -7),
+    tuple(range(-50, 60, 3)),
+    ("a", "abab", b"Stra"),
+    tuple(f"v{i}" for i in range(40)) + ("ab",),
+)
 FIELDS = [Kind.STRING, Kind.TIMESTAMP] + [Kind.INT] * 4 + [Kind.FLOAT] * 4 + [Kind.STRING] * 3 + [Kind.IP]
 NAMES = {"I": (2, 3, 4, 5), "F": (6, 7, 8, 9), "T": (10, 11, 12)}
 
@@ -128,7 +133,9 @@ def program_of(plan: Plan) -> Program:
 def local(ms: int, zone: int) -> tuple[int, int, int]:
     """(day number, hour, weekday) in a zone, by counting."""
     table = ZONES[zone]
-    clock = ms + next(offset for at, offset in reversed(list(zip(table.at_ms, table.offset_ms, strict=True))) if at <= ms)
+    clock = ms + next(
+        offset for at, offset in reversed(list(zip(table.at_ms, table.offset_ms, strict=True))) if at <= ms
+    )
     return clock // DAY_MS, clock % DAY_MS // 3_600_000, (clock // DAY_MS + 3) % 7
 
 
@@ -235,7 +242,16 @@ def same(op: Op, a: Value, b: Value) -> bool:
 
 
 # -- every operation meets every shape of operand ----------------------------------------------------------------------
-LITERALS = {"i": (0, 1), "s": (2, 3), "p": (0, 1), "z": (0, 1, 2, 3), "l": (0, 1), "d": (0, 2, 9), "4": (0, 9, 32), "6": (0, 50, 128)}
+LITERALS = {
+    "i": (0, 1),
+    "s": (2, 3),
+    "p": (0, 1),
+    "z": (0, 1, 2, 3),
+    "l": (0, 1),
+    "d": (0, 2, 9),
+    "4": (0, 9, 32),
+    "6": (0, 50, 128),
+}
 SHOWN: dict[str, Sequence[Value]] = {"I": INTS, "F": FLOATS, "T": TEXTS}
 DEGREES = (None, 0.0, 52.5, -33.9, 90.0, 180.0, -180.0, 91.0)
 
@@ -292,7 +308,14 @@ def test_operations_have_the_numbers_of_the_plan() -> None:
 
 def test_least_int_is_no_result() -> None:
     """A window's sum may bring -2**63; what would repeat it is an overflow, and dividing it by -1 must not trap."""
-    for op, other in ((Op.NEG_I, 0), (Op.ABS_I, 0), (Op.FLOORDIV_I, -1), (Op.FLOORDIV_I, 1), (Op.ADD_I, 0), (Op.MUL_I, -1)):
+    for op, other in (
+        (Op.NEG_I, 0),
+        (Op.ABS_I, 0),
+        (Op.FLOORDIV_I, -1),
+        (Op.FLOORDIV_I, 1),
+        (Op.ADD_I, 0),
+        (Op.MUL_I, -1),
+    ):
         program = program_of(plan_of([Instr(op, 20, 2, 3)]))
         assert program.run(0, 1, [None, None, -(2**63), other] + [None] * 56)[20] is None
         assert program.overflows == 1
@@ -330,7 +353,9 @@ class Writer:
         return self.random.choice(self.known[what] if what in "IFT" else LITERALS[what])
 
     def instruction(self) -> None:
-        op = self.random.choice([op for op in SHAPES if SHAPES[op][-1] != "j" and op not in (Op.NETWORK_S, Op.IP_TEXT_S)])
+        op = self.random.choice(
+            [op for op in SHAPES if SHAPES[op][-1] != "j" and op not in (Op.NETWORK_S, Op.IP_TEXT_S)]
+        )
         shape = self.random.choice(shapes_of(op))
         dst = self.free.pop()
         self.code.append(Instr(op, dst, *map(self.operand, shape[1:])))
@@ -477,7 +502,10 @@ SOUND: list[tuple[list[Instr], dict[str, Any]]] = [
     ([TRUE], with_rule(replace(RULE, live=20, reason=(ReasonPart("a"), ReasonPart("", 6, Kind.FLOAT, Rep.FLOAT))))),
     ([TRUE], {"groups": (GROUP, replace(GROUP, marks_group=0, lookups=()))}),
     ([Instr(Op.ADD_I, 20, 40, 40)], {"groups": (GROUP,)}),
-    ([Instr(Op.MOV, 20, 10), TRUE._replace(dst=21)], {"keys": Segment(0, 1), "probes": (Probe(0, 20, 41),), "points": ()}),
+    (
+        [Instr(Op.MOV, 20, 10), TRUE._replace(dst=21)],
+        {"keys": Segment(0, 1), "probes": (Probe(0, 20, 41),), "points": ()},
+    ),
 ]
 HOSTILE: list[tuple[str, list[Instr], dict[str, Any]]] = [
     ("no operation 99", [Instr(99, 20, 2, 3)], {}),
@@ -593,7 +621,10 @@ def test_every_number_of_an_instruction_is_checked() -> None:
     chance = random.Random(7)
     refused = 0
     for _ in range(3000):
-        code = [Instr(chance.randrange(92), *(chance.choice((chance.randrange(70), 2**16 - 1)) for _ in range(5))) for _ in range(2)]
+        code = [
+            Instr(chance.randrange(92), *(chance.choice((chance.randrange(70), 2**16 - 1)) for _ in range(5)))
+            for _ in range(2)
+        ]
         try:
             program = program_of(plan_of(code))
         except ValueError:

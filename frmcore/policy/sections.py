@@ -22,7 +22,7 @@ from frmcore.limits import (
 )
 from frmcore.plan import Kind, Limits
 from frmcore.policy.check import check_expression
-from frmcore.policy.durations import parse_duration
+from frmcore.durations import parse_duration
 from frmcore.policy.scope import DERIVED
 from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted
