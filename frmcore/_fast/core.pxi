@@ -465,9 +465,7 @@ cdef class Core:
         cdef int64_t now = self.now_ms()
         if at is None:
             return now
-        told = epoch_ms(at)
-        if told is INVALID or not -TIME_MS_MAX <= told <= TIME_MS_MAX:
-            raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
+        told = self.told_time(at)
         if self.clock is not None and told > now + self.max_ahead:
             raise InvalidEvent(f"at: {told} is more than max_ahead ({self.max_ahead} ms) ahead of the clock", "at")
         return told
@@ -644,6 +642,10 @@ cdef class Core:
             self.tell_hooks(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
         return 0
 
+    def list_contains(self, uint32_t index, bytes value, int64_t time):
+        """Whether a list holds the value (an ip: its bytes) at that time."""
+        return lists_probe(self.lists.refs, index, <const char*>value, <uint32_t>len(value), time)
+
     def hide(self, value):
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
         return private_text(self.private_key, value)
@@ -795,6 +797,13 @@ cdef class Core:
             return None
         return (<const char*>head + head.id_at)[: head.id_size].decode()
 
+    def told_time(self, at):
+        """A time as epoch ms: from an int, an aware datetime or RFC 3339 text. Raises InvalidEvent."""
+        told = epoch_ms(at)
+        if told is INVALID or not -TIME_MAX <= told <= TIME_MAX:
+            raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
+        return told
+
     @property
     def watermark(self):
         """The greatest event time recorded, epoch ms; None before the first event."""
@@ -826,3 +835,17 @@ cdef class Core:
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
             "memory": {**memory, "total": sum(memory.values())},
         }
+
+    def state_hash(self):
+        """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
+        cdef Fingerprint sum_
+        cdef int64_t[4] order
+        self.check_open()
+        sum_.lo = sum_.hi = 0
+        sum_.key = self.key
+        for store in self.store_list:
+            fingerprint_store(&sum_, <RingStore>store, self.watermark_)
+        fingerprint_seen(&sum_, self.seen)
+        order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
+        fingerprint_add(&sum_, order, sizeof(order))
+        return f"{sum_.hi:016x}{sum_.lo:016x}"
