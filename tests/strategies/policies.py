@@ -271,7 +271,7 @@ def rule_texts(random: Random, draft: Draft, count: int, points: bool) -> tuple[
 
 def rule_text(random: Random, make: Expressions, name: str, features: list[str], points: bool) -> str:
     parts = [f"id: {name}", f"when: '{condition(random, make, features)}'"]
-    parts.append(f"score: {random.choice((-5, 0, 1, 10, 20))}")
+    parts.append(f"score: {random.choice((-5, 1, 10, 20))}")
     parts += [f"outcome: {random.choice(('allow', 'review', 'block'))}"] * (random.random() < 0.6)
     group = int(name[1:]) % 4  # the fourth has none
     parts += [f"group: g{group}"] * (group < 3)

@@ -56,7 +56,7 @@ def program(random: Random, count: int) -> str:
     kinds = (make.number, make.money, make.duration, make.timestamp, make.string, make.truth)
     features = [f"  x{i}: '{quoted(random.choice(kinds)(random.randint(1, 4)).text)}'" for i in range(count * 3 // 4)]
     rules = [
-        f"  - {{id: r{i}, when: '{quoted(make.truth(random.randint(1, 4)).text)}', score: {random.randint(0, 9)}}}"
+        f"  - {{id: r{i}, when: '{quoted(make.truth(random.randint(1, 4)).text)}', score: {random.randint(1, 9)}}}"
         for i in range(count - len(features))
     ]
     return HEAD + "\n".join(features) + "\nrules:\n" + "\n".join(rules) + "\n"

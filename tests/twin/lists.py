@@ -31,11 +31,8 @@ class List:
         self.record()
 
     def remove(self, value: str) -> bool:
-        known = self.spelled(value) in self.expiry
-        if known:
-            del self.expiry[self.spelled(value)]
-            self.record()
-        return known
+        self.record()
+        return self.expiry.pop(self.spelled(value), 0) != 0
 
     def holds(self, value: str, time: int) -> bool:
         return any(
