@@ -361,7 +361,13 @@ features:
 rules:
   - {id: first, when: tries > most, outcome: block, reason: "{tries} tries"}
   - {id: off, when: tries > 1, mode: off, outcome: review}
-  - {id: second, when: tries > most and status == "pending", on: payout, point: answered, outcome: review, score: 7, if_unknown: fires}
+  - id: second
+    when: tries > most and status == "pending"
+    on: payout
+    point: answered
+    score: 7
+    actions: [freeze]
+    if_unknown: fires
   - {id: third, when: tries > most, mode: shadow, rollout: 20% by account, group: g, outcome: review, score: 3}
 """
 
