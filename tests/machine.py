@@ -218,7 +218,10 @@ for name in ("EQ", "NE", "LT", "LE"):  # Python compares int with float exactly
         if f"{name}_{of}" in Op.__members__:
             STRICT[Op[f"{name}_{of}"]] = truth(getattr(operator, name.lower()))
 
-_ONE = (
-    "NOT NEG_I NEG_F ABS_I ABS_F ROUND_I INT_TO_FLOAT LEN_S LOWER_S UPPER_S DOMAIN_S EMAIL_S FOLD_S IP_TEXT_S".split()
-)
-ARITY = {Op[name]: 1 for name in _ONE} | {Op.DISTANCE_F: 4}
+ARITY = {Op.DISTANCE_F: 4} | dict.fromkeys(
+    [
+        Op.NOT, Op.NEG_I, Op.NEG_F, Op.ABS_I, Op.ABS_F, Op.ROUND_I, Op.INT_TO_FLOAT, Op.LEN_S, Op.LOWER_S, Op.UPPER_S,
+        Op.DOMAIN_S, Op.EMAIL_S, Op.FOLD_S, Op.IP_TEXT_S,
+    ],
+    1,
+)  # fmt: skip

@@ -32,7 +32,7 @@ def events_of(case: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any
 
 
 def answer_of(case: dict[str, Any]) -> tuple[str, list[str]]:
-    return case["expect"]["subRuleRef"], [case["expect"]["reason"]]
+    return "901" + case["expect"]["subRuleRef"], [case["expect"]["reason"]]
 
 
 @needs("data/tazama")
@@ -55,10 +55,10 @@ def test_the_engine(case: dict[str, Any]) -> None:
 def test_the_twin(case: dict[str, Any]) -> None:
     from twin import Twin
 
-    from frmcore.policy import load_file
+    from frmcore.policy import load
 
     others, trigger = events_of(case)
-    twin = Twin(load_file(POLICY), clock=lambda: 10**12)
+    twin = Twin(load(POLICY), clock=lambda: 10**12)
     for event in others:
         twin.observe(event)
     decision = twin.decide(trigger)

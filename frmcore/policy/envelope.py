@@ -133,6 +133,8 @@ class _Composer:
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
+                if event.version or event.tags:
+                    self.add(event, "directives have no meaning here", "remove the lines that start with %")
                 if documents > 1:
                     self.refuse(event, "a second document starts here", 'a policy is one document: remove "---"')
             elif isinstance(event, yaml.NodeEvent):
@@ -146,7 +148,7 @@ class _Composer:
             return self.alias(event, depth)
         self.count(event, 1, depth)
         if event.tag is not None:
-            self.add(event, f"the tag {event.tag} has no meaning here", "remove it: a policy's values are text")
+            self.add(event, "a tag has no meaning here", "remove it: a policy's values are text")
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         node = self.inner(event, depth)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from frmcore.currency import exponent
-from frmcore.limits import STRING_BYTES_MAX
+from frmcore.limits import ENUM_VALUES_MAX, STRING_BYTES_MAX
 from frmcore.plan import Kind
 from frmcore.policy.check import check_expression
 from frmcore.policy.envelope import Leaf
+from frmcore.policy.families import SCALE_MAX, describe
 from frmcore.policy.reader import Reader, Section
 from frmcore.policy.scope import DERIVED, Scope
 from frmcore.policy.tree import Field, Type
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 TYPES: Final = {kind.name.lower(): kind for kind in Kind if kind is not Kind.DURATION}
 KEY_KINDS: Final = (Kind.STRING, Kind.INT, Kind.ENUM, Kind.IP)  # what state can be kept by
-SCALE_MAX: Final = 18  # digits of a 64-bit decimal
 _TYPE_KEYS: Final = {"values": Kind.ENUM, "scale": Kind.DECIMAL, "currency": Kind.MONEY}
 _FIELD: Final = ("type", "entity", "optional", "required_on", "private", "path", *_TYPE_KEYS)
 _UPDATE: Final = ("type", "default", "optional", *_TYPE_KEYS)
@@ -51,7 +51,7 @@ class FieldReader:
         if section is None:
             return None
         entity = _entity(section)
-        type_, currency = self._type(section, "string" if entity else "")
+        type_, currency = self._type(section, "string" if "entity" in section.found else "")
         private = section.flag("private")
         self._check_optional(section)
         if (
@@ -116,7 +116,7 @@ class FieldReader:
             self._problems.add(
                 text.place,
                 "a derived field can't hold a fraction of a money unit or a millisecond",
-                "use // or round(...)",
+                "compute it in a feature",
             )
             return None
         if section and not (self._may_be_key(section, type_, entity) and self._may_be_private(section, type_, private)):
@@ -161,6 +161,9 @@ class FieldReader:
             section.add("type", f'{section.what} lacks "values"', "list what it can be: {type: enum, values: [a, b]}")
             return None
         leaves = self._reader.one_or_more(node, '"values"')
+        if len(leaves) > ENUM_VALUES_MAX:
+            hint = "declare a string, and keep the values in a list"
+            self._problems.add(node.place, f"an enum of more than {ENUM_VALUES_MAX:,} values", hint)
         for leaf in leaves:
             if len(leaf.text.encode()) > STRING_BYTES_MAX:
                 self._problems.add(
@@ -212,7 +215,7 @@ class FieldReader:
     def _may_be_key(self, section: Section, type_: Type, entity: str) -> bool:
         if entity and type_.kind not in KEY_KINDS:
             kinds = ", ".join(kind.name.lower() for kind in KEY_KINDS)
-            section.add("entity", f"no state is kept by a {type_.kind.name.lower()}", f"an entity is one of {kinds}")
+            section.add("entity", f"no state is kept by {describe(type_)}", f"an entity is one of {kinds}")
             return False
         return True
 
@@ -220,7 +223,7 @@ class FieldReader:
         if private and type_.kind not in (Kind.STRING, Kind.IP):
             section.add(
                 "private",
-                f"a {type_.kind.name.lower()} can't be private",
+                f"{describe(type_)} can't be private",
                 "only a string or an ip can: it is kept as a hash",
             )
             return False

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import LIST_FILE_BYTES_MAX, LISTS_MAX
 from frmcore.plan import Kind
-from frmcore.policy.addresses import canonical_network, nearest_network
-from frmcore.policy.names import nearest
+from frmcore.names import nearest
+from frmcore.policy.networks import canonical_network, nearest_network
 from frmcore.policy.source import Place
 from frmcore.policy.tree import ListSpec, Type
 from frmcore.policy.values import describe_kind, parse_value
@@ -101,7 +101,7 @@ class ListReader:
         return tuple(found)
 
     def _wrong_value(self, text: str, place: Place, type_: Type, network: bool) -> None:
-        hint = f"the list holds {describe_kind(type_)} each"
+        hint = f"give {describe_kind(type_)}"
         if network:
             meant = nearest_network(text)
             hint = f"bits beyond the prefix are set: write {meant}" if meant else "write 10.0.0.0/8 or 2001:db8::/32"

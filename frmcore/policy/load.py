@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import FEATURES_MAX, NAME_BYTES_MAX
 from frmcore.policy.check import check_features
+from frmcore.policy.envelope import Map
 from frmcore.policy.files import Files
 from frmcore.policy.fingerprint import fingerprint
 from frmcore.policy.lists import ListReader
@@ -114,7 +115,7 @@ class _Loader:
         tree = self.files.load_main(main)
         if tree is not None:
             self.collect(tree, "the policy", (*_MAIN_ONLY, *_ANYWHERE))
-        if tree is None or not self.files.complete:
+        if not isinstance(tree, Map) or not self.files.complete:
             self.problems.raise_if_any()
         assert tree is not None  # noqa: S101  a problem was added otherwise
         return tree.place
@@ -197,7 +198,7 @@ class _Loader:
         return check_features(items, self.scope, self.problems)
 
     def warn(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
-        for feature in unused_features(features, rules):
+        for feature in unused_features(features, rules) if rules else ():
             place = feature.place
             self.scope.warnings.append(
                 f"{place.file}:{place.line}:{place.column}: no rule reads feature {quoted(feature.name)}"

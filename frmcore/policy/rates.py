@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RATE_DIGITS: Final = 10  # a rate is an integer scaled by 10**10
 _HEADER: Final = ["currency", "from", "rate"]
 _DATE_HINT: Final = "write 2026-01-31 (its first instant in UTC) or 2026-01-31T09:00:00Z"
+_LIST_HINT: Final = 'write [{from: 2026-01-31, rate: "1.0832"}], an entry for each date'
 _RATE_HINT: Final = f'base units for one unit, above 0, at most {RATE_DIGITS} digits behind the point, such as "1.0832"'
 
 
@@ -44,7 +45,7 @@ def read_rates(node: Node, base: str, reader: Reader, files: Files) -> tuple[Rat
             table.add_csv(*found)
         return table.points()
     for currency, dated in reader.entries(node, '"rates"'):
-        for item in reader.items(dated, f"rates of {quoted(currency.text)}"):
+        for item in reader.items(dated, f"the rates of {quoted(currency.text)}", _LIST_HINT):
             table.add_entry(currency, item)
     return table.points()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from frmcore.policy.durations import parse_duration
+from frmcore.durations import parse_duration
 from frmcore.policy.envelope import Leaf, Map, Node, Seq
-from frmcore.policy.names import nearest
-from frmcore.policy.words import quoted
+from frmcore.names import nearest
+from frmcore.policy.words import quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ class Reader:
 
     def wrong_shape(self, node: Node, what: str, wanted: type[Node], hint: str) -> None:
         if isinstance(node, Leaf) and not node.text:
-            self.problems.add(node.place, f"{what} is empty", hint or f"give {_SHAPES[wanted]}, or remove it")
+            self.problems.add(node.place, f"{what} is empty", hint or f"give {_SHAPES[wanted]}")
         else:
             found = _SHAPES[type(node)]
             self.problems.add(node.place, f"{what} must be {_SHAPES[wanted]}, not {found}", hint)
@@ -62,21 +63,23 @@ class Reader:
 
     def text(self, node: Node, what: str) -> Scalar | None:
         """A value that a comment or a bracket must not have cut short: expressions and reasons."""
-        leaf = self.leaf(node, what)
-        if leaf is None or self.is_cut(leaf, what):
+        leaf = self.leaf(node, what, "" if isinstance(node, Leaf) else "put it in quotes if it starts with { or [")
+        if leaf is None or self.is_cut(leaf):
             return None
         return leaf.scalar
 
-    def is_cut(self, leaf: Leaf, what: str) -> bool:
+    def is_cut(self, leaf: Leaf) -> bool:
         if not leaf.cut or not is_unfinished(leaf.text):
             return False
-        self.problems.add(leaf.place, f"{what} is cut short: it ends after {quoted(leaf.text[-20:])}", _QUOTE[leaf.cut])
+        self.problems.add(leaf.place, f"this value is cut short after {shown(leaf.text[-20:])}", _QUOTE[leaf.cut])
         return True
 
-    def items(self, node: Node, what: str) -> tuple[Node, ...]:
+    def items(
+        self, node: Node, what: str, hint: str = "write it as [a, b] or as lines that start with -"
+    ) -> tuple[Node, ...]:
         if isinstance(node, Seq):
             return node.items
-        self.wrong_shape(node, what, Seq, f"write {what} as [a, b] or as lines that start with -")
+        self.wrong_shape(node, what, Seq, hint)
         return ()
 
     def one_or_more(self, node: Node, what: str) -> tuple[Leaf, ...]:
@@ -97,15 +100,17 @@ class Reader:
         if not isinstance(node, Map):
             self.wrong_shape(node, what, Map, "write it as lines of name: value")
             return
-        for (key, value), (_, following) in zip(node.entries, (*node.entries[1:], (None, None)), strict=True):
+        followers = [value for _, value in node.entries[1:]]
+        for (key, value), following in zip_longest(node.entries, followers):
             yield key, value
-            if (
-                isinstance(value, Leaf)
-                and isinstance(following, Leaf)
-                and not following.text
-                and self.is_cut(value, f"{key.text}")
-            ):
+            if self.is_torn(value, following):
                 return
+
+    def is_torn(self, value: Node, following: Node | None) -> bool:
+        """Whether a comma ended `value` in the middle, so that its rest reads as a key with nothing behind it."""
+        if not isinstance(value, Leaf) or not isinstance(following, Leaf) or following.text:
+            return False
+        return value.cut == "flow" and self.is_cut(value)
 
     def section(self, node: Node, what: str, known: Sequence[str]) -> Section | None:
         """A mapping whose keys are ours: unknown ones are problems."""
@@ -149,9 +154,11 @@ class Reader:
         return value
 
     def choice(self, node: Node, what: str, options: Sequence[str]) -> str | None:
-        leaf = self.leaf(node, what, f"write {' or '.join(options)}")
+        wanted = " or ".join(options)
+        leaf = self.leaf(node, what, f"write {wanted}")
         if leaf is not None and leaf.text not in options:
-            self.unknown(leaf, what, options)
+            hint = nearest(leaf.text, options)
+            self.problems.add(leaf.place, f"{what} must be {wanted}, not {quoted(leaf.text)}", hint)
             return None
         return leaf.text if leaf else None
 
@@ -200,7 +207,7 @@ class Section(NamedTuple):
 
     def choice(self, key: str, options: Sequence[str], default: str) -> str:
         node = self.get(key)
-        return default if node is None else self.reader.choice(node, f'value of "{key}"', options) or default
+        return default if node is None else self.reader.choice(node, f'"{key}"', options) or default
 
     def integer(self, key: str, least: int, most: int) -> int | None:
         node = self.get(key)

@@ -89,7 +89,8 @@ class RuleReader:
             tests=self._tests(section),
             place=section.place_of("id"),
         )
-        if not section.found.keys() & {"outcome", "score", "exempts", "actions"}:
+        effects = section.found.keys() & {"outcome", "score", "exempts", "actions"}
+        if not effects or (effects == {"score"} and section.integer("score", 0, 0) == 0):
             hint = "give an outcome, a score, actions, or groups that it exempts"
             section.add("id", f"{section.what} has no effect", hint)
         return rule if rule.when is not None else None

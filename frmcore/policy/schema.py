@@ -61,14 +61,14 @@ class SchemaReader:
         return roles
 
     def read_results(self) -> None:
-        """`derived:` and `updates:`."""
-        for name, node in self._entries("derived"):
-            self._register(name, "derived field", self._scope.derived, self._fields.derived(name, node))
+        """`updates:` and `derived:`."""
         for name, node in self._entries("updates"):
             if name.text in _UPDATE_ARGUMENTS:
                 hint = f'Engine.update has an argument of that name; "{name.text}_" would do'
                 self._problems.add(name.place, f"no update can be called {quoted(name.text)}", hint)
             self._register(name, "update", self._scope.updates, self._fields.update(name, node))
+        for name, node in self._entries("derived"):
+            self._register(name, "derived field", self._scope.derived, self._fields.derived(name, node))
         self._check_entities()
         self._check_number()
 
@@ -116,7 +116,7 @@ class SchemaReader:
 
     def _declared(self, leaf: Leaf) -> Field | None:
         field = self._scope.fields.get(leaf.text)
-        if field is None and leaf.text not in self._scope.broken:
+        if field is None and leaf.text not in self._scope.broken and self._scope.fields:
             self._reader.unknown(leaf, "field", tuple(self._scope.fields))
         return field
 
@@ -146,7 +146,9 @@ class SchemaReader:
 
     def _check_paths(self) -> None:
         """No two fields read the same place, and none reads inside another."""
-        paths = {field.path: field for field in self._scope.fields.values()}
+        paths: dict[tuple[str, ...], Field] = {}
+        for field in self._scope.fields.values():
+            paths.setdefault(field.path, field)
         for field in self._scope.fields.values():
             for length in range(1, len(field.path) + 1):
                 other = paths.get(field.path[:length])

@@ -14,6 +14,7 @@ from frmcore.limits import (
     IDS_MIN,
     MAX_AHEAD_MS,
     OUTCOMES_MAX,
+    PARAMS_MAX,
     POINTS_MAX,
     RING_EVENTS_MAX,
     SCORE_MAX,
@@ -21,7 +22,8 @@ from frmcore.limits import (
 )
 from frmcore.plan import Kind, Limits
 from frmcore.policy.check import check_expression
-from frmcore.policy.durations import parse_duration
+from frmcore.durations import parse_duration
+from frmcore.policy.scope import DERIVED
 from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted
 
@@ -46,6 +48,8 @@ def read_params(node: Node, reader: Reader, scope: Scope, names: Names) -> None:
             scope.params[declared] = replace(const, param=declared)
         elif declared:
             scope.broken.add(declared)
+    if len(scope.params) > PARAMS_MAX:
+        reader.problems.add(node.place, f"more than {PARAMS_MAX:,} parameters")
 
 
 def _const(text: Scalar, reader: Reader, scope: Scope) -> Const | None:
@@ -54,7 +58,7 @@ def _const(text: Scalar, reader: Reader, scope: Scope) -> Const | None:
         return Const(Type(Kind.DURATION), text.place, text.text, duration)
     if not _LITERAL.fullmatch(text.text):
         return Const(Type(Kind.STRING), text.place, text.text, text.text)
-    found = check_expression(text, scope, reader.problems, names=frozenset())
+    found = check_expression(text, scope, reader.problems, names=DERIVED)
     if found is not None and not isinstance(found, Const):
         hint = 'a number, true, false, a duration such as 10m, money("5.00"), or a text'
         reader.problems.add(text.place, "a parameter is one value, not an expression", hint)
@@ -66,7 +70,7 @@ def read_outcomes(node: Node, reader: Reader) -> tuple[str, ...]:
     """`outcomes: [allow, review, block]`, weakest first; () after a problem was added."""
     leaves = reader.one_or_more(node, '"outcomes"')
     labels = [check_label(leaf.scalar, "outcome", reader.problems) for leaf in leaves]
-    if not 2 <= len(leaves) <= OUTCOMES_MAX:
+    if leaves and not 2 <= len(leaves) <= OUTCOMES_MAX:
         hint = "name them weakest first: [allow, review, block]"
         reader.problems.add(node.place, f"a policy has 2 to {OUTCOMES_MAX} outcomes, not {len(leaves)}", hint)
     return tuple(dict.fromkeys(label for label in labels if label))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Final
 
 from frmcore.errors import PolicyError
+from frmcore.limits import PROBLEMS_MAX
+
+
+_SHOWN_MAX: Final = 160  # characters of a source line: one long line must not make a long message of every problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,11 @@ class Problem:
         place = self.place
         lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
         if self.source:
-            marker = "^" * max(1, min(place.length, len(self.source) - place.column + 1))
-            pad = "".join("\t" if char == "\t" else " " for char in self.source[: place.column - 1])
-            lines += [f"    {self.source}", f"    {pad}{marker}"]
+            start = 0 if place.column <= _SHOWN_MAX // 2 else place.column - _SHOWN_MAX // 4
+            source, column = self.source[start : start + _SHOWN_MAX], place.column - start
+            marker = "^" * max(1, min(place.length, len(source) - column + 1))
+            pad = "".join("\t" if char == "\t" else " " for char in source[: column - 1])
+            lines += [f"    {source}", f"    {pad}{marker}"]
         if self.hint:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
@@ -67,7 +74,7 @@ class Scalar:
 
 
 class Problems:
-    """Collects every mistake of a policy, so that its author sees all of them at once."""
+    """Collects every mistake of a policy, so that its author sees all of them at once (and at most `PROBLEMS_MAX`)."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], Problem] = {}
@@ -80,6 +87,11 @@ class Problems:
         lines = self._lines.get(place.file, [])
         source = lines[place.line - 1].rstrip("\r") if place.line <= len(lines) else ""
         self._found.setdefault((place, message), Problem(place, message, hint, source))
+        if len(self._found) == PROBLEMS_MAX:
+            self._found[place, ""] = Problem(
+                place, "too many problems: the search ended here", "mend the others first", ""
+            )
+            self.raise_if_any()
 
     def __bool__(self) -> bool:
         return bool(self._found)

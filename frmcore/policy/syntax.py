@@ -64,6 +64,7 @@ _CASES: Final = (
         "a value is missing here",
         f"give one, or {_QUOTE} if it starts with ] or }}",
     ),
+    _Case("expected .?<document start>", "text behind the end of the document", 'remove the line "..."'),
     _Case("tag", "tags ('!name') have no meaning here", f"{_QUOTE} if it starts with '!'"),
 )
 

@@ -18,11 +18,14 @@ _RESERVED: Final = RESERVED | frozenset(word.lower() for word in keyword.kwlist)
 _SHOWN_MAX: Final = 60
 
 
-def quoted(text: str) -> str:
-    """`text` in double quotes, fit for one line of a message: short, and nothing in it steers a terminal."""
+def shown(text: str) -> str:
+    """`text` fit for one line of a message: short, and nothing in it steers a terminal."""
     text = text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return f'"{shown}"'
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def quoted(text: str) -> str:
+    return f'"{shown(text)}"'
 
 
 def check_label(scalar: Scalar, what: str, problems: Problems) -> str:

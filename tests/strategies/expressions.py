@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SCALE_MAX = 18
 PATTERNS = ("^a", "b+$", "[0-9]{2,}", "(a|b)*c", "\\\\.com$", "^$", "é|ß")
+OF_TEXT = ("lower", "upper", "domain", "canonical_email", "fold")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
 
 
@@ -159,9 +160,7 @@ class Expressions:
         if depth <= 0 or self.random.random() < 0.3:
             return Text(name)
         forms: list[Callable[[], str]] = [
-            lambda: (
-                f"{self.random.choice(('lower', 'upper', 'domain', 'canonical_email', 'fold'))}({self.string(depth - 1).text})"
-            ),
+            lambda: f"{self.random.choice(OF_TEXT)}({self.string(depth - 1).text})",
             lambda: f"{name}[{self.random.choice(('1:', ':2', '-2:', ':-1', '1:3', '5:2', ':'))}]",
             lambda: f"coalesce({self.string(depth - 1).text}, {self.string_literal()})",
             lambda: f"({self.string(depth - 1).text} if {self.truth(depth - 1).text} else {self.string_literal()})",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.policy.tree import InList
 from twin.decision import Decision, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
 from twin.fields import read_event, read_value
-from twin.groups import UNBOUNDED, walk
+from twin.groups import UNBOUNDED, place_features, walk
 from twin.lists import List
 from twin.records import Event, Told
 from twin.retention import Retention
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from frmcore.policy.tree import Aggregate, Feature, Point, Policy
+    from twin.groups import Group
+    from twin.retention import Why
     from twin.values import Value
 
 FORGET_MAX = 4
@@ -41,8 +43,10 @@ class Twin:
         self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
-        self.lists = {spec.name: List(spec) for spec in policy.lists}
-        self.retention = Retention(policy)
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
+        self.retention = Retention(policy.limits)
+        self.groups, self.group_of = place_features(policy, [])
 
     # -- operations ----------------------------------------------------------------------------------------------
     def decide(self, event: Mapping[str, object], point: str | None = None) -> Decision:
@@ -68,9 +72,9 @@ class Twin:
             self.check_repeat(known, fresh)
             if where.name in known.decisions:
                 return replace(known.decisions[where.name], duplicate=True)
-            return self.judged(known, where)
+            return replace(self.judged(known, where), seq=0)
         self.check_age(fresh)
-        return self.judged(fresh, where)
+        return replace(self.judged(fresh, where), seq=0)
 
     def decide_again(self, event_id: str, point: str, at: int | None = None, **updates: object) -> Decision:
         told = self.read_updates(updates)
@@ -83,7 +87,7 @@ class Twin:
         if point.name in known.decisions:
             decision = replace(known.decisions[point.name], duplicate=True)
             if any(name not in known.told or known.told[name].value != value for name, value in told.items()):
-                raise EventConflict(f"{known.id} was decided at {point.name} with other updates", None)
+                raise conflict(f"{known.id} was decided at {point.name} with other updates", decision)
             return decision
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
@@ -123,23 +127,20 @@ class Twin:
             known.tell(name, Told(at, self.seq, value))
         self.settle()
 
-    def add(self, name: str, value: str, expires: int | None = None) -> None:
-        self.lists[name].add(value, expires)
-        self.seq += 1
-
-    def remove(self, name: str, value: str) -> None:
-        if self.lists[name].remove(value):
-            self.seq += 1
-
     def reload(self, policy: Policy) -> None:
-        self.policy = policy
         kept = self.lists
-        self.lists = {spec.name: List(spec) for spec in policy.lists}
+        self.policy = policy
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
-        old, self.retention = self.retention, Retention(policy)
-        self.retention.watermark, self.retention.oldest = old.watermark, old.oldest
+        self.groups, self.group_of = place_features(policy, self.groups)
+        self.retention.limits = policy.limits
+        for event in self.events:
+            event.remembered.clear()
+        self.seq += 1
+
+    def take_seq(self) -> None:
         self.seq += 1
 
     # -- what comes in -------------------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ class Twin:
             seq=self.seq + 1,
             id=str(values[policy.id_field]),
             time=time,
-            late=self.retention.watermark is not None and time < self.retention.watermark,
+            late=self.retention.oldest is not None and time < self.retention.watermark,
             kind=None if kind is None else policy.kinds[int(kind)],
             values=values,
             originals=originals,
@@ -164,11 +165,12 @@ class Twin:
         """A known id may come again with the same content, if it was decided."""
         self.check_content(known, fresh)
         if known.observed:
-            raise EventConflict(f"{fresh.id} was observed, not decided", None)
+            raise conflict(f"{fresh.id} was observed, not decided", None)
 
     def check_content(self, known: Event, fresh: Event) -> None:
         if self.content(known) != self.content(fresh):
-            raise EventConflict(f"{fresh.id} came with other content", None)
+            decision = None if known.observed else next(iter(known.decisions.values()))
+            raise conflict(f"{fresh.id} came with other content", decision and replace(decision, duplicate=True))
 
     def check_age(self, fresh: Event) -> None:
         if self.floor is not None and fresh.time <= self.floor:
@@ -256,7 +258,8 @@ class Twin:
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
         """Lists that hold what the policy's rules and features look up in them, in the lists' order."""
-        roots = [feature.expression for feature in self.policy.features] + [rule.when for rule in self.policy.rules]
+        policy = self.policy
+        roots = [feature.expression for feature in policy.features] + [rule.when for rule in policy.rules]
         asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]
         hit = {node.list for node in asked if evaluate(node, scope)}
         return tuple(spec.name for spec in self.policy.lists if spec.name in hit)
@@ -287,15 +290,18 @@ class Twin:
 
     def out_of_reach(self, event: Event) -> bool:
         """Past the horizon, and past every window in which an update of it could still be seen."""
-        spans = [reach.span_ms for reach in self.retention.reaches.values() if reach.reads_updates]
+        spans = [UNBOUNDED if group.life else group.span_ms for group in self.groups if group.reads_updates]
         if UNBOUNDED in spans:
             return False
-        assert self.retention.watermark is not None
         return event.time < self.retention.watermark - self.policy.limits.horizon_ms - max(spans, default=0)
 
     def settle(self) -> None:
         if len(self.events) > self.policy.limits.ring_events_max:
-            self.retention.drop(self.events)
+            self.retention.drop(self.policy, self.groups, self.events)
+
+
+def conflict(message: str, decision: Decision | None) -> EventConflict:
+    return EventConflict(message, cast("Any", decision))
 
 
 class Scope:
@@ -324,21 +330,20 @@ class Scope:
         if feature.aggregate is None:
             assert feature.expression is not None
             return evaluate(feature.expression, self)
-        value, why = self.aggregate(feature.aggregate)
+        value, why = self.aggregate(feature.aggregate, self.twin.group_of[feature.name])
         if why is not None:
             self.notes.append(f"{feature.name} {NOTES[why]}")
         return value
 
-    def aggregate(self, aggregate: Aggregate) -> tuple[Value, str | None]:
+    def aggregate(self, aggregate: Aggregate, group: Group) -> tuple[Value, Why | None]:
         """The value, and why it is absent where a limit says so."""
-        window = self.reader.window(aggregate)
-        if window is None:
+        if None in self.reader.key(aggregate.lookup):
             return None, None
-        key = tuple(self.event.values[name] for name in aggregate.lookup)
-        why = self.twin.retention.note(aggregate, window, key)
+        bounds = self.reader.bounds(aggregate, group)
+        why = self.twin.retention.lost(self.reader, aggregate, group, bounds)
         if why is not None:
             return None, why
-        value = self.reader.aggregate(aggregate, window)
+        value = self.reader.aggregate(aggregate, group, bounds)
         return value, "overflow" if aggregate.function == "sum" and value is None else None
 
     def original(self, name: str) -> Value:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from frmcore.plan import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frmcore.policy.tree import ListSpec
 
 
-@dataclass
 class List:
-    spec: ListSpec
-    expiry: dict[str, int | None] = field(default_factory=dict)  # by value in one spelling; None: never
+    """`record` is called for every change: it takes the next sequence number."""
 
-    def __post_init__(self) -> None:
-        for value in self.spec.values or ():
-            self.add(value, None)
+    def __init__(self, spec: ListSpec, record: Callable[[], None]) -> None:
+        self.spec = spec
+        self.record = record
+        self.expiry: dict[str, int | None] = {self.spelled(value): None for value in spec.values or ()}  # None: never
 
     def spelled(self, value: str) -> str:
         if self.spec.network:
             return str(ipaddress.ip_network(value, strict=False))
         return str(ipaddress.ip_address(value)) if self.spec.type.kind is Kind.IP else value
 
-    def add(self, value: str, expires: int | None) -> None:
+    def add(self, value: str, expires: int | None = None) -> None:
         self.expiry[self.spelled(value)] = expires
+        self.record()
 
     def remove(self, value: str) -> bool:
-        return self.expiry.pop(self.spelled(value), 0) != 0
+        known = self.spelled(value) in self.expiry
+        if known:
+            del self.expiry[self.spelled(value)]
+            self.record()
+        return known
 
     def holds(self, value: str, time: int) -> bool:
         return any(

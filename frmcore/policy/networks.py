@@ -1,20 +1,8 @@
-"""IP addresses and networks as canonical text: what lists hold and literals mean."""
+"""Networks as canonical text: what lists with `match: network` hold."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-
-def canonical_ip(text: str) -> str | None:
-    """`"::ffff:10.0.0.1"` -> `"10.0.0.1"`; None where `text` is no address (nor is one with a zone, `%eth0`)."""
-    if "%" in text:
-        return None
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 
 def canonical_network(text: str) -> str | None:
