@@ -1,4 +1,4 @@
-"""Lists: a dict as their model, false positives that never decide, growing and shrinking, networks against ipaddress."""
+"""Lists: a dict as model, false positives that never decide, growing and shrinking, networks against ipaddress."""
 
 from __future__ import annotations
 
@@ -252,10 +252,22 @@ def holds(networks: Iterable[tuple[str, int | None]], address: bytes, time: int)
 @st.composite
 def networks_of(draw: st.DrawFn) -> list[tuple[str, int | None]]:
     """Networks of a narrow space, so that they nest, touch and repeat; both ends of the address space among them."""
-    v4 = st.builds(lambda base, bits: str(ip_network((base << 28, bits), strict=False)), st.integers(0, 15), st.integers(0, 6))
-    small = st.builds(lambda base, bits: str(ip_network((base, bits), strict=False)), st.integers(2**32 - 16, 2**32 - 1), st.integers(28, 32))
-    v6 = st.builds(lambda base, bits: str(ip_network((base, bits), strict=False)), st.integers(2**128 - 9, 2**128 - 1), st.integers(124, 128))
-    low = st.builds(lambda base, bits: str(ip_network((base << 64, bits), strict=False)), st.integers(0, 4), st.integers(60, 66))
+    v4 = st.builds(
+        lambda base, bits: str(ip_network((base << 28, bits), strict=False)), st.integers(0, 15), st.integers(0, 6)
+    )
+    small = st.builds(
+        lambda base, bits: str(ip_network((base, bits), strict=False)),
+        st.integers(2**32 - 16, 2**32 - 1),
+        st.integers(28, 32),
+    )
+    v6 = st.builds(
+        lambda base, bits: str(ip_network((base, bits), strict=False)),
+        st.integers(2**128 - 9, 2**128 - 1),
+        st.integers(124, 128),
+    )
+    low = st.builds(
+        lambda base, bits: str(ip_network((base << 64, bits), strict=False)), st.integers(0, 4), st.integers(60, 66)
+    )
     texts = st.one_of(v4, small, v6, low, st.sampled_from(["::/0", "0.0.0.0/0", "8000::/1"]))
     return draw(st.lists(st.tuples(texts, st.none() | st.integers(0, 3)), max_size=12))
 
@@ -299,7 +311,9 @@ def test_networks_that_are_none() -> None:
 
 def test_many_networks_at_random() -> None:
     chance = random.Random(5)
-    networks = [(str(ip_network((chance.getrandbits(32), chance.randint(12, 32)), strict=False)), None) for _ in range(3000)]
+    networks = [
+        (str(ip_network((chance.getrandbits(32), chance.randint(12, 32)), strict=False)), None) for _ in range(3000)
+    ]
     table = NetworkTable()
     table.load(ranges(networks))
     covered = sorted((int(ip_network(text)[0]), int(ip_network(text)[-1])) for text, _ in networks)

@@ -50,7 +50,9 @@ def program(random: Random) -> str:
     )
     lists = "lists:\n  named: {of: string}\n"
     body = "\n".join(f"  {name}: '{quoted(text)}'" for name, text in features.items())
-    lines = "\n".join(f"  - {{id: r{i}, when: '{quoted(text)}', score: 1}}" for i, text in enumerate(rules))
+    lines = "\n".join(
+        f"  - {{id: r{i}, when: '{quoted(text)}', outcome: review, score: 1}}" for i, text in enumerate(rules)
+    )
     return HEAD.removesuffix("features:\n") + derived + lists + "features:\n" + body + "\nrules:\n" + lines + "\n"
 
 
@@ -237,7 +239,10 @@ def check_single_assignment(plan: Plan) -> None:
 
 def policy_of(rules: str, features: str = "", more: str = "") -> Policy:
     head = HEAD.removesuffix("features:\n") + more
-    lines = [f"  - {{id: r{i}, when: '{quoted(rule)}', score: 1}}" for i, rule in enumerate(rules.split("\n"))]
+    lines = [
+        f"  - {{id: r{i}, when: '{quoted(rule)}', outcome: review, score: 1}}"
+        for i, rule in enumerate(rules.split("\n"))
+    ]
     return load(head + (f"features:\n{features}\n" if features else "") + "rules:\n" + "\n".join(lines) + "\n")
 
 
@@ -355,9 +360,15 @@ features:
   tries: count(by=account, over="10m", where=fired("second") or final == "block")
 rules:
   - {id: first, when: tries > most, outcome: block, reason: "{tries} tries"}
-  - {id: off, when: tries > 1, mode: off, score: 5}
-  - {id: second, when: tries > most and status == "pending", on: payout, point: answered, score: 7, if_unknown: fires}
-  - {id: third, when: tries > most, mode: shadow, rollout: 20% by account, group: g, score: 3}
+  - {id: off, when: tries > 1, mode: off, outcome: review}
+  - id: second
+    when: tries > most and status == "pending"
+    on: payout
+    point: answered
+    score: 7
+    actions: [freeze]
+    if_unknown: fires
+  - {id: third, when: tries > most, mode: shadow, rollout: 20% by account, group: g, outcome: review, score: 3}
 """
 
 
@@ -420,7 +431,7 @@ event:
     code: string
     amount: {type: money, currency: code}
 rules:
-  - {id: r, when: original(amount) > 5, score: 1}
+  - {id: r, when: original(amount) > 5, outcome: review, score: 1}
 """
 
 

@@ -43,7 +43,7 @@ event:
     status: {type: enum, values: [pending, declined], default: pending}
     label: {type: enum, values: [fraud, legit], optional: true}
 """
-RULES = 'rules:\n  - {id: r, when: kind == "login", score: 1}\n'
+RULES = 'rules:\n  - {id: r, when: kind == "login", outcome: review}\n'
 HOUR, DAY = 3_600_000, 86_400_000
 
 
@@ -276,7 +276,7 @@ def test_what_groups_read() -> None:
 
 
 def test_a_rule_that_is_off_never_fired() -> None:
-    rules = 'rules:\n  - {id: r, when: kind == "login", score: 1, mode: off}\n'
+    rules = 'rules:\n  - {id: r, when: kind == "login", outcome: review, mode: off}\n'
     features = 'features:\n  f: \'count(by=account, over="1h", where=not fired("r"))\'\n'
     plan = lower(load(HEAD + features + rules))
     assert (plan.rules, plan.fired) == ((), ())
