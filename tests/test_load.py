@@ -16,6 +16,7 @@ from frmcore.errors import PolicyError
 from frmcore.plan import Kind, Limits, Mode, Zone
 from frmcore.policy import Policy, load
 from frmcore.policy.fingerprint import fingerprint
+from frmcore.policy.names import nearest
 from frmcore.policy.source import Place
 from frmcore.policy.tree import Field, ListSpec, Point, RatePoint, ReasonText, Type
 
@@ -545,3 +546,10 @@ def test_random_bytes_give_problems(tmp_path: Path) -> None:
     for _ in range(300):
         path.write_bytes(rng.randbytes(rng.randrange(200)))
         message(path)
+
+
+def test_the_nearest_of_many_names() -> None:
+    known = [f"account_events_{number}h" for number in range(2_000)] + ["usual_ticket"]
+    assert nearest("usual_tickt", known) == 'did you mean "usual_ticket"?'
+    assert nearest("Account_events_17h", known) == 'did you mean "account_events_17h"?'
+    assert nearest("xyz", known) == ""
