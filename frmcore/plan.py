@@ -114,6 +114,13 @@ class Op(IntEnum):
     IN_LIST = 90  # a in lists[b] (b: index) at the event's time; a TEXT
 
 
+@dataclass(frozen=True, slots=True)
+class PrivateText:
+    """A constant or an item of a set that private values are compared with: the engine hashes it with the private key."""
+
+    text: str | bytes  # bytes: an ip
+
+
 class Instr(NamedTuple):
     op: int
     dst: int
@@ -217,6 +224,7 @@ class Column(NamedTuple):
     squares: bool  # a deviation needs sums of squares
     sums: bool
     extremes: bool
+    text: str  # names its expression by meaning, as `Group.signature` does; "": of a kept ring, read by nobody any more
 
 
 class Span(IntEnum):
@@ -443,7 +451,7 @@ class Plan:
     score: int
     fired: tuple[tuple[int, int], ...]  # (rule index, register) of rules that filters ask about
     registers: int
-    constants: tuple[tuple[int, int | float | str | bytes], ...]  # (register, value): bytes are raw text (an ip)
+    constants: tuple[tuple[int, int | float | str | bytes | PrivateText], ...]  # (register, value): bytes are raw text (an ip)
     features: tuple[FeaturePlan, ...]
     code: tuple[Instr, ...]
     derive: Segment  # from clear fields, before private ones are hashed
@@ -454,7 +462,7 @@ class Plan:
     probes: tuple[Probe, ...]
     rules: tuple[RulePlan, ...]
     points: tuple[PointPlan, ...]
-    sets: tuple[tuple[int, ...] | tuple[str | bytes, ...], ...]
+    sets: tuple[tuple[int, ...] | tuple[str | bytes, ...] | tuple[PrivateText, ...], ...]
     patterns: tuple[Dfa | Re2, ...]
     zones: tuple[Zone, ...]
     currencies: tuple[CurrencyPlan, ...] = ()

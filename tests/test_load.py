@@ -13,10 +13,10 @@ from policy_cases import Case, all_cases, completed
 
 from frmcore import limits
 from frmcore.errors import PolicyError
+from frmcore.names import nearest
 from frmcore.plan import Kind, Limits, Mode, Zone
 from frmcore.policy import Policy, load
 from frmcore.policy.fingerprint import fingerprint
-from frmcore.policy.names import nearest
 from frmcore.policy.source import Place
 from frmcore.policy.tree import Field, ListSpec, Point, RatePoint, ReasonText, Type
 
@@ -553,3 +553,16 @@ def test_the_nearest_of_many_names() -> None:
     assert nearest("usual_tickt", known) == 'did you mean "usual_ticket"?'
     assert nearest("Account_events_17h", known) == 'did you mean "account_events_17h"?'
     assert nearest("xyz", known) == ""
+
+
+def test_a_derived_field_that_tells_a_private_value_is_private() -> None:
+    policy = ok(
+        """event:
+  id: txn_id
+  time: ts
+  fields: {txn_id: string, ts: timestamp, email: {type: string, private: true}}
+  derived: {mailbox: {is: canonical_email(email), entity: mailbox}, host: domain(email)}
+"""
+    )
+    assert field(policy, "mailbox").type.private is True
+    assert field(policy, "host").type.private is False

@@ -7,17 +7,18 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from frmcore.durations import parse_duration
 from frmcore.limits import WINDOW_MS_MAX
+from frmcore.names import nearest
 from frmcore.plan import CalendarUnit, Kind
-from frmcore.policy.calls import function_name, zone_name
+from frmcore.policy.calls import function_name, named, zone_name
 from frmcore.policy.checker import Wrong
-from frmcore.policy.durations import parse_duration
 from frmcore.policy.families import BOOL, DURATION, FLOAT, INT, ORDERED, describe, family
 from frmcore.policy.functions import AGGREGATES
 from frmcore.policy.literals import literal_int, literal_text
-from frmcore.policy.names import nearest
 from frmcore.policy.scope import FILTER
 from frmcore.policy.tree import Aggregate, AggregateName, Calendar, Duration, Expr, Field, Type
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,11 +90,13 @@ _ARGUMENTS: Final = ("by", "lookup", "on", "where", "over", "tz", "since", "ever
 def _arguments(c: Checker, node: ast.Call, name: str) -> dict[str, ast.expr]:
     known = (*_ARGUMENTS, "ddof") if name == "std" else _ARGUMENTS
     given = {}
-    for keyword in node.keywords:
-        if keyword.arg not in known:
-            hint = "ddof belongs to std" if keyword.arg == "ddof" else nearest(keyword.arg or "", known)
-            raise c.wrong(keyword, f'{name} has no argument "{keyword.arg}"', hint or f"there are {', '.join(known)}")
-        given[keyword.arg or ""] = keyword.value
+    for argument, keyword in named(c, node).items():
+        if argument not in known:
+            hint = "ddof belongs to std" if argument == "ddof" else nearest(argument, known)
+            raise c.wrong(
+                keyword, f"{name} has no argument {quoted(argument)}", hint or f"there are {', '.join(known)}"
+            )
+        given[argument] = keyword.value
     return given
 
 
@@ -127,8 +130,8 @@ def _check_value(c: Checker, name: str, value: Expr) -> None:
         hint = "declare the field as a decimal with a scale" if of.kind is Kind.FLOAT else ""
         if of.fractional:
             hint = "round it to whole units: round(...)"
-        shown = "a float" if of.fractional else describe(of)
-        raise c.wrong(value, f"{name} wants an int, a decimal, money or a duration, and this is {shown}", hint)
+        what = f"{'fractional ' * of.fractional}{describe(of)}"
+        raise c.wrong(value, f"{name} wants an int, a decimal, money or a duration, and this is {what}", hint)
     if name in ("min", "max") and family(of) not in ORDERED:
         raise c.wrong(value, f"{name} wants a number, money, a duration or a timestamp, and this is {describe(of)}")
 
@@ -199,9 +202,9 @@ def _key_field(c: Checker, node: ast.expr) -> Field:
         raise c.wrong(node, f'"{node.id}" refers to no entity', hint)
     if node.id in c.scope.broken:
         raise Wrong
-    if node.id in c.scope.updates or node.id in c.scope.features:
+    if node.id in c.scope.updates or node.id in c.scope.feature_names:
         raise c.wrong(node, f'"{node.id}" is no field: it is not known when an event arrives', "a key is a field")
-    raise c.wrong(node, f'unknown field "{node.id[:48]}"', nearest(node.id, c.scope.keys))
+    raise c.wrong(node, f"unknown field {quoted(node.id)}", nearest(node.id, c.scope.keys))
 
 
 # -- which events
@@ -229,7 +232,7 @@ def _kind(c: Checker, node: ast.expr) -> str:
         raise c.wrong(node, "on names kinds of events", f"write on={c.scope.kinds[0]}; conditions belong into where=")
     if kind not in c.scope.kinds:
         hint = nearest(kind, c.scope.kinds) or f"there are {', '.join(c.scope.kinds)}"
-        raise c.wrong(node, f'unknown kind "{kind[:48]}"', hint)
+        raise c.wrong(node, f"unknown kind {quoted(kind)}", hint)
     return kind
 
 
@@ -271,7 +274,8 @@ def _over(call: _Call) -> Duration | Calendar | None:
             raise c.wrong(call.given["tz"], "tz has no use without a calendar span", 'such as over="today"')
         return None
     node = call.given["over"]
-    text = literal_text(c, node, "over", _OVER)
+    written = _written(c, node, "over", _OVER)
+    text = written if isinstance(written, str) else ""
     days = _DAYS.fullmatch(text)
     if text in _CALENDARS or days:
         return _calendar(call, _CALENDARS.get(text, CalendarUnit.DAY), int(days[1]) if days else 1)
@@ -279,7 +283,7 @@ def _over(call: _Call) -> Duration | Calendar | None:
         raise c.wrong(
             call.given["tz"], "tz has no use without a calendar span", 'write over="today", or "3 days" for "3d"'
         )
-    return Duration(_ms(c, node, text, "over", _OVER))
+    return Duration(_ms(c, node, written, "over", _OVER))
 
 
 def _calendar(call: _Call, unit: CalendarUnit, count: int) -> Calendar:
@@ -297,16 +301,25 @@ def _duration(call: _Call, argument: str) -> int:
     """`every` or `delay` in ms; 0 where it is not given."""
     if argument not in call.given:
         return 0
-    node = call.given[argument]
-    text = literal_text(call.c, node, argument, f'{argument}="1d"')
-    return _ms(call.c, node, text, argument, f'{argument}="1d"')
+    node, example = call.given[argument], f'{argument}="1d"'
+    return _ms(call.c, node, _written(call.c, node, argument, example), argument, example)
 
 
-def _ms(c: Checker, node: ast.expr, text: str, argument: str, example: str) -> int:
-    ms = parse_duration(text)
+def _written(c: Checker, node: ast.expr, argument: str, example: str) -> int | str:
+    """A literal text, or the milliseconds of a parameter that is a duration."""
+    if isinstance(node, ast.Name) and node.id in c.scope.params:
+        param = c.scope.params[node.id]
+        if param.type == DURATION:
+            return int(param.value)
+    return literal_text(c, node, argument, example)
+
+
+def _ms(c: Checker, node: ast.expr, written: int | str, argument: str, example: str) -> int:
+    ms = parse_duration(written) if isinstance(written, str) else written
     if ms is None:
+        text = str(written)
         hint = f'the unit is missing: {argument}="{text}m"' if text.isdecimal() else f"write {example}"
-        raise c.wrong(node, f'"{text[:48]}" is no duration', hint)
+        raise c.wrong(node, f"{quoted(text)} is no duration", hint)
     if not 0 < ms <= WINDOW_MS_MAX:
         raise c.wrong(node, f"{argument} must be longer than nothing, and not above ten years")
     return ms
@@ -334,7 +347,7 @@ def _closed(call: _Call) -> Closed | None:
     for closed in _CLOSED:
         if text == closed:
             return closed
-    raise call.c.wrong(node, f'closed is right, left, both or neither, not "{text[:48]}"', nearest(text, _CLOSED))
+    raise call.c.wrong(node, f"closed is right, left, both or neither, not {quoted(text)}", nearest(text, _CLOSED))
 
 
 def _ddof(call: _Call) -> int:

@@ -35,7 +35,7 @@ def arithmetic(c: Checker, node: ast.BinOp) -> Expr:
     of = result(op, left.type, right.type)
     if of is None:
         message = f'"{op}" does not go with {describe(left.type)} and {describe(right.type)}'
-        raise c.wrong(node, message, mismatch(left, right) or _what_goes(op, left, right))
+        raise c.wrong(node, message, _advice(op, left, right))
     if of.scale > SCALE_MAX:
         raise c.wrong(node, f"the product has {of.scale} decimal places, more than {SCALE_MAX}", "round one side first")
     if _plain(left) and _plain(right):
@@ -59,13 +59,24 @@ def _operands(c: Checker, op: Operator, sides: list[Expr]) -> list[Expr]:
     return align(c, sides)
 
 
-def _what_goes(op: Operator, left: Expr, right: Expr) -> str:
+def _advice(op: Operator, left: Expr, right: Expr) -> str:
     families = {family(left.type), family(right.type)}
     if "timestamp" in families:
+        if left.type.fractional or right.type.fractional:
+            return "round the duration to whole milliseconds: round(...)"
         return 'timestamps are subtracted from each other; a duration such as "10m" is added to one or taken from it'
-    if families & {"money", "duration"} and op == "//":
-        return "divide by / and round"
-    return "" if families <= NUMBERS else "numbers, money and durations are calculated with"
+    if op in "+-" or (families == {"money"} and left.type.currency != right.type.currency):
+        return mismatch(left, right) or _CALCULATED
+    if families & {"money", "duration"} and families <= NUMBERS:
+        return (
+            "whole parts of it: round(x / n)"
+            if op in ("//", "%")
+            else "it is multiplied by a number, divided by one or by its like"
+        )
+    return _CALCULATED
+
+
+_CALCULATED: Final = "numbers, money and durations are calculated with"
 
 
 # -- types

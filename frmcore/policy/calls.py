@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,13 +11,14 @@ import re2  # type: ignore[import-untyped]
 
 from frmcore.currency import exponent, parse_money
 from frmcore.limits import REGEX_BYTES_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.compare import together
 from frmcore.policy.families import BOOL, FLOAT, INT, NUMBERS, ORDERED, STRING, describe, family
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS, Function
-from frmcore.policy.literals import become, literal_int, literal_text
-from frmcore.policy.names import nearest
+from frmcore.policy.literals import become, cited, literal_int, literal_text
 from frmcore.policy.tree import Call, Const, Expr, Fired, Ref, Type
+from frmcore.policy.words import quoted
 from frmcore.policy.zones import load_zone, zone_names
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def function_name(c: Checker, node: ast.Call) -> str:
     scope = c.scope
     if any(name in names for names in (scope.keys, scope.updates, scope.params, scope.features, scope.lists)):
         raise c.wrong(node.func, f'"{name}" is no function', f"write {name} without brackets; a product needs its *")
-    raise c.wrong(node.func, f'unknown function "{name}"', nearest(name, [*FUNCTIONS, *AGGREGATES]))
+    raise c.wrong(node.func, f"unknown function {quoted(name)}", nearest(name, [*FUNCTIONS, *AGGREGATES]))
 
 
 def is_aggregate(name: str, node: ast.Call) -> bool:
@@ -58,11 +60,22 @@ def is_aggregate(name: str, node: ast.Call) -> bool:
     return any(keyword.arg in _AGGREGATE_ARGUMENTS for keyword in node.keywords)
 
 
+def named(c: Checker, node: ast.Call) -> dict[str, ast.keyword]:
+    """Arguments given by name, each once: Python's parser lets repetitions pass."""
+    found: dict[str, ast.keyword] = {}
+    for keyword in node.keywords:
+        name = keyword.arg or ""
+        if name in found:
+            raise c.wrong(keyword, f"{name} is given twice")
+        found[name] = keyword
+    return found
+
+
 def _check_arguments(c: Checker, node: ast.Call, name: str, function: Function) -> None:
     usage = f"write {function.usage}"
-    for keyword in node.keywords:
-        if keyword.arg not in function.keywords:
-            raise c.wrong(keyword, f'{name} has no argument "{keyword.arg}"', usage)
+    for argument, keyword in named(c, node).items():
+        if argument not in function.keywords:
+            raise c.wrong(keyword, f"{name} has no argument {quoted(argument)}", usage)
     given = len(node.args)
     if not function.least <= given <= function.most:
         if name in AGGREGATES and given == 1:
@@ -86,7 +99,7 @@ def argument(c: Checker, name: str, item: Expr, wanted: Type) -> Expr:
     if family(item.type) != family(wanted):
         what = "a number" if wanted == FLOAT else describe(wanted)
         hint = "network(ip, 24) makes a text of an ip" if item.type.kind is Kind.IP else ""
-        raise c.wrong(item, f'{name} wants {what}, and "{item.text}" is {describe(item.type)}', hint)
+        raise c.wrong(item, f"{name} wants {what}, and {cited(item)} is {describe(item.type)}", hint)
     return item
 
 
@@ -141,7 +154,7 @@ def _money(c: Checker, node: ast.Call) -> Expr:
     minor = parse_money(text, currency)
     if minor is None:
         hint = f"write it like 5.00, with at most {exponent(currency)} digits after the point"
-        raise c.wrong(written, f'"{text}" is no amount in {currency}', hint)
+        raise c.wrong(written, f"{quoted(text)} is no amount in {currency}", hint)
     return Const(Type(Kind.MONEY, currency=currency), *c.at(node), minor)
 
 
@@ -188,7 +201,7 @@ def _regex_problem(pattern: str) -> tuple[str, str] | None:
     if len(pattern.encode()) > REGEX_BYTES_MAX:
         return f"the pattern is longer than {REGEX_BYTES_MAX} bytes", "a long choice of words belongs into a list"
     if "\b" in pattern:
-        return "this pattern holds a backspace", r'a word\'s end is written in a text without escapes: r"\bword\b"'
+        return "this pattern holds a backspace", r'the end of a word is written in a text without escapes: r"\bword\b"'
     options = re2.Options()
     options.log_errors = False
     try:
@@ -203,9 +216,9 @@ def subscript(c: Checker, node: ast.Subscript) -> Expr:
     """`x[a:b]`, in characters."""
     cut = node.slice
     if not isinstance(cut, ast.Slice):
-        at = c.source.text(cut)
-        after = str(int(at) + 1) if at.isdecimal() else "..."
-        raise c.wrong(node, "a text is cut by a slice", f"write {c.source.text(node.value)}[{at}:{after}]")
+        raise c.wrong(
+            node, "a text is cut by a slice", f"write {c.source.text(node.value)}[{_slice(c.source.text(cut))}]"
+        )
     if cut.step is not None:
         raise c.wrong(cut.step, "a slice has no step", "write x[a:b]")
     bounds = [cut.lower, cut.upper]
@@ -219,6 +232,13 @@ def subscript(c: Checker, node: ast.Subscript) -> Expr:
     return Call(STRING, *c.at(node), "slice", tuple(args))
 
 
+def _slice(index: str) -> str:
+    """What a slice says instead of an index."""
+    if not re.fullmatch(r"-?[0-9]{1,9}", index):
+        return "a:b"
+    return f"{index}:" if index == "-1" else f"{index}:{int(index) + 1}"
+
+
 # -- time, decisions
 
 
@@ -227,7 +247,7 @@ def zone_name(c: Checker, node: ast.expr) -> str:
     name = literal_text(c, node, "tz", 'tz="Europe/Berlin"')
     if not _use_zone(c, name):
         raise c.wrong(
-            node, f'unknown time zone "{name[:48]}"', nearest(name, zone_names()) or 'write tz="Europe/Berlin"'
+            node, f"unknown time zone {quoted(name)}", nearest(name, zone_names()) or 'write tz="Europe/Berlin"'
         )
     return name
 
@@ -262,7 +282,7 @@ def _fired(c: Checker, node: ast.Call) -> Expr:
         raise c.wrong(node, "fired(...) asks about past events", "it can be used in where= and since=")
     rule = literal_text(c, node.args[0], "fired", 'fired("rule")')
     if rule not in c.scope.rules:
-        raise c.wrong(node.args[0], f'unknown rule "{rule[:48]}"', nearest(rule, c.scope.rules))
+        raise c.wrong(node.args[0], f"unknown rule {quoted(rule)}", nearest(rule, c.scope.rules))
     return Fired(BOOL, *c.at(node), rule)
 
 

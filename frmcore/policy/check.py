@@ -92,6 +92,7 @@ def check_features(items: Sequence[tuple[Scalar, Scalar]], scope: Scope, problem
 
     Fills `scope.features` with the sound ones and `scope.broken` with the others. Names are unique and well formed.
     """
+    scope.feature_names |= {title.text for title, _ in items}
     sources = {}
     for title, text in items:
         source = parse(text, problems)
@@ -100,8 +101,9 @@ def check_features(items: Sequence[tuple[Scalar, Scalar]], scope: Scope, problem
         else:
             sources[title.text] = (title, source)
     check_all(sources, scope, problems, HANDLERS)
-    scope.features = {title: scope.features[title] for title in sources if title in scope.features}
-    return tuple(scope.features.values())
+    checked = {title: scope.features.pop(title) for title in sources if title in scope.features}
+    scope.features |= checked
+    return tuple(checked.values())
 
 
 def check_reason(scalar: Scalar, scope: Scope, problems: Problems) -> ReasonText | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from frmcore.policy.tree import Expr
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     import ast
@@ -39,8 +40,8 @@ class Checker:
             raise self.wrong(node, "this is not part of the language")
         expr = handler(self, node)
         if expr.type.private and not private and not self.clear:
-            hint = "it can be a key, a list's item, counted by count_distinct, compared by ==, asked for by missing"
-            raise self.wrong(expr, f'the private "{expr.text}" can\'t be used here', hint)
+            hint = "it can be a key, in a list, compared by ==, counted by count_distinct; or derive a field from it"
+            raise self.wrong(expr, f"the private {quoted(expr.text)} can't be used here", hint)
         return expr
 
     def exprs(self, nodes: Iterable[ast.expr], *, private: bool = False) -> list[Expr]:

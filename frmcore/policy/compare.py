@@ -6,11 +6,12 @@ import ast
 from typing import TYPE_CHECKING, Final, Literal
 
 from frmcore.limits import SET_VALUES_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind, Rep
 from frmcore.policy.families import BOOL, ORDERED, common, comparable, describe, family
-from frmcore.policy.literals import align, mismatch
-from frmcore.policy.names import nearest
+from frmcore.policy.literals import align, cited, mismatch
 from frmcore.policy.tree import BoolOp, Compare, Const, Expr, If, InList, InSet, ListSpec, Not, Ref, Type
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def together(c: Checker, node: ast.expr, exprs: Sequence[Expr]) -> tuple[list[Ex
     first = aligned[0]
     for other in aligned[1:]:
         if not comparable(first.type, other.type):
-            message = f'"{first.text}" is {describe(first.type)}, but "{other.text}" is {describe(other.type)}'
+            message = f"{cited(first)} is {describe(first.type)}, but {cited(other)} is {describe(other.type)}"
             raise c.wrong(node, message, mismatch(first, other) or "both must be of one type")
     return aligned, common([expr.type for expr in aligned])
 
@@ -99,9 +100,7 @@ def _refuse_missing(c: Checker, node: ast.Compare) -> None:
 
 
 def _pair(c: Checker, node: ast.Compare, sign: str, left: Expr, right: Expr) -> Expr:
-    place, text = c.at(node)
-    if len(node.ops) > 1:
-        place, text = left.place, f"{left.text} {sign} {right.text}"
+    place, text = (left.place, f"{left.text} {sign} {right.text}") if len(node.ops) > 1 else c.at(node)
     left, right = align(c, [left, right])
     if not comparable(left.type, right.type):
         message = f"{describe(left.type)} can't be compared with {describe(right.type)}"
@@ -124,14 +123,12 @@ def _refuse_unordered(c: Checker, node: ast.Compare, sign: str, left: Expr) -> N
 
 
 def _refuse_exposure(c: Checker, left: Expr, right: Expr) -> None:
-    """Outside derived fields a private value is a hash: only another private value can equal it."""
-    if left.type.private == right.type.private or c.clear:
+    """Outside derived fields a private value is a hash: it equals literals, which are hashed too, and its like."""
+    if left.type.private == right.type.private or c.clear or any(isinstance(side, Const) for side in (left, right)):
         return
     private, other = (left, right) if left.type.private else (right, left)
-    hint = f"put the value into a list, and write {private.text} in that_list"
-    if not isinstance(other, Const):
-        hint = f'declare "{other.text}" private too'
-    raise c.wrong(other, f'the private "{private.text}" is compared with a value in the clear', hint)
+    hint = f"declare {quoted(other.text)} private too"
+    raise c.wrong(other, f"the private {quoted(private.text)} is compared with a value in the clear", hint)
 
 
 # -- membership
@@ -169,14 +166,13 @@ def _in_set(c: Checker, node: ast.Compare, item: Expr, elements: Sequence[ast.ex
 
 def _set_value(c: Checker, item: Expr, value: Const) -> int | float | str:
     if not comparable(item.type, value.type):
-        message = f'"{value.text}" is {describe(value.type)}, but "{item.text}" is {describe(item.type)}'
+        message = f"{cited(value)} is {describe(value.type)}, but {cited(item)} is {describe(item.type)}"
         raise c.wrong(value, message, mismatch(item, value))
-    _refuse_exposure(c, item, value)
     if item.type.rep is Rep.FLOAT:
         return _as_float(value)
     scale = item.type.scale - value.type.scale
     if value.type.kind is Kind.FLOAT or scale < 0:
-        raise c.wrong(value, f'"{item.text}" is {describe(item.type)}: it never equals {value.text}')
+        raise c.wrong(value, f"{quoted(item.text)} is {describe(item.type)}: it never equals {value.text[:40]}")
     return value.value if isinstance(value.value, str) else int(value.value) * 10**scale
 
 
@@ -193,7 +189,7 @@ def _check_item(c: Checker, item: Expr, spec: ListSpec) -> None:
     declared = c.scope.keys.get(item.name) if isinstance(item, Ref) else None
     entity = declared.entity if declared else ""
     if entity and spec.of in c.scope.entities and spec.of != entity:
-        raise c.wrong(item, f'"{spec.name}" lists entities of type {spec.of}, and "{item.text}" is of type {entity}')
+        raise c.wrong(item, f'"{spec.name}" lists entities of type {spec.of}, and "{entity}" is another')
     wanted = Kind.IP if spec.network else spec.type.kind
     if item.type.kind is not wanted:
         raise c.wrong(
@@ -202,7 +198,9 @@ def _check_item(c: Checker, item: Expr, spec: ListSpec) -> None:
     if item.type.private != spec.type.private:
         one, other = ("private", "clear") if item.type.private else ("clear", "private")
         raise c.wrong(
-            item, f'"{item.text}" is {one}, and "{spec.name}" lists {other} values', "declare the list of its entity"
+            item,
+            f'{quoted(item.text)} is {one}, and "{spec.name}" lists {other} values',
+            "declare the list of its entity",
         )
 
 
@@ -213,7 +211,7 @@ def _no_container(c: Checker, item: Expr, container: ast.expr) -> Wrong:
         return c.wrong(container, '"in" wants a list or values in brackets', hint)
     if isinstance(container, ast.Name) and container.id not in c.scope.keys:
         hint = nearest(container.id, c.scope.lists) or "declare it under lists:"
-        return c.wrong(container, f'"{container.id}" is no list', hint)
+        return c.wrong(container, f"{quoted(container.id)} is no list", hint)
     return c.wrong(container, '"in" wants a list or values in brackets', "write x in some_list, or x in (1, 2, 3)")
 
 

@@ -76,8 +76,7 @@ def _where(text: str, error: SyntaxError) -> tuple[int, int]:
 
 _KNOWN = {  # part of what Python says -> what we say
     "escape": ("the backslash in this text starts no escape that there is", r'a text without escapes: r"\d+"'),
-    "expected 'else'": ("an else is missing", "write: a if condition else b"),
-    "repeated": ("an argument is given twice", ""),
+    "expected 'else'": ("an else is missing", "write a if condition else b"),
     "positional argument": (
         "an argument without a name follows one with a name",
         "write values first: sum(amount, by=card)",

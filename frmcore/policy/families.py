@@ -47,12 +47,12 @@ def family(of: Type) -> str:
 
 
 def describe(of: Type) -> str:
-    """A type in a message: "an int", "money in EUR", "one of pending, approved"."""
+    """A type in a message: "an int", "money in EUR", "an enum of pending, approved"."""
     match of.kind:
         case Kind.MONEY:
             return f"money in {of.currency}"
         case Kind.ENUM:
-            return "one of " + listed(of.values)
+            return "an enum of " + listed(of.values)
         case Kind.INT | Kind.IP:
             return f"an {of.kind.name.lower()}"
     return f"a {of.kind.name.lower()}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import LIST_FILE_BYTES_MAX, LISTS_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind
-from frmcore.policy.names import nearest
 from frmcore.policy.networks import canonical_network, nearest_network
 from frmcore.policy.source import Place
 from frmcore.policy.tree import ListSpec, Type

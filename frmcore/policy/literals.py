@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from dataclasses import replace
 from decimal import Decimal
@@ -9,15 +10,15 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from frmcore.currency import format_money, parse_money
+from frmcore.durations import parse_duration, parse_timestamp
 from frmcore.limits import INT_MAX
+from frmcore.names import nearest
 from frmcore.plan import Kind
-from frmcore.policy.durations import parse_duration, parse_timestamp
-from frmcore.policy.families import FLOAT, INT, SCALE_MAX, STRING, decimal, describe, family, listed
-from frmcore.policy.names import nearest
+from frmcore.policy.families import FLOAT, INT, SCALE_MAX, STRING, decimal, family, listed
 from frmcore.policy.tree import Const, Expr, Type
+from frmcore.policy.words import quoted, shown
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Sequence
 
     from frmcore.policy.checker import Checker
@@ -68,7 +69,7 @@ def become(c: Checker, const: Const, to: Type) -> Const:
         case Kind.ENUM:
             if text not in to.values:
                 hint = nearest(text, to.values) or f"it is one of {listed(to.values)}"
-                raise c.wrong(const, f'"{text}" is not among the values', hint)
+                raise c.wrong(const, f"{quoted(text)} is not among the values", hint)
             value = to.values.index(text)
         case Kind.DURATION:
             value = _parsed(c, const, parse_duration(text), "duration", _duration_hint(text))
@@ -84,19 +85,19 @@ def become(c: Checker, const: Const, to: Type) -> Const:
 
 def _parsed(c: Checker, const: Const, value: int | str | None, what: str, hint: str) -> int | str:
     if value is None:
-        raise c.wrong(const, f'"{const.value}" is no {what}', hint)
+        raise c.wrong(const, f"{quoted(str(const.value))} is no {what}", hint)
     return value
 
 
 def _duration_hint(text: str) -> str:
     if text.replace(".", "", 1).isdecimal():
-        return f'the unit is missing: "{text}m"? Units are ms, s, m, h, d, w'
+        return f'the unit is missing: "{text[:20]}m"? Units are ms, s, m, h, d, w'
     return 'a number and its unit: "90s", "10m", "1.5h", "7d"; units are ms, s, m, h, d, w'
 
 
 def _ip_hint(text: str) -> str:
     if "/" in text:
-        return f'a network is compared with network(ip, ...) == "{text}", or belongs into a list with match: network'
+        return "a network is compared with network(ip, ...), or belongs into a list with match: network"
     return 'an address is written "192.0.2.1" or "2001:db8::1"'
 
 
@@ -130,6 +131,11 @@ def _in_currency(const: Const, currency: str) -> Const:
     return const if minor is None else replace(const, type=replace(const.type, currency=currency), value=minor)
 
 
+def cited(expr: Expr) -> str:
+    """An expression in a message: in quotes, unless it has its own."""
+    return shown(expr.text) if expr.text[0] in "'\"" else quoted(expr.text)
+
+
 def mismatch(left: Expr, right: Expr) -> str:
     """What to do about two values that don't go together."""
     for one, other in ((left, right), (right, left)):
@@ -150,6 +156,8 @@ def _hint(one: Expr, other: Type) -> str:
             return 'an instant is written "2026-01-31T12:00:00Z"'
         case "number", Kind.STRING if number:
             return f'a text stands in quotes: "{number}"'
+        case "number", Kind.BOOL:
+            return "a bool is true or false"
         case "string", Kind.INT | Kind.DECIMAL | Kind.FLOAT if isinstance(one, Const):
             return "a number is written without quotes"
         case "string", Kind.MONEY if isinstance(one, Const):
@@ -169,9 +177,11 @@ def _hint(one: Expr, other: Type) -> str:
 
 def literal_text(c: Checker, node: ast.expr, what: str, example: str) -> str:
     """A text that must be known when the policy is loaded: a literal, or a parameter that is one."""
+    if isinstance(node, ast.Name) and node.id not in c.scope.params:
+        raise c.wrong(node, f"{what} takes a literal text", f'text stands in quotes: "{node.id}"')
     expr = c.expr(node)
     if not isinstance(expr, Const) or expr.type.kind is not Kind.STRING:
-        raise c.wrong(expr, f"{what} takes a literal text, not {describe(expr.type)}", f"write {example}")
+        raise c.wrong(expr, f"{what} takes a literal text", f"write {example}")
     return str(expr.value)
 
 

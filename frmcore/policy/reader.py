@@ -6,9 +6,9 @@ import re
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from frmcore.policy.durations import parse_duration
+from frmcore.durations import parse_duration
+from frmcore.names import nearest
 from frmcore.policy.envelope import Leaf, Map, Node, Seq
-from frmcore.policy.names import nearest
 from frmcore.policy.words import quoted, shown
 
 if TYPE_CHECKING:

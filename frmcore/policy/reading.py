@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.checker import Wrong
 from frmcore.policy.families import BOOL, INT
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
-from frmcore.policy.names import nearest
 from frmcore.policy.tree import Const, Expr, Ref, Type
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     import ast
@@ -67,12 +68,14 @@ def _unknown(c: Checker, node: ast.Name) -> Wrong:
     word, scope = node.id, c.scope
     if word in scope.broken:
         return Wrong()
+    if word in scope.feature_names:
+        return c.wrong(node, f'the feature "{word}" can\'t be read here', _readable(c))
     if word in FUNCTIONS or word in AGGREGATES:
         usage = FUNCTIONS[word].usage if word in FUNCTIONS else AGGREGATES[word]
         return c.wrong(node, f'"{word}" is a function', f"write {usage}")
     if word in scope.lists:
         return c.wrong(node, f'"{word}" is a list', f"ask whether something is in it: card in {word}")
-    return c.wrong(node, f'unknown name "{_short(word)}"', _meant(c, word))
+    return c.wrong(node, f"unknown name {quoted(word)}", _meant(c, word))
 
 
 def _meant(c: Checker, word: str) -> str:
@@ -86,7 +89,3 @@ def _meant(c: Checker, word: str) -> str:
         return f'a text stands in quotes: "{word}"'
     known = [*scope.fields, *scope.derived, *scope.updates, *scope.params, *scope.features, *scope.lists]
     return nearest(word, [*known, *FUNCTIONS, "true", "false", "final", "score"])
-
-
-def _short(word: str) -> str:
-    return word if len(word) <= 48 else word[:45] + "..."

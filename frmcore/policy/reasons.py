@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from frmcore.limits import EXPRESSION_BYTES_MAX
 from frmcore.plan import Rep
 from frmcore.policy.expression import place_of
-from frmcore.policy.families import BOOL, INT, STRING, describe
+from frmcore.policy.families import BOOL, INT, STRING
 from frmcore.policy.source import Scalar
 from frmcore.policy.tree import Call, Compare, Const, Expr, ReasonText, Ref
 
@@ -24,6 +25,11 @@ _WHOLE: Final = 10_000  # a rollout's grain: hundredths of a per cent
 
 
 def reason(scalar: Scalar, problems: Problems, read: Reader) -> ReasonText | None:
+    if len(scalar.text) > EXPRESSION_BYTES_MAX:
+        problems.add(
+            scalar.place, f"the reason is longer than {EXPRESSION_BYTES_MAX} characters", "nobody would read it"
+        )
+        return None
     parts: list[str | Expr | None] = []
     for match in _PART.finditer(scalar.text):
         if match["name"] is not None:
@@ -72,7 +78,7 @@ def rollout(scalar: Scalar, rule_id: str, problems: Problems, read: Reader) -> E
     if key is None:
         return None
     if not isinstance(key, Ref) or key.source not in ("field", "derived") or key.type.rep is not Rep.TEXT:
-        message = f'a rollout goes by a field that holds a text, and "{key.text}" is {describe(key.type)}'
+        message = f'a rollout goes by a field of the event that holds a text; "{match[3]}" does not'
         problems.add(place, message, "write 20% by account")
         return None
     return _inside(scalar, key, rule_id, share)

@@ -29,6 +29,7 @@ class Scope:
     params: dict[str, Const] = field(default_factory=dict)
     lists: dict[str, ListSpec] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
+    feature_names: frozenset[str] = frozenset()  # all that are declared; `features` holds those checked so far
     rules: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # declared, but wrong and reported: using one is no second mistake
     kinds: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from frmcore.durations import parse_duration
 from frmcore.limits import (
     COUNT_MAX,
     HORIZON_MS,
@@ -22,7 +23,6 @@ from frmcore.limits import (
 )
 from frmcore.plan import Kind, Limits
 from frmcore.policy.check import check_expression
-from frmcore.policy.durations import parse_duration
 from frmcore.policy.scope import DERIVED
 from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted

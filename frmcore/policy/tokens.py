@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frmcore.limits import EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX
 from frmcore.policy.functions import FUNCTIONS
+from frmcore.policy.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +22,13 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \t\n]+)
     |(?P<text>[A-Za-z]{0,2}(?:'''|\"""|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
     |(?P<unclosed>[A-Za-z]{0,2}['"][^\n]*)
-    |(?P<number>[0-9][0-9A-Za-z_]*(?:\.[0-9A-Za-z_]*)?|\.[0-9][0-9A-Za-z_]*)
+    |(?P<number>[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+][0-9A-Za-z_]+|[0-9][0-9A-Za-z_]*(?:\.[0-9A-Za-z_]*)?|\.[0-9][0-9A-Za-z_]*)
     |(?P<name>[A-Za-z_][A-Za-z_0-9]*)
     |(?P<operator>\*\*|//|<<|>>|<=|>=|==|!=|<>|:=|->|&&|\|\||[-+*/%<>=!&|^~@(){}\[\],:.;?$`\\#])
     |(?P<other>.)""",
     re.VERBOSE,
 )
-_NUMBER = re.compile(r"(?:0|[1-9][0-9]*(?:_[0-9]+)*)(?:\.[0-9]+)?(?:[eE][0-9]{1,3})?")
+_NUMBER = re.compile(r"(?:0|[1-9][0-9]*(?:_[0-9]+)*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 _CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 _COMPARES: Final = frozenset(["==", "!=", "<", "<=", ">", ">=", "in"])
 _CALCULATES: Final = frozenset(["+", "-", "*", "/", "//", "%"])
@@ -76,18 +77,19 @@ class _Frame:
     """One open bracket (or the whole text): what was seen since it, or since its last comma."""
 
     bracket: Token
-    call: bool = False
+    called: int = 0  # brackets in a row: f(x)(y)[0:1]; 0 where this one groups or lists
     first: int = 0  # index of the token that its current item starts with
     logic: str = ""  # `and` or `or`, whichever its current item is made with
     nesting: int = 0  # how deep operators have nested: a + b + c is ((a + b) + c)
     conditions: int = 0
+    open_ifs: int = 0
 
     @property
     def depth(self) -> int:
         return 1 + self.nesting + self.conditions
 
     def next_item(self, first: int) -> None:
-        self.first, self.logic, self.nesting, self.conditions = first, "", 0, 0
+        self.first, self.logic, self.nesting, self.conditions, self.open_ifs = first, "", 0, 0, 0
 
 
 def check_tokens(text: str) -> None:
@@ -113,7 +115,7 @@ class _Order:
     frames: list[_Frame] = field(default_factory=list)
     index: int = 0
     have: bool = False  # an operand stands before this token
-    called: int = 0  # brackets that directly follow: f(x)(y)[0]
+    called: int = 0  # brackets in a row that end before this token
 
     def check(self) -> None:
         self.tokens = list(_tokens(self.text))
@@ -151,7 +153,7 @@ class _Order:
 
     def _number(self, token: Token) -> None:
         if not _NUMBER.fullmatch(token.text):
-            raise self._refused(token, f'"{token.text}" is no number', self._number_hint(token.text))
+            raise self._refused(token, f"{quoted(token.text)} is no number", self._number_hint(token.text))
         self._operand(token)
 
     @staticmethod
@@ -211,7 +213,7 @@ class _Order:
 
     def _operand(self, token: Token) -> None:
         if self.have:
-            raise self._refused(token, f'an operator or a comma is missing before "{_short(token.text)}"')
+            raise self._refused(token, f"an operator or a comma is missing before {quoted(token.text)}")
         self.have, self.called = True, 0
 
     def _binary(self, token: Token) -> None:
@@ -222,8 +224,7 @@ class _Order:
         if word in _LOGIC:
             self._logic(token, frame)
         elif word in ("if", "else"):
-            frame.logic, frame.nesting = "", 0
-            frame.conditions += 1
+            self._condition(token, frame)
         elif word in _CALCULATES:
             frame.nesting += 1
 
@@ -233,12 +234,18 @@ class _Order:
             raise self._refused(token, '"and" and "or" are mixed without brackets', hint)
         frame.logic, frame.nesting = token.text, 0
 
+    def _condition(self, token: Token, frame: _Frame) -> None:
+        frame.logic, frame.nesting = "", 0
+        frame.conditions += 1
+        frame.open_ifs += 1 if token.text == "if" else -1
+        if frame.open_ifs < 0:
+            raise self._refused(token, 'there is no "if" for this "else"', "write a if condition else b")
+
     def _open(self, token: Token) -> None:
         if self.have and token.text == "{":
             raise self._refused(token, 'an operator is missing before "{"')
-        self.called = self.called + 1 if self.have else 0
-        self.frames.append(_Frame(token, call=self.have, first=self.index + 1))
-        self.have = False
+        self.frames.append(_Frame(token, called=self.called + 1 if self.have else 0, first=self.index + 1))
+        self.have, self.called = False, 0
 
     def _close(self, token: Token) -> None:
         frame = self.frames[-1]
@@ -248,7 +255,7 @@ class _Order:
         if not self.have and before not in ("(", "[", "{", ",", ":"):
             raise self._refused(token, f'something is missing before "{token.text}"')
         self.frames.pop()
-        self.have = True
+        self.have, self.called = True, frame.called
 
     @staticmethod
     def _unpaired(token: Token, frame: _Frame) -> tuple[str, str]:
@@ -265,7 +272,7 @@ class _Order:
     def _assign(self, token: Token) -> None:
         frame = self.frames[-1]
         named = self.index - frame.first == 1 and self.tokens[self.index - 1].kind == "name"
-        if not (frame.call and named and self.have):
+        if not (frame.called and named and self.have):
             raise self._refused(token, '"=" does not compare', "write ==")
         self.have = False
 
@@ -279,7 +286,3 @@ class _Order:
     @staticmethod
     def _refused(token: Token, message: str, hint: str = "") -> Refused:
         return Refused(token.start, len(token.text), message, hint)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 24 else text[:21] + "..."

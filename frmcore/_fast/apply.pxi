@@ -1,0 +1,152 @@
+# From a decision to state: the record appended, the event entered into its rings, later facts mended in.
+
+cdef const RecordHead* append_record(Core core, Frame* frame, uint8_t type, uint32_t point, uint64_t seq) except NULL:
+    cdef uint8_t* out = log_reserve(&core.log, record_bound(core.book, frame.regs, &frame.verdict))
+    if out == NULL:
+        raise MemoryError
+    put_record(out, core.book, frame, type, <uint8_t>point, seq)
+    log_commit(&core.log, <RecordHead*>out)
+    return <const RecordHead*>out
+
+
+# The event under its true final, score and fired rules. Groups that read these are weighed anew; the others were before.
+cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef GroupSpec* group
+    cdef uint32_t i
+    reg_set_int(&frame.regs[book.final_reg], record.outcome)
+    reg_set_int(&frame.regs[book.score_reg], record.score)
+    for i in range(book.fired_count):
+        reg_set_int(&frame.regs[book.fired[i].reg], record_fired(<const uint8_t*>record, book.fired[i].rule))
+    for i in range(core.layout.group_count):
+        group = &core.layout.groups[i]
+        if group.reads_decision and group.kinds & frame.kind_bit:
+            weigh_group(core, book, frame, i, frame.members, frame.columns)
+        if frame.members[i].is_member:
+            enter_ring(core, frame, i, frame.members, frame.columns, record)
+    return 0
+
+
+cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_t* columns, const RecordHead* record) except -1:
+    cdef GroupSpec* group = &core.layout.groups[i]
+    cdef uint32_t c
+    cdef Reg* reg
+    for c in range(group.column_count):
+        if group.columns[c].kind == COLUMN_TEXT:
+            reg = &frame.regs[group.columns[c].reg]
+            columns[group.column_first + c] = (<RingStore>core.stores[i]).intern(reg.v.s, reg.n)
+    (<RingStore>core.stores[i]).insert(members[i].key, record.time, record.seq, columns + group.column_first)
+    return 0
+
+
+# After something was told: each group that reads updates, as it was before (members_before) and as it is now.
+cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef GroupSpec* group
+    cdef Member* before
+    cdef uint32_t i
+    weigh_groups(core, book, frame, True, frame.members, frame.columns)
+    for i in range(core.layout.group_count):
+        group = &core.layout.groups[i]
+        before = &frame.members_before[i]
+        if not group.reads_updates or same_entry(frame, group, i):
+            continue
+        if before.is_member:
+            (<RingStore>core.stores[i]).remove(before.key, record.time, record.seq, frame.columns_before + group.column_first)
+        if frame.members[i].is_member:
+            enter_ring(core, frame, i, frame.members, frame.columns, record)
+    return 0
+
+
+cdef bint same_entry(const Frame* frame, const GroupSpec* group, uint32_t i) noexcept nogil:
+    if frame.members[i].is_member != frame.members_before[i].is_member:
+        return False
+    return not frame.members[i].is_member or memcmp(
+        frame.columns + group.column_first, frame.columns_before + group.column_first, group.column_count * sizeof(int64_t)
+    ) == 0
+
+
+# ---- before the route: derived fields, private values, money -----------------------------------------------------------
+
+cdef int derive(Core core, Book book, Frame* frame) except -1:
+    cdef uint32_t i, first = book.field_count + book.derived_count
+    book.program.run(frame.regs, book.derive_start, book.derive_end, &frame.arena, frame.time)
+    for i in range(book.update_count):
+        frame.regs[first + i] = book.defaults[i]
+    if book.has_private:
+        for i in range(first):
+            if book.specs[i].is_private and frame.regs[i].present:
+                hide(core, book, &frame.regs[i], &frame.arena)
+    return 0
+
+
+# A private value becomes its keyed hash; from here on nobody can read it.
+cdef int hide(Core core, Book book, Reg* reg, Arena* arena) except -1:
+    cdef Hash hidden = hash_text(core.private_key, reg.v.s, reg.n)
+    if not reg_copy_text(reg, arena, <const char*>&hidden, sizeof(Hash)):
+        raise MemoryError
+    return 0
+
+
+cdef extern from *:
+    """
+    /* amount * rate * up / down, half to even; 0 when it does not fit. */
+    static int frm_convert(int64_t amount, int64_t rate, int64_t up, int64_t down, int64_t *out) {
+        frm_i128 product = (frm_i128)amount * rate, quotient, rest, twice;
+        int negative = product < 0;
+        if (__builtin_mul_overflow(product, (frm_i128)up, &product)) return 0;
+        if (negative) product = -product;
+        quotient = product / ((frm_i128)10000000000LL * down);
+        rest = product % ((frm_i128)10000000000LL * down);
+        twice = rest * 2 - (frm_i128)10000000000LL * down;
+        if (twice > 0 || (twice == 0 && (quotient & 1))) quotient++;
+        if (quotient > INT64_MAX) return 0;
+        *out = negative ? -(int64_t)quotient : (int64_t)quotient;
+        return 1;
+    }
+    """
+    bint convert "frm_convert"(int64_t amount, int64_t rate, int64_t up, int64_t down, int64_t* out) noexcept nogil
+
+
+# Money whose currency is a field: into the base currency, once, by the rate in force at the event's time.
+cdef int convert_money(Book book, Frame* frame) except -1:
+    cdef CurrencySpec* spec
+    cdef RateSpec* rate
+    cdef Reg* amount
+    cdef uint32_t i
+    for i in range(book.currency_count):
+        spec = &book.currencies[i]
+        amount = &frame.regs[spec.amount]
+        frame.regs[spec.original].present = frame.regs[spec.rate].present = 0
+        if not amount.present:
+            continue
+        rate = rate_at(book, &frame.regs[spec.currency], frame.time)
+        if rate == NULL:
+            raise unknown_rate(book, spec, &frame.regs[spec.currency])
+        reg_set_int(&frame.regs[spec.original], amount.v.i)
+        reg_set_int(&frame.regs[spec.rate], rate.rate)
+        if not convert(amount.v.i, rate.rate, rate.up, rate.down, &amount.v.i):
+            name = book.names[spec.amount]
+            raise InvalidEvent(f"{name}: does not fit into 64 bits in {book.plan.base_currency}", name)
+    return 0
+
+
+cdef RateSpec* rate_at(Book book, const Reg* currency, int64_t time) noexcept nogil:
+    cdef RateSpec* found = NULL
+    cdef RateSpec* rate
+    cdef uint32_t i
+    if not currency.present or currency.n != 3:
+        return NULL
+    for i in range(book.rate_count):
+        rate = &book.rates[i]
+        if memcmp(rate.code, currency.v.s, 3) == 0 and rate.since <= time:
+            found = rate  # rates of one currency ascend in time
+    return found
+
+
+cdef object unknown_rate(Book book, CurrencySpec* spec, const Reg* currency):
+    name = book.names[spec.currency]
+    code = currency.v.s[: currency.n].decode() if currency.present else None
+    if not currency.present:
+        return InvalidEvent(f"{name} is missing: {book.names[spec.amount]} needs its currency", name)
+    known = {rate.currency for rate in book.plan.rates} | {book.plan.base_currency}
+    what = "has no rate for that day" if code in known else "is not among the policy's rates"
+    return InvalidEvent(f"{name}: {shorten(code)} {what}", name)

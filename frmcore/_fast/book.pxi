@@ -1,0 +1,278 @@
+# A plan made ready for the hot path: names and numbers unpacked into C arrays, verified once, never changed.
+
+from cpython.object cimport PyObject
+
+cdef enum:
+    KINDS_MAX = 64  # kinds of events are bits of one word
+    EXEMPT_GROUPS_MAX = 64  # groups of rules likewise
+
+cdef struct FieldSpec:
+    uint8_t kind
+    uint8_t optional
+    uint8_t is_private
+    uint8_t may_change
+    int32_t scale
+    uint64_t required_on  # kinds
+    int64_t offset  # in the generated Struct
+    uint32_t label_first  # enum: its labels in Book.labels
+    uint32_t label_count
+
+cdef struct RuleSpec:
+    uint32_t index
+    uint32_t result
+    int32_t live  # register, -1: as `mode` says
+    int32_t outcome
+    int64_t score
+    uint64_t kinds
+    uint64_t exempts  # groups
+    uint64_t group  # its own group as a bit; 0: none
+    uint8_t is_live
+    uint8_t fires_if_unknown
+
+cdef struct Threshold:
+    int64_t score
+    int32_t outcome
+
+cdef struct PointSpec:
+    uint64_t kinds  # decided here first
+    int32_t after
+    uint32_t start
+    uint32_t end
+    uint32_t rule_count
+    uint32_t threshold_count
+    RuleSpec* rules
+    Threshold* thresholds
+
+cdef struct ProbeSpec:
+    uint32_t list
+    uint32_t key
+    uint32_t dst
+
+cdef struct FeatureSpec:
+    uint32_t reg
+    uint8_t rep
+    uint8_t kind
+
+cdef struct PairSpec:  # (rule, register) of `fired`
+    uint32_t rule
+    uint32_t reg
+
+
+cdef uint64_t kind_mask(object kinds) except? 0:
+    cdef uint64_t mask = 0
+    if kinds is None:
+        return <uint64_t>-1
+    for kind in kinds:
+        mask |= <uint64_t>1 << <int>kind
+    return mask
+
+
+cdef void* take(size_t count, size_t size) except NULL:
+    cdef void* block = calloc(count if count else 1, size)
+    if block == NULL:
+        raise MemoryError
+    return block
+
+
+@cython.final
+cdef class Book:
+    cdef readonly object plan
+    cdef readonly object policy
+    cdef readonly Program program
+    cdef readonly uint32_t index  # in the core's list of books
+    cdef uint32_t field_count, derived_count, update_count, fact_count, register_count, feature_count, probe_count
+    cdef uint32_t point_count, rule_count, fired_count, outcome_count
+    cdef FieldSpec* specs  # fields, derived, updates
+    cdef Text* labels
+    cdef FeatureSpec* features
+    cdef ProbeSpec* probes
+    cdef PointSpec* points
+    cdef Reg* defaults  # of updates
+    cdef PairSpec* fired
+    cdef uint8_t* fact_rep  # representation of each register that is a fact
+    cdef uint32_t id_reg, time_reg, final_reg, score_reg
+    cdef int32_t kind_reg
+    cdef int64_t horizon, max_ahead
+    cdef uint64_t ids_min, ids_max
+    cdef object names  # of fields, derived, updates
+    cdef object keys  # interned top-level keys of fields and updates, in register order (None where nested)
+    cdef object label_codes  # by register: dict label -> code, for enums
+    cdef object keep_alive
+    cdef PyTypeObject* event_type
+    cdef object event_class
+    cdef bint has_currencies
+
+    def __cinit__(self, plan, policy, uint32_t index):
+        cdef uint32_t i
+        self.plan, self.policy, self.index = plan, policy, index
+        if len(plan.kinds) > KINDS_MAX:
+            raise ValueError(f"a policy may have {KINDS_MAX} kinds of events at most, this one has {len(plan.kinds)}")
+        self.program = Program(plan)
+        self.register_count = plan.registers
+        self.id_reg, self.time_reg, self.kind_reg = plan.id, plan.time, plan.kind
+        self.final_reg, self.score_reg = plan.final, plan.score
+        limits = plan.limits
+        self.horizon, self.max_ahead = limits.horizon_ms, limits.max_ahead_ms
+        self.ids_min, self.ids_max = limits.ids_min, limits.ids_max
+        self.outcome_count = len(plan.outcomes)
+        self.rule_count = len(plan.rules)
+        self.keep_alive = []
+        self.has_currencies = bool(plan.currencies)
+        self._load_fields()
+        self._load_features()
+        self._load_points()
+        self._find_offsets()
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        free(self.specs)
+        free(self.labels)
+        free(self.features)
+        free(self.probes)
+        free(self.defaults)
+        free(self.fired)
+        free(self.fact_rep)
+        if self.points != NULL:
+            for i in range(self.point_count):
+                free(self.points[i].rules)
+                free(self.points[i].thresholds)
+            free(self.points)
+
+    cdef int _load_fields(self) except -1:
+        plan = self.plan
+        fields = (*plan.fields, *plan.derived, *plan.updates)
+        cdef uint32_t i, label = 0
+        self.field_count, self.derived_count = len(plan.fields), len(plan.derived)
+        self.update_count = len(plan.updates)
+        self.fact_count = len(fields) + 2 * len(plan.currencies)
+        self.specs = <FieldSpec*>take(len(fields), sizeof(FieldSpec))
+        self.labels = <Text*>take(sum(len(spec.values) for spec in fields), sizeof(Text))
+        self.fact_rep = <uint8_t*>take(self.fact_count, 1)
+        self.defaults = <Reg*>take(self.update_count, sizeof(Reg))
+        self.names = tuple(spec.name for spec in fields)
+        self.keys = tuple(spec.path[0] if len(spec.path) == 1 else None for spec in fields)
+        self.label_codes = tuple({value: code for code, value in enumerate(spec.values)} or None for spec in fields)
+        for i, field in enumerate(fields):
+            spec = &self.specs[i]
+            spec.kind, spec.optional, spec.is_private = field.kind, field.optional, field.private
+            spec.may_change, spec.scale = field.may_change, field.scale
+            spec.required_on = kind_mask(field.required_on)
+            spec.label_first, spec.label_count = label, len(field.values)
+            spec.offset = -1
+            self.fact_rep[i] = REP_OF_KIND[<int>field.kind] if not field.private else REP_TEXT
+            for value in field.values:
+                self.labels[label] = self._keep_text(value)
+                label += 1
+        for i, field in enumerate(plan.updates):
+            if isinstance(field.default, str):
+                text = self._keep_text(field.default)
+                reg_set_text(&self.defaults[i], text.s, text.n)
+            elif isinstance(field.default, float):
+                self.defaults[i].v.f, self.defaults[i].present = field.default, 1
+            elif field.default is not None:
+                reg_set_int(&self.defaults[i], field.default)
+        return 0
+
+    cdef object plan_label(self, uint32_t i, object label):
+        """The label itself where it is one of the enum's, else INVALID."""
+        return label if label in self.label_codes[i] else INVALID
+
+    cdef Text _keep_text(self, object value) except *:
+        cdef Text text
+        raw = value.encode() if isinstance(value, str) else bytes(value)
+        self.keep_alive.append(raw)
+        text.s, text.n = <const char*>raw, len(raw)
+        return text
+
+    cdef int _load_features(self) except -1:
+        cdef uint32_t i
+        plan = self.plan
+        self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
+        self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
+        for i, feature in enumerate(plan.features):
+            self.features[i].reg, self.features[i].rep, self.features[i].kind = feature.reg, feature.rep, feature.kind
+        self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
+        for i, probe in enumerate(plan.probes):
+            self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
+        self.fired_count = len(plan.fired)
+        self.fired = <PairSpec*>take(self.fired_count, sizeof(PairSpec))
+        for i, pair in enumerate(plan.fired):
+            self.fired[i].rule, self.fired[i].reg = pair
+        return 0
+
+    cdef int _load_points(self) except -1:
+        cdef uint32_t i, j
+        cdef PointSpec* point
+        plan = self.plan
+        groups = sorted({name for rule in plan.rules for name in (rule.group, *rule.exempts) if name})
+        if len(groups) > EXEMPT_GROUPS_MAX:
+            raise ValueError(f"a policy may have {EXEMPT_GROUPS_MAX} groups of rules at most, this one has {len(groups)}")
+        bits = {name: 1 << bit for bit, name in enumerate(groups)}
+        self.point_count = len(plan.points)
+        self.points = <PointSpec*>take(self.point_count, sizeof(PointSpec))
+        named = 0
+        for spec in plan.points:
+            if spec.kinds is not None and spec.after < 0:
+                named |= kind_mask(spec.kinds)
+        for i, spec in enumerate(plan.points):
+            point = &self.points[i]
+            point.kinds = kind_mask(spec.kinds) if spec.kinds is not None else <uint64_t>~<uint64_t>named
+            point.after = spec.after
+            point.start, point.end = spec.code.start, spec.code.end
+            point.rule_count, point.threshold_count = len(spec.rules), len(spec.thresholds)
+            point.rules = <RuleSpec*>take(point.rule_count, sizeof(RuleSpec))
+            point.thresholds = <Threshold*>take(point.threshold_count, sizeof(Threshold))
+            for j, rule_index in enumerate(spec.rules):
+                point.rules[j] = self._rule(rule_index, bits)
+            for j, (score, outcome) in enumerate(spec.thresholds):
+                point.thresholds[j].score, point.thresholds[j].outcome = score, outcome
+        return 0
+
+    cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:
+        cdef RuleSpec spec
+        rule = self.plan.rules[index]
+        spec.index, spec.result, spec.live = index, rule.result, rule.live
+        spec.outcome, spec.score = rule.outcome, rule.score
+        spec.kinds = kind_mask(rule.kinds)
+        spec.group = bits.get(rule.group, 0)
+        spec.exempts = 0
+        for name in rule.exempts:
+            spec.exempts |= <uint64_t>bits[name]
+        spec.is_live = rule.mode == MODE_LIVE
+        spec.fires_if_unknown = rule.fires_if_unknown
+        return spec
+
+    cdef int _find_offsets(self) except -1:
+        """Where the fields of the generated Struct lie; each offset is proven on a probe object before it is trusted."""
+        cdef uint32_t i
+        self.event_class = self.policy.Event
+        self.event_type = <PyTypeObject*>self.event_class
+        names = self.names[: self.field_count]
+        values = {name: object() for name in names}
+        probe = self.event_class(**values)
+        for i, name in enumerate(names):
+            offset = member_offset(self.event_class, name)
+            if offset > 0 and (<PyObject**>(<char*><PyObject*>probe + <int64_t>offset))[0] == <PyObject*>values[name]:
+                self.specs[i].offset = offset
+            else:
+                self.event_type = NULL  # a Struct laid out in a way we do not know: read it as a mapping
+                return 0
+        return 0
+
+
+cdef extern from *:
+    """
+    #include <structmember.h>
+    static int64_t frm_member_offset(PyObject *descriptor) {
+        if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return -1;
+        return (int64_t)((PyMemberDescrObject *)descriptor)->d_member->offset;
+    }
+    """
+    int64_t frm_member_offset(object descriptor) noexcept
+    ctypedef struct PyTypeObject:
+        pass
+
+
+cdef int64_t member_offset(object cls, object name) noexcept:
+    descriptor = getattr(cls, name, None)
+    return -1 if descriptor is None else frm_member_offset(descriptor)

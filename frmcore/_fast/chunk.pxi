@@ -1,0 +1,239 @@
+# A chunk: up to 32 entries in order of place (time, sequence), as a structure of arrays. Times are 32-bit offsets from a base, so
+# that sixteen of them are one cache line. A chunk lies inline in a small ring's record, or is a leaf of a large ring's tree.
+
+cdef enum:
+    CHUNK_MAX = 32
+    NONE = -1
+
+cdef struct Place:  # in the order of events
+    int64_t time
+    uint64_t seq
+
+cdef struct ColumnShape:
+    uint8_t kind
+    uint8_t sums
+    uint8_t squares
+    uint8_t extremes
+    int32_t member  # index among the MEMBER columns, or NONE
+    int32_t squares_at  # cells: the hidden column with the low half of the squares (the high half follows), or NONE
+
+cdef struct Shape:  # how the entries of one group are stored
+    uint32_t columns  # hidden ones included
+    uint32_t shown  # without the hidden ones
+    uint32_t members
+    int32_t weight  # cells: the hidden column that counts events, or NONE
+    uint32_t head  # bytes before the arrays
+    ColumnShape column[COLUMNS_MAX]
+
+cdef struct Chunk:
+    int64_t base
+    uint16_t n
+    uint16_t capacity
+    uint32_t latest[1]  # per MEMBER column, one bit an entry: no later entry of the ring has its value
+
+
+cdef inline bint before(Place a, Place b) noexcept nogil:
+    return a.time < b.time or (a.time == b.time and a.seq < b.seq)
+
+
+cdef inline Place place(int64_t time, uint64_t seq) noexcept nogil:
+    cdef Place result
+    result.time, result.seq = time, seq
+    return result
+
+
+cdef inline uint32_t* chunk_times(const Shape* shape, const Chunk* chunk) noexcept nogil:
+    return <uint32_t*>(<char*>chunk + shape.head)
+
+
+cdef inline uint64_t* chunk_seqs(const Shape* shape, const Chunk* chunk) noexcept nogil:
+    return <uint64_t*>(<char*>chunk + shape.head + 4 * chunk.capacity)
+
+
+cdef inline int64_t* chunk_column(const Shape* shape, const Chunk* chunk, uint32_t c) noexcept nogil:
+    return <int64_t*>(<char*>chunk + shape.head + 12 * chunk.capacity + 8 * chunk.capacity * c)
+
+
+cdef inline uint32_t chunk_size(const Shape* shape, uint32_t capacity) noexcept nogil:
+    return shape.head + capacity * (12 + 8 * shape.columns)
+
+
+cdef inline void chunk_init(const Shape* shape, Chunk* chunk, uint32_t capacity) noexcept nogil:
+    memset(chunk, 0, shape.head)
+    chunk.capacity = <uint16_t>capacity
+
+
+cdef inline int64_t chunk_time(const Shape* shape, const Chunk* chunk, uint32_t i) noexcept nogil:
+    return chunk.base + chunk_times(shape, chunk)[i]
+
+
+cdef inline Place chunk_place(const Shape* shape, const Chunk* chunk, uint32_t i) noexcept nogil:
+    return place(chunk_time(shape, chunk, i), chunk_seqs(shape, chunk)[i])
+
+
+# The first entry that is not before `at`. Linear: 32 compares of 32 bits in vector registers beat a branching search.
+cdef inline uint32_t chunk_lower(const Shape* shape, const Chunk* chunk, Place at) noexcept nogil:
+    cdef const uint32_t* times = chunk_times(shape, chunk)
+    cdef const uint64_t* seqs
+    cdef uint64_t offset = <uint64_t>at.time - <uint64_t>chunk.base
+    cdef uint32_t delta, i, found = 0
+    cdef uint32_t n = chunk.n
+    if at.time < chunk.base:
+        return 0
+    if offset > 0xFFFFFFFF:
+        return n
+    delta = <uint32_t>offset
+    for i in range(n):
+        found += times[i] < delta
+    if found < n and times[found] == delta:
+        seqs = chunk_seqs(shape, chunk)
+        while found < n and times[found] == delta and seqs[found] < at.seq:
+            found += 1
+    return found
+
+
+# Can an entry of that time be stored, after a shift of the base if need be?
+cdef inline bint chunk_holds(const Shape* shape, const Chunk* chunk, int64_t time) noexcept nogil:
+    if chunk.n == 0:
+        return True
+    if time >= chunk.base:
+        return <uint64_t>time - <uint64_t>chunk.base <= 0xFFFFFFFF
+    return <uint64_t>chunk_time(shape, chunk, chunk.n - 1) - <uint64_t>time <= 0xFFFFFFFF
+
+
+cdef inline void chunk_shift_base(const Shape* shape, Chunk* chunk, int64_t time) noexcept nogil:
+    cdef uint32_t* times = chunk_times(shape, chunk)
+    cdef uint32_t i, shift
+    if chunk.n == 0:
+        chunk.base = time
+    elif time < chunk.base:
+        shift = <uint32_t>(<uint64_t>chunk.base - <uint64_t>time)
+        for i in range(chunk.n):
+            times[i] += shift
+        chunk.base = time
+
+
+# Inserts at `at`; there is room, and the time can be held.
+cdef void chunk_insert(
+    const Shape* shape, Chunk* chunk, uint32_t at, Place where, const int64_t* values, uint32_t latest
+) noexcept nogil:
+    cdef uint32_t* times
+    cdef uint64_t* seqs
+    cdef int64_t* column
+    cdef uint32_t c, low = (<uint32_t>1 << at) - 1, tail = chunk.n - at
+    chunk_shift_base(shape, chunk, where.time)
+    times, seqs = chunk_times(shape, chunk), chunk_seqs(shape, chunk)
+    if tail:
+        memmove(times + at + 1, times + at, 4 * tail)
+        memmove(seqs + at + 1, seqs + at, 8 * tail)
+    times[at] = <uint32_t>(<uint64_t>where.time - <uint64_t>chunk.base)
+    seqs[at] = where.seq
+    for c in range(shape.columns):
+        column = chunk_column(shape, chunk, c)
+        if tail:
+            memmove(column + at + 1, column + at, 8 * tail)
+        column[at] = values[c]
+    for c in range(shape.members):
+        chunk.latest[c] = (chunk.latest[c] & low) | ((chunk.latest[c] & ~low) << 1) | ((latest >> c & 1) << at)
+    chunk.n += 1
+
+
+cdef void chunk_remove(const Shape* shape, Chunk* chunk, uint32_t at) noexcept nogil:
+    cdef uint32_t* times = chunk_times(shape, chunk)
+    cdef uint64_t* seqs = chunk_seqs(shape, chunk)
+    cdef int64_t* column
+    cdef uint32_t c, low = (<uint32_t>1 << at) - 1, tail = chunk.n - at - 1
+    memmove(times + at, times + at + 1, 4 * tail)
+    memmove(seqs + at, seqs + at + 1, 8 * tail)
+    for c in range(shape.columns):
+        column = chunk_column(shape, chunk, c)
+        memmove(column + at, column + at + 1, 8 * tail)
+    for c in range(shape.members):
+        chunk.latest[c] = (chunk.latest[c] & low) | ((chunk.latest[c] >> 1) & ~low)
+    chunk.n -= 1
+
+
+# Appends entries first..last of another chunk of the same group; there is room, and the times can be held.
+cdef void chunk_append_range(const Shape* shape, Chunk* chunk, const Chunk* source, uint32_t first, uint32_t last) noexcept nogil:
+    cdef uint32_t i, c, n = chunk.n, count = last - first
+    cdef uint32_t* times
+    if count == 0:
+        return
+    chunk_shift_base(shape, chunk, chunk_time(shape, source, first))
+    times = chunk_times(shape, chunk)
+    for i in range(count):
+        times[n + i] = <uint32_t>(<uint64_t>chunk_time(shape, source, first + i) - <uint64_t>chunk.base)
+    memcpy(chunk_seqs(shape, chunk) + n, chunk_seqs(shape, source) + first, 8 * count)
+    for c in range(shape.columns):
+        memcpy(chunk_column(shape, chunk, c) + n, chunk_column(shape, source, c) + first, 8 * count)
+    for c in range(shape.members):
+        chunk.latest[c] |= <uint32_t>((<uint64_t>(source.latest[c] >> first) & ((<uint64_t>1 << count) - 1)) << n)
+    chunk.n = <uint16_t>(n + count)
+
+
+# Adds entries l..r to the totals.
+cdef void chunk_totals(const Shape* shape, const Chunk* chunk, uint32_t l, uint32_t r, Totals* totals) noexcept nogil:
+    cdef const ColumnShape* spec
+    cdef const int64_t* column
+    cdef ColumnTotals* out
+    cdef uint32_t c, i
+    if l >= r:
+        return
+    if shape.weight == NONE:
+        totals.count += r - l
+    else:
+        column = chunk_column(shape, chunk, <uint32_t>shape.weight)
+        for i in range(l, r):
+            totals.count += <uint64_t>column[i]
+    for c in range(shape.shown):
+        spec, out, column = &shape.column[c], &totals.columns[c], chunk_column(shape, chunk, c)
+        if spec.sums:
+            for i in range(l, r):
+                add_sum(out, column[i])
+        if spec.squares:
+            chunk_squares(shape, chunk, c, l, r, out)
+        if spec.extremes:
+            for i in range(l, r):
+                add_extreme(out, column[i])
+        if spec.member != NONE:
+            out.latest += popcount32(chunk.latest[spec.member] & bits_between(l, r))
+
+
+cdef inline uint32_t bits_between(uint32_t l, uint32_t r) noexcept nogil:
+    return <uint32_t>(((<uint64_t>1 << r) - 1) & ~((<uint64_t>1 << l) - 1))
+
+
+cdef void chunk_squares(const Shape* shape, const Chunk* chunk, uint32_t c, uint32_t l, uint32_t r, ColumnTotals* out) noexcept nogil:
+    cdef const int64_t* column = chunk_column(shape, chunk, c)
+    cdef int32_t at = shape.column[c].squares_at
+    cdef const int64_t* low
+    cdef const int64_t* high
+    cdef uint32_t i
+    if at == NONE:
+        for i in range(l, r):
+            add_square(out, column[i])
+        return
+    low, high = chunk_column(shape, chunk, <uint32_t>at), chunk_column(shape, chunk, <uint32_t>at + 1)
+    for i in range(l, r):
+        add_squares(out, <uint64_t>low[i], <uint64_t>high[i], 0)
+
+
+# Adds (or takes away) one event's value of a column.
+cdef inline void column_bump(const Shape* shape, uint32_t c, ColumnTotals* totals, const int64_t* values, int sign) noexcept nogil:
+    cdef const ColumnShape* spec = &shape.column[c]
+    cdef uint64_t low, high
+    if spec.sums:
+        if sign > 0:
+            add_sum(totals, values[c])
+        else:
+            sub_sum(totals, values[c])
+    if spec.squares:
+        square_of(values[c], &low, &high)
+        if spec.squares_at != NONE:
+            low, high = <uint64_t>values[spec.squares_at], <uint64_t>values[spec.squares_at + 1]
+        if sign > 0:
+            add_squares(totals, low, high, 0)
+        else:
+            sub_squares(totals, low, high, 0)
+    if spec.extremes and sign > 0:
+        add_extreme(totals, values[c])

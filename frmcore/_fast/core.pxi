@@ -1,0 +1,529 @@
+# The route itself. Every call: read the event into a frame (may run Python code, touches nothing of the engine), then decide
+# and record without running any (so that it is atomic under the GIL), then give back a Decision.
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <time.h>
+    static uint64_t frm_forks = 0;
+    static void frm_forked(void) { frm_forks++; }
+    static void frm_watch_forks(void) { pthread_atfork(NULL, NULL, frm_forked); }
+    static inline int64_t frm_system_ms(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    }
+    """
+    uint64_t forks "frm_forks"
+    void watch_forks "frm_watch_forks"() noexcept
+    int64_t system_ms "frm_system_ms"() noexcept
+
+watch_forks()
+
+cdef enum:
+    FORGET_MAX = 4  # records given up for each one recorded: constant work, and the head always catches up
+    SWEEP_STORES = 1  # stores swept for each event recorded
+
+
+def system_clock():
+    """Milliseconds since the epoch."""
+    return system_ms()
+
+
+cdef struct Counters:
+    uint64_t decided, again, observed, updated, duplicates, conflicts, too_old, ahead, late, forgotten, overflows
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Core:
+    """The state of an engine and the calls that change it. `frmcore.Engine` is its public face."""
+
+    cdef readonly Book book
+    cdef Layout layout
+    cdef list books
+    cdef list store_list
+    cdef PyObject** stores
+    cdef readonly Lists lists
+    cdef Seen seen
+    cdef Log log
+    cdef Frame* pool
+    cdef HashKey key
+    cdef HashKey private_key
+    cdef readonly bint has_private_key
+    cdef readonly uint64_t seq
+    cdef int64_t watermark_, oldest, floor_, guard
+    cdef bint any_recorded, any_forgotten
+    cdef object clock
+    cdef int64_t max_ahead
+    cdef bint is_open
+    cdef uint64_t born  # forks when it was opened
+    cdef Counters counters
+    cdef dict invalid_by_field
+    cdef uint64_t* decided_by_outcome
+    cdef uint32_t sweep_at
+    cdef list hooks
+
+    def __cinit__(self, plan, policy, bytes key, bytes private_key, clock, max_ahead):
+        memset(&self.log, 0, sizeof(Log))
+        self.key = hash_key(key)
+        self.has_private_key = private_key is not None
+        if private_key is not None:
+            self.private_key = hash_key(private_key)
+        self.clock, self.max_ahead = clock, plan.limits.max_ahead_ms if max_ahead is None else max_ahead
+        self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
+        self.watermark_ = self.oldest = self.floor_ = self.guard = INT64_MIN
+        self.born, self.is_open = forks, True
+        self.seen = Seen()
+        self.install(plan, policy)
+
+    def __dealloc__(self):
+        self.drop_frames()
+        log_free(&self.log)
+        free(self.stores)
+        free(self.decided_by_outcome)
+
+    # ---- opening, closing, policies -------------------------------------------------------------------------------
+
+    cdef int check_open(self) except -1:
+        if not self.is_open:
+            raise EngineClosed("the engine is closed: open a new one")
+        if self.born != forks:
+            raise EngineForked(
+                "the engine was opened before this process was forked, and two processes may not share one state: "
+                "open it in the child (gunicorn: in post_fork, without --preload)"
+            )
+        return 0
+
+    def close(self):
+        """Frees the state; every later call raises EngineClosed."""
+        self.is_open = False
+        self.drop_frames()
+        self.seen.clear()
+        log_free(&self.log)
+        self.store_list = []
+
+    cdef void drop_frames(self) noexcept:
+        cdef Frame* following
+        while self.pool != NULL:
+            following = self.pool.next
+            frame_free(self.pool)
+            self.pool = following
+
+    # ---- frames ---------------------------------------------------------------------------------------------------
+
+    cdef Frame* take_frame(self) except NULL:
+        cdef Frame* frame = self.pool
+        if frame == NULL:
+            return frame_new(self.book, self.layout)
+        self.pool = frame.next
+        return frame
+
+    # A frame of an older policy goes; it would not fit the next call.
+    cdef void give_frame(self, Frame* frame) noexcept:
+        if frame.book != self.book.index or not self.is_open:
+            frame_free(frame)
+            return
+        arena_reset(&frame.arena)
+        frame.next = self.pool
+        self.pool = frame
+
+    # An event in a frame: read, checked, derived, private values hashed. The one stage that may run Python code; if that
+    # code reloaded the policy, the event is read again under the new one.
+    cdef Frame* enter(self, object event, bint strict) except NULL:
+        cdef Frame* frame
+        while True:
+            self.check_open()
+            book = self.book
+            frame = self.take_frame()
+            try:
+                read_event(book, frame, event, strict)
+                self.check_ahead(frame.time)
+                convert_money(book, frame)
+                if book is self.book:
+                    derive(self, book, frame)
+                    return frame
+            except InvalidEvent as error:
+                self.count_invalid(error.field)
+                self.give_frame(frame)
+                raise
+            except BaseException:
+                self.give_frame(frame)
+                raise
+            self.give_frame(frame)
+
+    cdef int check_ahead(self, int64_t time) except -1:
+        if self.clock is None or time <= self.guard:
+            return 0
+        self.guard = self.now_ms() + self.max_ahead
+        if time > self.guard:
+            self.counters.ahead += 1
+            name = self.book.names[self.book.time_reg]
+            raise InvalidEvent(
+                f"{name}: the event is {time - self.guard + self.max_ahead} ms ahead of the clock, more than max_ahead "
+                f"({self.max_ahead} ms) allows: one such event would empty every window. Check the sender's clock, and that "
+                "the time is in milliseconds; to replay history open the engine with clock=None", name
+            )
+        return 0
+
+    cdef int64_t now_ms(self) except? -1:
+        if self.clock is None:
+            return self.watermark_ if self.any_recorded else 0
+        return system_ms() if self.clock is system_clock else self.clock()
+
+    def now(self):
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+        return self.now_ms()
+
+    cdef int count_invalid(self, object field) except -1:
+        self.invalid_by_field[field] = self.invalid_by_field.get(field, 0) + 1
+        return 0
+
+    # ---- decide ---------------------------------------------------------------------------------------------------
+
+    def decide(self, event, point=None, *, strict=False):
+        cdef Frame* frame = self.enter(event, strict)
+        try:
+            return self.decide_frame(frame, point)
+        finally:
+            self.give_frame(frame)
+
+    def decide_many(self, events, point=None, *, strict=False):
+        return [self.decide(event, point, strict=strict) for event in events]
+
+    cdef Decision decide_frame(self, Frame* frame, object point_name):
+        cdef IdRecord* known = self.find_id(frame)
+        cdef uint32_t point = self.point_for(frame, point_name)
+        cdef const RecordHead* record
+        cdef Decision decision
+        if known != NULL:
+            return self.repeat(known, frame, point)
+        self.check_age(frame)
+        decide_route(self, self.book, frame, point, self.seq + 1)
+        record = self.record_event(frame, RECORD_DECISION, point)
+        self.decided_by_outcome[record.outcome] += 1
+        self.counters.decided += 1
+        decision = new_decision(self.book, <const uint8_t*>record, False)
+        self.finish(frame)
+        self.tell_hooks(decision.record)
+        return decision
+
+    def evaluate(self, event, point=None, *, strict=False):
+        cdef Frame* frame = self.enter(event, strict)
+        cdef IdRecord* known
+        cdef uint32_t at
+        try:
+            known = self.find_id(frame)
+            at = self.point_for(frame, point)
+            if known != NULL:
+                return self.repeat(known, frame, at)
+            self.check_age(frame)
+            decide_route(self, self.book, frame, at, self.seq + 1)
+            return self.unrecorded(frame, at)
+        finally:
+            self.give_frame(frame)
+
+    cdef Decision unrecorded(self, Frame* frame, uint32_t point):
+        cdef uint8_t* out = <uint8_t*>take(record_bound(self.book, frame.regs, &frame.verdict), 1)
+        try:
+            put_record(out, self.book, frame, RECORD_DECISION, point, 0)
+            return new_decision(self.book, out, False)
+        finally:
+            free(out)
+
+    # ---- decide again ---------------------------------------------------------------------------------------------
+
+    def decide_again(self, event_id, point, at, dict fields):
+        cdef Frame* frame = self.enter_update(fields)
+        cdef Telling* tellings
+        cdef IdRecord* known
+        cdef uint32_t count
+        try:
+            tellings = <Telling*>frame.tellings
+            count = read_tellings(self, frame, fields, tellings)
+            told_at = self.told_at(at)
+            known = self.known_id(event_id)
+            where = self.point_named(point)
+            return self.again(known, frame, where, tellings, count, told_at)
+        finally:
+            self.give_frame(frame)
+
+    # A further decision about a known event, as of the event's own place, with everything known now.
+    cdef Decision again(self, IdRecord* known, Frame* frame, uint32_t point, Telling* tellings, uint32_t count, int64_t at):
+        cdef Book book = self.book
+        cdef const RecordHead* earlier = self.decided_at(known, point)
+        cdef const RecordHead* record
+        cdef Decision decision
+        if earlier != NULL:
+            decision = new_decision(<Book>self.books[earlier.book], <const uint8_t*>earlier, True)
+            if told_anew(self, book, known, tellings, count):
+                raise EventConflict(
+                    f"event {decision.event_id!r} was already decided at {decision.point!r}, with other updates: "
+                    "send later facts with update()", decision
+                )
+            self.counters.duplicates += 1
+            return decision
+        self.check_order(known, point)
+        state = state_of(self, book, known)
+        load_event(self, book, frame, known)
+        weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
+        self.seq += 1
+        apply_tellings(state, tellings, count, at, self.seq)
+        load_event(self, book, frame, known)
+        self.weakest(frame)
+        decide_route(self, book, frame, point, known.record.seq)
+        record = append_record(self, frame, RECORD_AGAIN, point)
+        state.points[point] = state.latest = record
+        reg_set_int(&frame.scratch, record.outcome)
+        tell(&state.final, &frame.scratch, at, self.seq)
+        load_event(self, book, frame, known)
+        mend_groups(self, book, frame, known.record)
+        self.counters.again += 1
+        decision = new_decision(book, <const uint8_t*>record, False)
+        self.finish(frame)
+        self.tell_hooks(decision.record)
+        return decision
+
+    cdef int check_order(self, IdRecord* known, uint32_t point) except -1:
+        cdef int32_t after = self.book.points[point].after
+        if after >= 0 and self.decided_at(known, after) == NULL:
+            names = self.book.plan.points
+            raise InvalidEvent(f"point {names[point].name!r} comes after {names[after].name!r}, which has not decided this event")
+        return 0
+
+    # The record of the decision that was made about the event at that point, or NULL.
+    cdef const RecordHead* decided_at(self, IdRecord* known, uint32_t point) except? NULL:
+        cdef EventState* state
+        if known.record.type == RECORD_DECISION and translate_point(self, known.record) == <int32_t>point:
+            return known.record
+        if known.state == NULL:
+            return NULL
+        state = state_of(self, self.book, known)
+        return state.points[point]
+
+    # The event being decided has, in its own windows, the weakest outcome, no score, no fired rules.
+    cdef void weakest(self, Frame* frame) noexcept:
+        cdef uint32_t i
+        reg_set_int(&frame.regs[self.book.final_reg], 0)
+        reg_set_int(&frame.regs[self.book.score_reg], 0)
+        for i in range(self.book.fired_count):
+            reg_set_int(&frame.regs[self.book.fired[i].reg], 0)
+
+    # ---- observe, update ------------------------------------------------------------------------------------------
+
+    def observe(self, event):
+        cdef Frame* frame = self.enter(event, False)
+        cdef Telling* tellings
+        cdef IdRecord* known
+        cdef uint32_t count, i
+        try:
+            book = self.book
+            fields = told_fields(book, event)
+            tellings = <Telling*>frame.tellings
+            count = read_tellings(self, frame, fields, tellings)
+            if book is not self.book:
+                raise InvalidEvent("the policy was reloaded by the event's own values while they were read")
+            known = self.find_id(frame)
+            if known != NULL:
+                self.check_content(known, frame)
+                self.counters.duplicates += 1
+                return
+            self.check_age(frame)
+            frame.verdict.outcome = frame.verdict.score = 0
+            self.weakest(frame)
+            for i in range(count):
+                if tellings[i].index == book.update_count:
+                    frame.verdict.outcome = <int32_t>tellings[i].value.v.i
+                else:
+                    frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+            find_rings(self, book, frame)
+            self.record_event(frame, RECORD_OBSERVED, 0)
+            known = self.find_id(frame)
+            if count:
+                apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
+            self.counters.observed += 1
+            self.finish(frame)
+            if self.hooks:
+                self.tell_hooks((<const char*>known.record)[: known.record.size])
+        finally:
+            self.give_frame(frame)
+
+    def update(self, event_id, at, by, source, dict fields):
+        cdef Frame* frame = self.enter_update(fields)
+        cdef Book book
+        cdef Telling* tellings
+        cdef IdRecord* known
+        cdef uint32_t count
+        try:
+            tellings = <Telling*>frame.tellings
+            count = read_tellings(self, frame, fields, tellings)
+            told_at = self.told_at(at)
+            known = self.known_id(event_id)
+            book = self.book
+            state = state_of(self, book, known)
+            load_event(self, book, frame, known)
+            weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
+            self.seq += 1
+            apply_tellings(state, tellings, count, told_at, self.seq)
+            load_event(self, book, frame, known)
+            mend_groups(self, book, frame, known.record)
+            self.counters.updated += 1
+            if self.hooks:
+                self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, {
+                    "id": event_id, "by": by, "source": source, "fields": plain_fields(fields)}))
+        finally:
+            self.give_frame(frame)
+
+    cdef Frame* enter_update(self, dict fields) except NULL:
+        self.check_open()
+        if not fields:
+            raise InvalidEvent("an update tells at least one field")
+        return self.take_frame()
+
+    cdef int64_t told_at(self, object at) except? -1:
+        cdef int64_t now = self.now_ms()
+        if at is None:
+            return now
+        told = epoch_ms(at)
+        if told is INVALID or not -TIME_MS_MAX <= told <= TIME_MS_MAX:
+            raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
+        if self.clock is not None and told > now + self.max_ahead:
+            raise InvalidEvent(f"at: {told} is more than max_ahead ({self.max_ahead} ms) ahead of the clock", "at")
+        return told
+
+    # ---- ids ------------------------------------------------------------------------------------------------------
+
+    cdef IdRecord* find_id(self, Frame* frame) noexcept:
+        cdef Reg* ident = &frame.regs[self.book.id_reg]
+        frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
+        return self.seen.find(frame.id_hash)
+
+    cdef IdRecord* known_id(self, object event_id) except NULL:
+        cdef IdRecord* known = NULL
+        if isinstance(event_id, str):
+            raw = event_id.encode("utf-8", "replace")
+            known = self.seen.find(hash_text(self.key, <const char*>raw, <uint32_t>len(raw)))
+        if known == NULL:
+            raise UnknownEvent(
+                f"event {shorten(event_id)} is not known: it was never decided or observed here, or it is older than what "
+                "limits.horizon and the policy's windows keep"
+            )
+        return known
+
+    cdef uint32_t point_for(self, Frame* frame, object name) except? 0xFFFFFFFF:
+        cdef uint32_t i
+        if name is not None:
+            i = self.point_named(name)
+            if self.book.points[i].after >= 0:
+                raise InvalidEvent(f"point {name!r} decides again: call decide_again(event_id, {name!r})")
+            return i
+        for i in range(self.book.point_count):
+            if self.book.points[i].after < 0 and self.book.points[i].kinds & frame.kind_bit:
+                return i
+        return 0
+
+    cdef uint32_t point_named(self, object name) except? 0xFFFFFFFF:
+        for i, point in enumerate(self.book.plan.points):
+            if point.name == name:
+                return i
+        names = [point.name for point in self.book.plan.points]
+        raise UnknownName(f"the policy has no point {shorten(name)}; {nearest(str(name), names) or 'points: ' + ', '.join(names)}")
+
+    cdef int check_age(self, Frame* frame) except -1:
+        if self.any_forgotten and frame.time <= self.floor_:
+            self.counters.too_old += 1
+            name = self.book.names[self.book.time_reg]
+            raise EventTooOld(
+                f"{name}: {frame.time} is not after {self.floor_}, the time up to which ids were forgotten: the event can't be "
+                "told from a duplicate. Raise limits.horizon or limits.ids_max to remember ids longer", name
+            )
+        return 0
+
+    cdef Decision repeat(self, IdRecord* known, Frame* frame, uint32_t point):
+        cdef const RecordHead* earlier
+        self.check_content(known, frame)
+        if known.record.type == RECORD_OBSERVED:
+            self.counters.conflicts += 1
+            raise EventConflict("the event was observed, not decided: its windows already count it", None)
+        earlier = self.decided_at(known, point)
+        if earlier == NULL:
+            return self.again(known, frame, point, NULL, 0, self.now_ms())
+        self.counters.duplicates += 1
+        return new_decision(<Book>self.books[earlier.book], <const uint8_t*>earlier, True)
+
+    cdef int check_content(self, IdRecord* known, Frame* frame) except -1:
+        cdef Book book = self.book
+        cdef Reg* before = <Reg*>take(book.register_count, sizeof(Reg))
+        cdef int64_t differs
+        try:
+            load_facts(self, book, before, known.record)
+            differs = first_difference(book, frame.regs, before)
+        finally:
+            free(before)
+        if differs < 0:
+            return 0
+        self.counters.conflicts += 1
+        decision = None
+        if known.record.type == RECORD_DECISION:
+            decision = new_decision(<Book>self.books[known.record.book], <const uint8_t*>known.record, True)
+        raise EventConflict(
+            f"the event's id is known, but {book.names[differs]} differs from the first time. An id names one immutable "
+            "event: send later facts with update(), or list the field under retry_may_change", decision
+        )
+
+    # ---- recording ------------------------------------------------------------------------------------------------
+
+    # The event enters the log, the ids and the rings. Nothing changes unless all of it can.
+    cdef const RecordHead* record_event(self, Frame* frame, uint8_t type, uint32_t point) except NULL:
+        cdef const RecordHead* record
+        frame.late = self.any_recorded and frame.time < self.watermark_
+        self.seen.reserve()
+        record = append_record(self, frame, type, point, self.seq + 1)
+        self.seq += 1
+        self.seen.insert(frame.id_hash, <RecordHead*>record)
+        self.counters.late += frame.late
+        if not self.any_recorded or frame.time > self.watermark_:
+            self.watermark_ = frame.time
+        if not self.any_recorded or frame.time < self.oldest:
+            self.oldest = frame.time
+        self.any_recorded = True
+        enter_rings(self, self.book, frame, record)
+        return record
+
+    # The constant bit of housekeeping that follows every recorded event.
+    cdef void finish(self, Frame* frame) noexcept:
+        cdef RecordHead* head
+        cdef int given_up = 0
+        while given_up < FORGET_MAX:
+            head = log_head(&self.log)
+            if head == NULL or not self.may_forget(head):
+                break
+            if head.type != RECORD_AGAIN:
+                self.forget(head)
+            log_drop_head(&self.log)
+            given_up += 1
+        if self.layout.group_count:
+            self.sweep_at = (self.sweep_at + 1) % self.layout.group_count
+            (<RingStore>self.stores[self.sweep_at]).sweep_step(self.watermark_, self.oldest)
+
+    cdef bint may_forget(self, const RecordHead* head) noexcept:
+        if self.seen.count() > self.book.ids_max:
+            return True
+        return self.seen.count() > self.book.ids_min and self.book.facts_ms >= 0 and head.time < self.watermark_ - self.book.facts_ms
+
+    cdef void forget(self, const RecordHead* head) noexcept:
+        cdef const char* ident = <const char*>head + head.id_at
+        self.seen.remove(hash_text(self.key, ident, head.id_size))
+        if not self.any_forgotten or head.time > self.floor_:
+            self.floor_ = head.time
+        self.any_forgotten = True
+        self.counters.forgotten += 1
+
+    cdef int tell_hooks(self, object record) except -1:
+        for hook in self.hooks:
+            hook(record)
+        return 0
+
+    def on_operation(self, hook):
+        """Calls `hook(record: bytes)` after every recorded operation, in recorded order."""
+        self.hooks.append(hook)

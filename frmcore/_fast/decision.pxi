@@ -1,0 +1,197 @@
+# What `decide` returns: a view of the record. Everything but outcome and score is read when somebody asks for it.
+
+from types import MappingProxyType as _MappingProxyType
+
+from frmcore.values import feature_value as _feature_value
+from frmcore.values import render_reason as _render_reason
+
+_NOTES = {
+    NOTE_LATE: "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
+    NOTE_CAPPED: "is absent: its window reaches beyond limits.ring_events_max events of one key",
+    NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
+    NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
+}
+
+
+@cython.final
+@cython.no_gc  # holds a Book and plain values, never anything that could lead back to it
+@cython.freelist(256)
+cdef class Decision:
+    """One decision. `outcome` and `score` cost nanoseconds; the other attributes are read from the record when asked for.
+
+    Attributes
+        event_id: str           point: str                 the decision point
+        outcome: str            score: int                 sum of the fired live rules' scores
+        fired: tuple[str, ...]  rules that count, in file order
+        shadow, unknown         rules that would have fired; rules that were unknown
+        actions, alerts         what fired rules ask for; reasons: their texts
+        features: Mapping       name -> int | float | str | bool | None, in file order
+        lists: tuple[str, ...]  lists that were hit
+        policy: str             hash of the policy; seq: int, place in the recorded order
+        duplicate, late         the id was known; the event's time was before the watermark
+        durable: bool           is it safe from a crash of the process (False in memory)
+        notes: tuple[str, ...]  what limits took away, which rules were exempted
+    """
+
+    cdef readonly bytes record
+    cdef readonly bint duplicate
+    cdef readonly bint durable
+    cdef Book book
+    cdef object _verdict
+    cdef object _features
+
+    cdef inline const RecordHead* head(self) noexcept:
+        return <const RecordHead*><const char*>self.record
+
+    @property
+    def event_id(self) -> str:
+        cdef const RecordHead* head = self.head()
+        return (<const char*>self.record)[head.id_at : head.id_at + head.id_size].decode()
+
+    @property
+    def point(self) -> str:
+        return self.book.plan.points[self.head().point].name
+
+    @property
+    def outcome(self) -> str:
+        return self.book.plan.outcomes[self.head().outcome]
+
+    @property
+    def score(self) -> int:
+        return self.head().score
+
+    @property
+    def seq(self) -> int:
+        return self.head().seq
+
+    @property
+    def time(self) -> int:
+        """The event's time, epoch milliseconds."""
+        return self.head().time
+
+    @property
+    def late(self) -> bool:
+        return bool(self.head().flags & FLAG_LATE)
+
+    @property
+    def policy(self) -> str:
+        return self.book.plan.hash
+
+    cdef list verdict(self):
+        if self._verdict is None:
+            self._verdict = get_verdict(<const uint8_t*><const char*>self.record)
+        return self._verdict
+
+    cdef tuple rule_ids(self, int part):
+        rules = self.book.plan.rules
+        return tuple([rules[index].id for index in self.verdict()[part]])
+
+    @property
+    def fired(self) -> tuple[str, ...]:
+        return self.rule_ids(0)
+
+    @property
+    def shadow(self) -> tuple[str, ...]:
+        return self.rule_ids(1)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        return self.rule_ids(2)
+
+    @property
+    def exempted(self) -> tuple[str, ...]:
+        """Rules that fired but belong to a group that a fired rule exempts."""
+        return self.rule_ids(3)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        rules = self.book.plan.rules
+        return tuple(dict.fromkeys([action for index in self.verdict()[0] for action in rules[index].actions]))
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def reasons(self) -> list[str]:
+        rules = self.book.plan.rules
+        values = self.values()
+        return [_render_reason(rules[index].reason, values) for index in self.verdict()[0] if rules[index].reason]
+
+    @property
+    def features(self):
+        cdef Reg* regs
+        cdef uint32_t i
+        if self._features is None:
+            regs = <Reg*>take(self.book.register_count, sizeof(Reg))
+            try:
+                get_features(<const uint8_t*><const char*>self.record, self.book, regs)
+                self._features = _MappingProxyType({
+                    spec.name: _feature_value(spec, reg_object(&regs[self.book.features[i].reg], spec.rep))
+                    for i, spec in enumerate(self.book.plan.features)
+                })
+            finally:
+                free(regs)
+        return self._features
+
+    def values(self) -> dict:
+        """Register -> raw value of every recorded fact, feature and constant."""
+        cdef Reg* regs = <Reg*>take(self.book.register_count, sizeof(Reg))
+        cdef const uint8_t* record = <const uint8_t*><const char*>self.record
+        cdef uint32_t i
+        try:
+            get_facts(record, self.book, regs)
+            get_features(record, self.book, regs)
+            values = dict(self.book.plan.constants)
+            for i in range(self.book.fact_count):
+                values[i] = reg_object(&regs[i], self.book.fact_rep[i])
+            for spec in self.book.plan.features:
+                values[spec.reg] = reg_object(&regs[<uint32_t>spec.reg], spec.rep)
+            return values
+        finally:
+            free(regs)
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        plan = self.book.plan
+        return tuple(dict.fromkeys([plan.lists[plan.probes[i].list].name for i in self.verdict()[4]]))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        numbers, features, rules = self.verdict()[5], self.book.plan.features, self.book.plan.rules
+        notes = [f"{features[numbers[i + 1]].name} {_NOTES[numbers[i]]}" for i in range(0, len(numbers), 2)]
+        exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
+        return tuple(notes + exempt)
+
+    def to_dict(self) -> dict:
+        """The decision as plain data, for JSON."""
+        return {
+            "event_id": self.event_id, "point": self.point, "outcome": self.outcome, "score": self.score,
+            "fired": list(self.fired), "shadow": list(self.shadow), "unknown": list(self.unknown),
+            "actions": list(self.actions), "alerts": list(self.alerts), "reasons": self.reasons,
+            "features": dict(self.features), "lists": list(self.lists), "policy": self.policy, "seq": self.seq,
+            "duplicate": self.duplicate, "late": self.late, "durable": self.durable, "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        fired = f" fired={', '.join(self.fired)}" if self.fired else ""
+        return f"<Decision {self.event_id} {self.outcome} score={self.score}{fired}>"
+
+
+# A register as Python sees it: int, float, or bytes for texts.
+cdef object reg_object(const Reg* reg, int rep):
+    if not reg.present:
+        return None
+    if rep == REP_INT:
+        return reg.v.i
+    if rep == REP_FLOAT:
+        return reg.v.f
+    return reg.v.s[: reg.n]
+
+
+cdef Decision new_decision(Book book, const uint8_t* record, bint duplicate):
+    cdef Decision decision = Decision.__new__(Decision)
+    decision.record = (<const char*>record)[: (<const RecordHead*>record).size]
+    decision.book = book
+    decision.duplicate = duplicate
+    return decision

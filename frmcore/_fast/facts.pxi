@@ -1,0 +1,270 @@
+# What is known of an event, brought back into registers: its record, what was told since, the latest decision about it. Records
+# of an older policy are translated by name.
+
+cdef struct Telling:  # one update field with its new value, not yet applied
+    uint32_t index  # of the update; update_count means `final`
+    Reg value
+
+import msgspec.msgpack as _msgpack
+
+
+cdef HashKey hash_key(bytes secret) except *:
+    cdef HashKey key
+    if len(secret) != 16:
+        raise ValueError(f"a key is 16 bytes, got {len(secret)}")
+    memcpy(&key, <const char*>secret, 16)
+    return key
+
+
+# ---- facts -------------------------------------------------------------------------------------------------------------
+
+cdef int load_facts(Core core, Book book, Reg* regs, const RecordHead* record) except -1:
+    if record.book == book.index:
+        get_facts(<const uint8_t*>record, book, regs)
+        return 0
+    return translate_facts(core, book, regs, record)
+
+
+# A field of the same name and kind keeps its value; an enum's label keeps its meaning; what the record lacks is absent.
+cdef int translate_facts(Core core, Book book, Reg* regs, const RecordHead* record) except -1:
+    cdef Book old = core.books[record.book]
+    cdef Reg* before = <Reg*>take(old.register_count, sizeof(Reg))
+    cdef uint32_t i
+    cdef int64_t source
+    try:
+        get_facts(<const uint8_t*>record, old, before)
+        for i in range(book.fact_count):
+            source = matching_fact(old, book, i)
+            regs[i].present = 0
+            if source >= 0:
+                regs[i] = before[source]
+                if regs[i].present and book.specs[i].kind == KIND_ENUM:
+                    translate_label(old, book, <uint32_t>source, i, &regs[i])
+    finally:
+        free(before)
+    return 0
+
+
+cdef int64_t matching_fact(Book old, Book book, uint32_t i) except? -2:
+    cdef uint32_t named = book.field_count + book.derived_count + book.update_count
+    if i >= named:
+        return -1
+    name = book.names[i]
+    if name not in old.names:
+        return -1
+    source = old.names.index(name)
+    same = old.specs[<uint32_t>source].kind == book.specs[i].kind and old.specs[<uint32_t>source].scale == book.specs[i].scale
+    return source if same and old.specs[<uint32_t>source].is_private == book.specs[i].is_private else -1
+
+
+cdef int translate_label(Book old, Book book, uint32_t source, uint32_t i, Reg* reg) except -1:
+    label = list(old.label_codes[source])[reg.v.i]
+    code = book.label_codes[i].get(label)
+    reg.present = code is not None
+    if code is not None:
+        reg.v.i = code
+    return 0
+
+
+# The event's registers as known now, ready for filters: facts, updates, final, score, fired; the frame's time and kind.
+cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except -1:
+    cdef const RecordHead* record = known.record
+    cdef const RecordHead* latest = known.state.latest if known.state != NULL else record
+    cdef uint32_t i
+    load_facts(core, book, frame.regs, record)
+    state_to_regs(book, known.state, frame.regs)
+    frame.time = record.time
+    frame.kind_bit = <uint64_t>-1
+    if book.kind_reg >= 0:
+        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i if frame.regs[book.kind_reg].present else 0
+    reg_set_int(&frame.regs[book.final_reg], record.outcome)
+    if known.state != NULL:
+        frame.regs[book.final_reg] = known.state.final.value
+    elif record.book != book.index:
+        reg_set_int(&frame.regs[book.final_reg], translate_outcome(core, book, record.book, record.outcome))
+    reg_set_int(&frame.regs[book.score_reg], latest.score)
+    for i in range(book.fired_count):
+        reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, book.fired[i].rule))
+    for i in range(core.layout.hash_count):
+        hash_one(core, book, frame, core.layout.hash_regs[i])
+    return 0
+
+
+cdef inline void hash_one(Core core, Book book, Frame* frame, uint32_t reg) noexcept nogil:
+    if frame.regs[reg].present:
+        frame.hashes[reg] = hash_reg(core.key, &frame.regs[reg], book.fact_rep[reg])
+
+
+cdef int64_t translate_outcome(Core core, Book book, uint32_t old, int64_t outcome) except? -1:
+    label = (<Book>core.books[old]).plan.outcomes[outcome]
+    outcomes = book.plan.outcomes
+    return outcomes.index(label) if label in outcomes else 0
+
+
+cdef bint was_fired(Core core, Book book, const RecordHead* record, uint32_t rule) except -1:
+    if record.type == RECORD_OBSERVED:
+        return False
+    if record.book == book.index:
+        return record_fired(<const uint8_t*>record, rule)
+    old = (<Book>core.books[record.book]).plan.rules
+    name = book.plan.rules[rule].id
+    return any([old[index].id == name for index in get_verdict(<const uint8_t*>record)[0]])
+
+
+cdef int32_t translate_point(Core core, const RecordHead* record) except? -2:
+    if record.book == core.book.index:
+        return record.point
+    name = (<Book>core.books[record.book]).plan.points[record.point].name
+    names = [point.name for point in core.book.plan.points]
+    return names.index(name) if name in names else -1
+
+
+# The first field whose content differs from the first time, or -1. A field under `retry_may_change` may.
+cdef int64_t first_difference(Book book, const Reg* now, const Reg* before) noexcept nogil:
+    cdef uint32_t i
+    for i in range(book.field_count):
+        if not book.specs[i].may_change and not same_value(&now[i], &before[i], book.fact_rep[i]):
+            return i
+    return -1
+
+
+cdef bint same_value(const Reg* a, const Reg* b, uint8_t rep) noexcept nogil:
+    if not a.present or not b.present:
+        return a.present == b.present
+    if rep == REP_TEXT:
+        return a.n == b.n and memcmp(a.v.s, b.v.s, a.n) == 0
+    return a.v.i == b.v.i if rep == REP_INT else a.v.f == b.v.f
+
+
+# ---- what was told -----------------------------------------------------------------------------------------------------
+
+# The state of a known event in the layout of the current policy, made when it is first needed.
+cdef EventState* state_of(Core core, Book book, IdRecord* known) except NULL:
+    cdef EventState* state = known.state
+    if state == NULL or state.book != book.index:
+        state = state_new(book, known.record)
+        if state == NULL:
+            raise MemoryError
+        reg_set_int(&state.final.value, translate_outcome(core, book, known.record.book, known.record.outcome))
+        if known.state != NULL:
+            translate_state(core, book, known.state, state)
+            core.seen.drop_state(known)
+        core.seen.keep_state(known, state)
+    return state
+
+
+cdef int translate_state(Core core, Book book, EventState* before, EventState* state) except -1:
+    cdef Book old = core.books[before.book]
+    cdef uint32_t i, first = book.field_count + book.derived_count
+    cdef int64_t source
+    for i in range(book.update_count):
+        source = matching_fact(old, book, first + i)
+        source -= old.field_count + old.derived_count
+        if 0 <= source < before.update_count and before.told[source].told:
+            state.told[i] = before.told[source]
+            before.told[source].value.n = 0  # its text moved
+            if book.specs[first + i].kind == KIND_ENUM and state.told[i].value.present:
+                translate_label(old, book, old.field_count + old.derived_count + <uint32_t>source, first + i, &state.told[i].value)
+    state.final = before.final
+    state.final.value.v.i = translate_outcome(core, book, before.book, before.final.value.v.i)
+    state.latest = before.latest
+    names = [point.name for point in book.plan.points]
+    for i in range(before.point_count):
+        if before.points[i] != NULL and old.plan.points[i].name in names:
+            state.points[<uint32_t>names.index(old.plan.points[i].name)] = before.points[i]
+    return 0
+
+
+# Checks update fields and puts them into `out`. May run Python code.
+cdef uint32_t read_tellings(Core core, Frame* frame, dict fields, Telling* out) except? 0xFFFFFFFF:
+    cdef Book book = core.book
+    cdef uint32_t count = 0, first = book.field_count + book.derived_count, i
+    for name, value in fields.items():
+        if name == "final":
+            if value not in book.plan.outcomes:
+                raise InvalidEvent(f"final: expected one of {', '.join(book.plan.outcomes)}, got {shorten(value)}", "final")
+            out[count].index = book.update_count
+            out[count].value.n = 0
+            reg_set_int(&out[count].value, book.plan.outcomes.index(value))
+        else:
+            i = update_named(book, name)
+            out[count].index = i - first
+            read_telling(book, i, value, &out[count].value, &frame.arena)
+        count += 1
+        if book is not core.book:
+            raise InvalidEvent("the policy was reloaded by the update's own values while they were read")
+    return count
+
+
+cdef int read_telling(Book book, uint32_t i, object value, Reg* reg, Arena* arena) except -1:
+    reg.n = 0
+    if value is None and not book.specs[i].optional:
+        raise InvalidEvent(f"{book.names[i]}: expected {expected_of(book, i)}, got None", book.names[i])
+    if not quick_value(book, i, <PyObject*>value, reg, arena, True):
+        slow_value(book, i, value, reg, arena)
+    return 0
+
+
+cdef uint32_t update_named(Book book, object name) except? 0xFFFFFFFF:
+    names = book.names[book.field_count + book.derived_count :]
+    if name not in names:
+        known = ", ".join((*names, "final"))
+        hint = nearest(str(name), names) or f"its updates are {known}"
+        field = "a field of the event, which is immutable" if name in book.names else "no update of the policy"
+        raise InvalidEvent(f"{shorten(name) if not isinstance(name, str) else name[:80]} is {field}; {hint}", str(name)[:80])
+    return book.field_count + book.derived_count + <uint32_t>names.index(name)
+
+
+cdef int apply_tellings(EventState* state, Telling* tellings, uint32_t count, int64_t at, uint64_t seq) except -1:
+    cdef uint32_t i
+    cdef Told* told
+    cdef Reg value
+    for i in range(count):
+        told = &state.final if tellings[i].index == state.update_count else &state.told[tellings[i].index]
+        value = tellings[i].value
+        if value.present and value.n:
+            value.v.s = <const char*>malloc(value.n)
+            if value.v.s == NULL:
+                raise MemoryError
+            memcpy(<void*>value.v.s, tellings[i].value.v.s, value.n)
+        if not tell(told, &value, at, seq) and value.n:
+            free(<void*>value.v.s)
+    return 0
+
+
+# Would these updates say anything that is not already known?
+cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, uint32_t count) except -1:
+    cdef uint32_t i, first = book.field_count + book.derived_count
+    cdef EventState* state = state_of(core, book, known)
+    cdef Told* told
+    for i in range(count):
+        told = &state.final if tellings[i].index == book.update_count else &state.told[tellings[i].index]
+        if not told.told and tellings[i].index != book.update_count:
+            return True
+        rep = REP_INT if tellings[i].index == book.update_count else book.fact_rep[first + tellings[i].index]
+        if not same_value(&told.value, &tellings[i].value, <uint8_t>rep):
+            return True
+    return False
+
+
+# The updates that an observed event carries.
+cdef dict told_fields(Book book, object event):
+    names = (*book.names[book.field_count + book.derived_count :], "final")
+    if isinstance(event, _Mapping):
+        return {name: event[name] for name in names if event.get(name) is not None}
+    pairs = [(name, getattr(event, name, None)) for name in names]
+    return {name: value for name, value in pairs if value is not None and value is not UNSET}
+
+
+# A record of an operation that is no event: a head, and its content as MessagePack.
+cdef bytes plain_record(uint8_t type, uint64_t seq, int64_t time, object content):
+    cdef RecordHead head
+    body = _msgpack.encode(content)
+    memset(&head, 0, sizeof(RecordHead))
+    head.seq, head.time, head.type = seq, time, type
+    head.size = <uint32_t>(sizeof(RecordHead) + len(body))
+    return (<const char*>&head)[: sizeof(RecordHead)] + body
+
+
+cdef dict plain_fields(dict fields):
+    return {name: value if isinstance(value, (int, float, str, bool, type(None))) else str(value) for name, value in fields.items()}

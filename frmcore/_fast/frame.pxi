@@ -1,0 +1,84 @@
+# The working memory of one call: registers, hashes of keys, texts. Frames are pooled, so that a mapping whose getters call
+# back into the engine gets a frame of its own, and so that the steady state allocates nothing.
+
+cdef struct Member:  # what one group makes of the event at hand
+    uint32_t handle  # its ring under the key it is filed by
+    uint8_t is_member
+    Hash key
+
+cdef struct Verdict:  # what the rules of a point said
+    int32_t outcome
+    int64_t score
+    uint32_t fired_count, shadow_count, unknown_count, exempted_count, note_count
+    uint32_t* fired  # rule indices, in file order
+    uint32_t* shadow
+    uint32_t* unknown
+    uint32_t* exempted
+    uint32_t* notes  # a Note and its argument, one after the other
+
+cdef struct Frame:
+    Frame* next
+    Reg* regs
+    Hash* hashes
+    Member* members
+    int64_t* columns  # of all groups, one after the other
+    Verdict verdict
+    Arena arena
+    uint64_t kind_bit
+    int64_t time
+    bint late
+
+
+cdef Frame* frame_new(Book book, uint32_t group_count, uint32_t column_count) except NULL:
+    cdef Frame* frame = <Frame*>take(1, sizeof(Frame))
+    arena_init(&frame.arena)
+    try:
+        frame.regs = <Reg*>take(book.register_count, sizeof(Reg))
+        frame.hashes = <Hash*>take(book.register_count, sizeof(Hash))
+        frame.members = <Member*>take(group_count, sizeof(Member))
+        frame.columns = <int64_t*>take(column_count, sizeof(int64_t))
+        frame.verdict.fired = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
+        frame.verdict.shadow = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
+        frame.verdict.unknown = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
+        frame.verdict.exempted = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
+        frame.verdict.notes = <uint32_t*>take(2 * (book.feature_count + 1), sizeof(uint32_t))
+        book.program.init_regs(frame.regs)
+    except BaseException:
+        frame_free(frame)
+        raise
+    return frame
+
+
+cdef void frame_free(Frame* frame) noexcept:
+    arena_free(&frame.arena)
+    free(frame.regs)
+    free(frame.hashes)
+    free(frame.members)
+    free(frame.columns)
+    free(frame.verdict.fired)
+    free(frame.verdict.shadow)
+    free(frame.verdict.unknown)
+    free(frame.verdict.exempted)
+    free(frame.verdict.notes)
+    free(frame)
+
+
+cdef inline void reg_set_int(Reg* reg, int64_t value) noexcept nogil:
+    reg.v.i = value
+    reg.present = 1
+
+
+cdef inline void reg_set_text(Reg* reg, const char* s, uint32_t n) noexcept nogil:
+    reg.v.s = s
+    reg.n = n
+    reg.present = 1
+
+
+# Copies a text into the frame's arena; False when the machine is out of memory.
+cdef inline bint reg_copy_text(Reg* reg, Arena* arena, const char* s, uint32_t n) noexcept nogil:
+    cdef char* copy = arena_take(arena, n)
+    if copy == NULL:
+        return False
+    memcpy(copy, s, n)
+    reg_set_text(reg, copy, n)
+    return True

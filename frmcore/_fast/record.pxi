@@ -1,0 +1,241 @@
+# The record: what the journal takes, what a duplicate returns, what a Decision reads. One form, written once.
+#
+#   head      RecordHead
+#   facts     presence bits, then the values: fields, derived fields, updates as known then, original amounts and rates
+#   features  presence bits, then the values                                                    (decisions only)
+#   verdict   fired, shadow, unknown, exempted rules; probes that hit; notes: each a count, then numbers
+#
+# Ints are zigzag varints, floats eight bytes, texts a varint length and their bytes.
+
+cdef enum RecordType:
+    RECORD_DECISION = 1
+    RECORD_AGAIN = 2
+    RECORD_OBSERVED = 3
+    RECORD_UPDATE = 4
+    RECORD_LIST = 5
+    RECORD_POLICY = 6
+
+cdef enum Note:
+    NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
+    NOTE_CAPPED = 2  # feature. Its ring is longer than ring_events_max
+    NOTE_LOST = 3  # feature. The entry it needs was retracted after it had left the ring
+    NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
+
+cdef enum:
+    FLAG_LATE = 1
+
+cdef struct RecordHead:
+    uint64_t seq
+    int64_t time
+    int64_t score
+    uint32_t size
+    uint32_t id_at
+    uint32_t features_at
+    uint32_t verdict_at
+    uint16_t id_size
+    uint16_t book
+    uint8_t type
+    uint8_t point
+    uint8_t outcome
+    uint8_t flags
+
+cdef enum:
+    REP_INT = 0
+    REP_FLOAT = 1
+    REP_TEXT = 2
+    MODE_LIVE = 2
+
+cdef uint8_t REP_OF_KIND[10]
+REP_OF_KIND[:] = [REP_TEXT, REP_INT, REP_INT, REP_FLOAT, REP_INT, REP_INT, REP_INT, REP_INT, REP_TEXT, REP_INT]
+
+
+cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
+    while value >= 0x80:
+        p[0] = <uint8_t>(value | 0x80)
+        value >>= 7
+        p += 1
+    p[0] = <uint8_t>value
+    return p + 1
+
+
+cdef inline uint8_t* put_value(uint8_t* p, const Reg* reg, uint8_t rep) noexcept nogil:
+    if rep == REP_INT:
+        return put_varint(p, (<uint64_t>reg.v.i << 1) ^ <uint64_t>(reg.v.i >> 63))
+    if rep == REP_FLOAT:
+        memcpy(p, &reg.v.f, 8)
+        return p + 8
+    p = put_varint(p, reg.n)
+    memcpy(p, reg.v.s, reg.n)
+    return p + reg.n
+
+
+cdef inline const uint8_t* get_varint(const uint8_t* p, uint64_t* value) noexcept nogil:
+    cdef int shift = 0
+    value[0] = 0
+    while True:
+        value[0] |= <uint64_t>(p[0] & 0x7F) << shift
+        p += 1
+        if p[-1] < 0x80:
+            return p
+        shift += 7
+
+
+cdef inline const uint8_t* get_value(const uint8_t* p, Reg* reg, uint8_t rep) noexcept nogil:
+    cdef uint64_t raw
+    reg.present = 1
+    if rep == REP_FLOAT:
+        memcpy(&reg.v.f, p, 8)
+        return p + 8
+    p = get_varint(p, &raw)
+    if rep == REP_INT:
+        reg.v.i = <int64_t>(raw >> 1) ^ -<int64_t>(raw & 1)
+        return p
+    reg.v.s, reg.n = <const char*>p, <uint32_t>raw
+    return p + raw
+
+
+# The most that a record of these registers can take.
+cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) noexcept nogil:
+    cdef uint64_t bound = sizeof(RecordHead) + 11 * <uint64_t>(book.fact_count + book.feature_count)
+    cdef uint32_t i
+    for i in range(book.fact_count):
+        if book.fact_rep[i] == REP_TEXT and regs[i].present:
+            bound += regs[i].n
+    for i in range(book.feature_count):
+        if book.features[i].rep == REP_TEXT and regs[book.features[i].reg].present:
+            bound += regs[book.features[i].reg].n
+    bound += 5 * <uint64_t>(verdict.fired_count + verdict.shadow_count + verdict.unknown_count + verdict.exempted_count)
+    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + 6)
+
+
+cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
+    cdef uint8_t* bits = p
+    cdef uint32_t i
+    memset(p, 0, (book.fact_count + 7) >> 3)
+    p += (book.fact_count + 7) >> 3
+    for i in range(book.fact_count):
+        if regs[i].present:
+            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+            p = put_value(p, &regs[i], book.fact_rep[i])
+    return p
+
+
+cdef uint8_t* put_features(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
+    cdef uint8_t* bits = p
+    cdef uint32_t i
+    memset(p, 0, (book.feature_count + 7) >> 3)
+    p += (book.feature_count + 7) >> 3
+    for i in range(book.feature_count):
+        if regs[book.features[i].reg].present:
+            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+            p = put_value(p, &regs[book.features[i].reg], book.features[i].rep)
+    return p
+
+
+cdef uint8_t* put_numbers(uint8_t* p, const uint32_t* numbers, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    p = put_varint(p, count)
+    for i in range(count):
+        p = put_varint(p, numbers[i])
+    return p
+
+
+cdef uint8_t* put_hits(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
+    cdef uint32_t i, count = 0
+    for i in range(book.probe_count):
+        count += regs[book.probes[i].dst].present and regs[book.probes[i].dst].v.i
+    p = put_varint(p, count)
+    if count:
+        for i in range(book.probe_count):
+            if regs[book.probes[i].dst].present and regs[book.probes[i].dst].v.i:
+                p = put_varint(p, i)
+    return p
+
+
+# Writes the record at `out` (room for record_bound) and returns its size.
+cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, uint8_t point, uint64_t seq) noexcept nogil:
+    cdef RecordHead* head = <RecordHead*>out
+    cdef Verdict* verdict = &frame.verdict
+    cdef uint8_t* p = out + sizeof(RecordHead)
+    cdef Reg ident
+    head.seq, head.time, head.score = seq, frame.time, verdict.score
+    head.book, head.type, head.point = <uint16_t>book.index, type, point
+    head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0
+    p = put_facts(p, book, frame.regs)
+    head.features_at = <uint32_t>(p - out)
+    if type != RECORD_OBSERVED:
+        p = put_features(p, book, frame.regs)
+    head.verdict_at = <uint32_t>(p - out)
+    if type != RECORD_OBSERVED:
+        p = put_numbers(p, verdict.fired, verdict.fired_count)
+        p = put_numbers(p, verdict.shadow, verdict.shadow_count)
+        p = put_numbers(p, verdict.unknown, verdict.unknown_count)
+        p = put_numbers(p, verdict.exempted, verdict.exempted_count)
+        p = put_hits(p, book, frame.regs)
+        p = put_numbers(p, verdict.notes, 2 * verdict.note_count)
+    head.size = <uint32_t>(p - out)
+    get_one_fact(out, book, book.id_reg, &ident)
+    head.id_at, head.id_size = <uint32_t>(<const uint8_t*>ident.v.s - out), <uint16_t>ident.n
+    return head.size
+
+
+cdef void get_facts(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
+    cdef const uint8_t* bits = record + sizeof(RecordHead)
+    cdef const uint8_t* p = bits + ((book.fact_count + 7) >> 3)
+    cdef uint32_t i
+    for i in range(book.fact_count):
+        if bits[i >> 3] >> (i & 7) & 1:
+            p = get_value(p, &regs[i], book.fact_rep[i])
+        else:
+            regs[i].present = 0
+
+
+cdef void get_one_fact(const uint8_t* record, Book book, uint32_t wanted, Reg* reg) noexcept nogil:
+    cdef const uint8_t* bits = record + sizeof(RecordHead)
+    cdef const uint8_t* p = bits + ((book.fact_count + 7) >> 3)
+    cdef uint32_t i
+    for i in range(wanted + 1):
+        reg.present = 0
+        if bits[i >> 3] >> (i & 7) & 1:
+            p = get_value(p, reg, book.fact_rep[i])
+
+
+cdef void get_features(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
+    cdef const uint8_t* bits = record + (<const RecordHead*>record).features_at
+    cdef const uint8_t* p = bits + ((book.feature_count + 7) >> 3)
+    cdef FeatureSpec* feature
+    cdef uint32_t i
+    for i in range(book.feature_count):
+        feature = &book.features[i]
+        if bits[i >> 3] >> (i & 7) & 1:
+            p = get_value(p, &regs[feature.reg], feature.rep)
+        else:
+            regs[feature.reg].present = 0
+
+
+# The verdict's six lists of numbers: fired, shadow, unknown, exempted, hits, notes.
+cdef list get_verdict(const uint8_t* record):
+    cdef const uint8_t* p = record + (<const RecordHead*>record).verdict_at
+    cdef uint64_t count, number
+    lists = []
+    for _ in range(6):
+        p = get_varint(p, &count)
+        numbers = []
+        for _ in range(count):
+            p = get_varint(p, &number)
+            numbers.append(number)
+        lists.append(numbers)
+    return lists
+
+
+# Is `rule` among the fired ones.
+cdef bint record_fired(const uint8_t* record, uint32_t rule) noexcept nogil:
+    cdef const uint8_t* p = record + (<const RecordHead*>record).verdict_at
+    cdef uint64_t count, number
+    p = get_varint(p, &count)
+    while count:
+        p = get_varint(p, &number)
+        if number == rule:
+            return True
+        count -= 1
+    return False

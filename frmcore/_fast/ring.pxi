@@ -1,0 +1,839 @@
+# One ring for each key of a group: found by hash, inline in its record while small, a tree beyond. Life groups keep, beside the
+# ring, totals of what has left it.
+
+cdef enum:
+    CLASSES = 8  # capacities of inline rings
+    TREE = 8  # the class of a large ring's record
+    CLASS_SHIFT = 28
+    INDEX_MASK = (1 << 28) - 1
+
+cdef int64_t TIME_FAR = <int64_t>1 << 62  # beyond every time, with room to add a window
+
+cdef uint32_t[8] CAPACITY
+CAPACITY[:] = [2, 4, 6, 8, 12, 16, 24, 32]
+
+cdef struct Base:  # what left a life group's ring
+    uint64_t count  # events
+    Place first
+    Place last
+    uint8_t first_lost  # it was retracted, and nobody knows the next
+    uint8_t last_lost
+    # ColumnTotals of the shown columns, then the values of `first`, then those of `last`
+
+cdef struct TreeHead:
+    uint32_t root
+    int32_t level
+    uint64_t entries
+    Place last
+    Place capped  # the greatest place that ring_events_max ever dropped
+    uint8_t is_capped
+
+cdef struct Ring:
+    Hash hash
+    # Base (life groups), then a Chunk (inline) or a TreeHead
+
+cdef struct Latest:  # large rings: where a value of a MEMBER column occurred last
+    Hash hash
+    Place place
+    uint64_t count
+
+
+@cython.final
+cdef class RingStore:
+    """The rings of one group. Costs: find O(1), one or two cache misses; insert, remove O(log n) of the ring's entries."""
+
+    cdef Forest forest
+    cdef Slab[9] slabs  # by class
+    cdef Table table
+    cdef Table latest_table
+    cdef Slab latest_slab
+    cdef uint32_t base_bytes
+    cdef bint life
+    cdef int64_t span, every, horizon
+    cdef uint64_t ring_max
+    cdef Texts texts
+    cdef uint64_t sweep_cursor
+    cdef readonly object group
+
+    def __cinit__(self, group, limits, Texts texts):
+        cdef uint32_t k
+        self.group, self.texts = group, texts
+        self.life, self.span, self.every = group.life, group.span_ms, group.every_ms
+        self.horizon, self.ring_max = limits.horizon_ms, limits.ring_events_max
+        shape_init(&self.forest.shape, group)
+        if self.life:
+            self.base_bytes = <uint32_t>(sizeof(Base) + self.forest.shape.shown * (sizeof(ColumnTotals) + 16))
+        for k in range(CLASSES):
+            slab_init(&self.slabs[k], <uint32_t>sizeof(Ring) + self.base_bytes + chunk_size(&self.forest.shape, CAPACITY[k]))
+        slab_init(&self.slabs[TREE], <uint32_t>(sizeof(Ring) + self.base_bytes + sizeof(TreeHead)))
+        slab_init(&self.forest.leaves, chunk_size(&self.forest.shape, CHUNK_MAX))
+        slab_init(&self.forest.nodes, <uint32_t>(sizeof(Node) + FAN_OUT * self.forest.shape.shown * sizeof(ColumnTotals)))
+        slab_init(&self.latest_slab, sizeof(Latest))
+        if not table_init(&self.table, ring_hash, <void*>&self.slabs[0]):
+            raise MemoryError
+        if not table_init(&self.latest_table, latest_hash, <void*>&self.latest_slab):
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t k
+        table_destroy(&self.table)
+        table_destroy(&self.latest_table)
+        for k in range(CLASSES + 1):
+            slab_destroy(&self.slabs[k])
+        slab_destroy(&self.forest.leaves)
+        slab_destroy(&self.forest.nodes)
+        slab_destroy(&self.latest_slab)
+
+    # ---- finding --------------------------------------------------------------------------------------------------
+
+    cdef inline void prefetch_bucket(self, Hash hash) noexcept nogil:
+        table_prefetch(&self.table, hash)
+
+    cdef inline uint32_t find(self, Hash hash) noexcept nogil:
+        return table_find(&self.table, hash)
+
+    cdef inline Ring* at(self, uint32_t handle) noexcept nogil:
+        return <Ring*>slab_at(&self.slabs[handle >> CLASS_SHIFT], handle & INDEX_MASK)
+
+    cdef inline Base* base(self, Ring* ring) noexcept nogil:
+        return <Base*>(ring + 1)
+
+    cdef inline Chunk* chunk(self, Ring* ring) noexcept nogil:
+        return <Chunk*>(<char*>(ring + 1) + self.base_bytes)
+
+    cdef inline TreeHead* tree(self, Ring* ring) noexcept nogil:
+        return <TreeHead*>(<char*>(ring + 1) + self.base_bytes)
+
+    # Before this time nothing is kept in rings (it may still be there, and is not read).
+    cdef inline int64_t line(self, int64_t watermark) noexcept nogil:
+        return watermark - self.span - self.horizon if self.span >= 0 else -TIME_FAR
+
+    # ---- inserting ------------------------------------------------------------------------------------------------
+
+    # Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way.
+    cdef int insert(self, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+        cdef int64_t[COLUMNS_MAX] stored
+        cdef uint32_t handle
+        cdef Place where = place(floor_to(time, self.every), seq)
+        cdef int64_t line = self.line(watermark)
+        self.fill(stored, values)
+        handle = table_find(&self.table, hash)
+        if handle == 0:
+            if where.time <= line and not self.life:
+                self.release(stored)
+                return 0
+            handle = self.create(hash)
+        if self.life and self.into_base(self.at(handle), handle, where, stored, line):
+            return 0
+        if self.forest.shape.weight != NONE and self.merge_cell(handle, where, stored):
+            return 0
+        if handle >> CLASS_SHIFT == TREE:
+            self.insert_tree(handle, where, stored, line)
+        else:
+            self.insert_inline(handle, where, stored, line)
+        if self.forest.out_of_memory:
+            raise MemoryError
+        return 0
+
+    # The columns as stored: the group's own, then the hidden ones of cells.
+    cdef inline void fill(self, int64_t* stored, const int64_t* values) noexcept nogil:
+        cdef const Shape* shape = &self.forest.shape
+        cdef uint32_t c
+        for c in range(shape.shown):
+            stored[c] = values[c]
+            if shape.column[c].squares_at != NONE:
+                square_of(values[c], <uint64_t*>&stored[shape.column[c].squares_at], <uint64_t*>&stored[shape.column[c].squares_at + 1])
+        if shape.weight != NONE:
+            stored[shape.weight] = 1
+
+    cdef uint32_t create(self, Hash hash) except 0:
+        cdef uint32_t handle = slab_take(&self.slabs[0])
+        cdef Ring* ring
+        if handle == 0 or not table_reserve(&self.table):
+            raise MemoryError
+        ring = <Ring*>slab_at(&self.slabs[0], handle)
+        ring.hash = hash
+        if self.life:
+            self.base_clear(ring)
+        chunk_init(&self.forest.shape, self.chunk(ring), CAPACITY[0])
+        table_insert(&self.table, hash, handle)
+        return handle
+
+    cdef int insert_inline(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Ring* ring = self.at(handle)
+        cdef Chunk* chunk = self.chunk(ring)
+        cdef uint32_t at
+        if chunk.n == chunk.capacity:
+            self.trim_inline(ring, line)
+            if chunk.n == chunk.capacity:
+                if chunk.n == CHUNK_MAX:
+                    return self.insert_tree(self.to_tree(handle), where, values, line)
+                handle = self.resize(handle, (handle >> CLASS_SHIFT) + 1)
+                chunk = self.chunk(self.at(handle))
+        if not chunk_holds(shape, chunk, where.time):
+            self.trim_inline(self.at(handle), line)
+            if not chunk_holds(shape, chunk, where.time):
+                return self.insert_tree(self.to_tree(handle), where, values, line)
+        at = chunk_lower(shape, chunk, where)
+        chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
+        return 0
+
+    # Moves an inline ring into a record of another capacity.
+    cdef uint32_t resize(self, uint32_t handle, uint32_t k) except 0:
+        cdef uint32_t index = slab_take(&self.slabs[k])
+        cdef uint32_t moved = index | k << CLASS_SHIFT
+        cdef Ring* ring = self.at(handle)
+        cdef Ring* target
+        if index == 0:
+            raise MemoryError
+        target = <Ring*>slab_at(&self.slabs[k], index)
+        memcpy(target, ring, sizeof(Ring) + self.base_bytes)
+        chunk_init(&self.forest.shape, self.chunk(target), CAPACITY[k])
+        chunk_append_range(&self.forest.shape, self.chunk(target), self.chunk(ring), 0, self.chunk(ring).n)
+        table_replace(&self.table, ring.hash, handle, moved)
+        slab_give(&self.slabs[handle >> CLASS_SHIFT], handle & INDEX_MASK)
+        return moved
+
+    cdef uint32_t to_tree(self, uint32_t handle) except 0:
+        cdef uint32_t index = slab_take(&self.slabs[TREE])
+        cdef uint32_t leaf = leaf_new(&self.forest)
+        cdef uint32_t root = node_new(&self.forest, 0)
+        cdef Ring* ring = self.at(handle)
+        cdef Chunk* chunk = self.chunk(ring)
+        cdef Ring* target
+        cdef TreeHead* tree
+        cdef Node* node
+        if not (index and leaf and root):
+            raise MemoryError
+        target = <Ring*>slab_at(&self.slabs[TREE], index)
+        memcpy(target, ring, sizeof(Ring) + self.base_bytes)
+        chunk_append_range(&self.forest.shape, leaf_at(&self.forest, leaf), chunk, 0, chunk.n)
+        node = node_at(&self.forest, root)
+        node.n, node.child[0] = 1, leaf
+        slot_refresh(&self.forest, node, 0)
+        tree = self.tree(target)
+        memset(tree, 0, sizeof(TreeHead))
+        tree.root, tree.entries, tree.last = root, chunk.n, chunk_place(&self.forest.shape, chunk, chunk.n - 1)
+        self.note_members(target, leaf_at(&self.forest, leaf), True)
+        table_replace(&self.table, ring.hash, handle, index | <uint32_t>TREE << CLASS_SHIFT)
+        slab_give(&self.slabs[handle >> CLASS_SHIFT], handle & INDEX_MASK)
+        return index | <uint32_t>TREE << CLASS_SHIFT
+
+    cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree = self.tree(ring)
+        cdef uint32_t latest = self.member_enters(ring, where, values)
+        cdef uint32_t sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
+        if sibling:
+            self.grow_root(tree, sibling)
+            self.trim_tree(ring, line)
+        tree.entries += 1
+        if before(tree.last, where):
+            tree.last = where
+        if tree.entries > self.ring_max:
+            self.drop_capped(ring)
+        return 0
+
+    cdef int grow_root(self, TreeHead* tree, uint32_t sibling) except -1:
+        cdef uint32_t root = node_new(&self.forest, <uint32_t>tree.level + 1)
+        cdef Node* node
+        if root == 0:
+            raise MemoryError
+        node = node_at(&self.forest, root)
+        node.n, node.child[0], node.child[1] = 2, tree.root, sibling
+        slot_refresh(&self.forest, node, 0)
+        slot_refresh(&self.forest, node, 1)
+        tree.root, tree.level = root, tree.level + 1
+        return 0
+
+    # ---- distinct values ------------------------------------------------------------------------------------------
+
+    cdef inline Hash member_hash(self, const Ring* ring, uint32_t c, int64_t value) noexcept nogil:
+        cdef Hash part
+        part.lo, part.hi = <uint64_t>value, c
+        return hash_join(ring.hash, part)
+
+    # A value comes into a large ring: its flag bits, after an earlier occurrence lost its flag.
+    cdef uint32_t member_enters(self, Ring* ring, Place where, const int64_t* values) except? 0xFFFFFFFF:
+        cdef const Shape* shape = &self.forest.shape
+        cdef TreeHead* tree = self.tree(ring)
+        cdef Latest* entry
+        cdef uint32_t c, bits = 0
+        for c in range(shape.shown):
+            if shape.column[c].member == NONE:
+                continue
+            entry = self.member_entry(ring, c, values[c])
+            entry.count += 1
+            if entry.count > 1 and before(where, entry.place):
+                continue
+            if entry.count > 1:
+                tree_flag(&self.forest, tree.root, tree.level, entry.place, c, False)
+            entry.place = where
+            bits |= <uint32_t>1 << shape.column[c].member
+        return bits
+
+    # The table's entry of a value, made with count 0 where there is none.
+    cdef Latest* member_entry(self, const Ring* ring, uint32_t c, int64_t value) except NULL:
+        cdef Hash hash = self.member_hash(ring, c, value)
+        cdef uint32_t index = table_find(&self.latest_table, hash)
+        cdef Latest* entry
+        if index == 0:
+            index = slab_take(&self.latest_slab)
+            if index == 0 or not table_reserve(&self.latest_table):
+                raise MemoryError
+            entry = <Latest*>slab_at(&self.latest_slab, index)
+            entry.hash, entry.count = hash, 0
+            table_insert(&self.latest_table, hash, index)
+        return <Latest*>slab_at(&self.latest_slab, index)
+
+    # One occurrence of a value leaves a large ring (its entry is still there). A flagged one passes its flag on.
+    cdef int member_leaves(self, Ring* ring, Place where, uint32_t c, int64_t value) except -1:
+        cdef TreeHead* tree = self.tree(ring)
+        cdef Latest* entry = self.member_entry(ring, c, value)
+        cdef Chunk* leaf
+        cdef uint32_t at
+        entry.count -= 1
+        if entry.count == 0:
+            slab_give(&self.latest_slab, table_remove(&self.latest_table, entry.hash))
+        elif not before(where, entry.place):
+            leaf = tree_last_with(&self.forest, tree.root, tree.level, where, c, value, &at)
+            entry.place = chunk_place(&self.forest.shape, leaf, at)
+            tree_flag(&self.forest, tree.root, tree.level, entry.place, c, True)
+        return 0
+
+    # All values of a chunk into the table (entering), or out of it.
+    cdef int note_members(self, Ring* ring, Chunk* chunk, bint entering) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Latest* entry
+        cdef uint32_t c, i
+        for c in range(shape.shown):
+            if shape.column[c].member == NONE:
+                continue
+            for i in range(chunk.n):
+                entry = self.member_entry(ring, c, chunk_column(shape, chunk, c)[i])
+                if entering:
+                    entry.count += 1
+                    entry.place = chunk_place(shape, chunk, i)
+                else:
+                    entry.count -= 1
+                    if entry.count == 0:
+                        slab_give(&self.latest_slab, table_remove(&self.latest_table, entry.hash))
+        return 0
+
+    # ---- removing, giving up --------------------------------------------------------------------------------------
+
+    # Retracts the event at that place; `values` are what it brought. False when it is not there any more.
+    cdef bint remove(self, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+        cdef Place where = place(floor_to(time, self.every), seq)
+        cdef int64_t[COLUMNS_MAX] stored
+        cdef uint32_t handle = table_find(&self.table, hash), at
+        cdef Chunk* chunk
+        if handle == 0:
+            return False
+        if self.forest.shape.weight != NONE:
+            self.fill(stored, values)
+            return self.unmerge_cell(handle, where, stored)
+        chunk = self.seek(self.at(handle), handle, where, &at)
+        if chunk == NULL or before(where, chunk_place(&self.forest.shape, chunk, at)):
+            if self.life:
+                self.fill(stored, values)
+                return self.out_of_base(self.at(handle), where, stored)
+            return False
+        self.remove_entry(handle, chunk, at, where)
+        return True
+
+    # The chunk with the first entry not before `where`, or NULL.
+    cdef inline Chunk* seek(self, Ring* ring, uint32_t handle, Place where, uint32_t* at) noexcept nogil:
+        cdef Chunk* chunk
+        if handle >> CLASS_SHIFT == TREE:
+            return tree_seek(&self.forest, self.tree(ring).root, self.tree(ring).level, where, at)
+        chunk = self.chunk(ring)
+        at[0] = chunk_lower(&self.forest.shape, chunk, where)
+        return chunk if at[0] < chunk.n else NULL
+
+    # The chunk with the last entry before `where`, or NULL.
+    cdef inline Chunk* seek_before(self, Ring* ring, uint32_t handle, Place where, uint32_t* at) noexcept nogil:
+        cdef Chunk* chunk
+        if handle >> CLASS_SHIFT == TREE:
+            return tree_seek_before(&self.forest, self.tree(ring).root, self.tree(ring).level, where, at)
+        chunk = self.chunk(ring)
+        at[0] = chunk_lower(&self.forest.shape, chunk, where)
+        if at[0] == 0:
+            return NULL
+        at[0] -= 1
+        return chunk
+
+    cdef int remove_entry(self, uint32_t handle, Chunk* chunk, uint32_t at, Place where) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree
+        cdef uint32_t c
+        self.release_entry(chunk, at)
+        if handle >> CLASS_SHIFT != TREE:
+            inline_unlatest(shape, chunk, at)
+            chunk_remove(shape, chunk, at)
+            return self.shrink(handle)
+        tree = self.tree(ring)
+        for c in range(shape.shown):
+            if shape.column[c].member != NONE:
+                self.member_leaves(ring, where, c, chunk_column(shape, chunk, c)[at])
+        tree.entries -= 1
+        if tree_remove(&self.forest, tree.root, tree.level, where):
+            tree.root = 0
+        return self.shrink_tree(handle)
+
+    # Releases what the entry's TEXT columns hold on to.
+    cdef inline void release_entry(self, Chunk* chunk, uint32_t at) noexcept:
+        cdef uint32_t c
+        for c in range(self.forest.shape.shown):
+            if self.forest.shape.column[c].kind == COLUMN_TEXT:
+                self.texts.release(chunk_column(&self.forest.shape, chunk, c)[at])
+
+    cdef void release(self, const int64_t* values) noexcept:
+        cdef uint32_t c
+        for c in range(self.forest.shape.shown):
+            if self.forest.shape.column[c].kind == COLUMN_TEXT:
+                self.texts.release(values[c])
+
+    # An inline ring gives memory back: to a smaller record, or altogether when nothing is in it.
+    cdef int shrink(self, uint32_t handle) except -1:
+        cdef Chunk* chunk = self.chunk(self.at(handle))
+        cdef uint32_t k = handle >> CLASS_SHIFT, fits = 0
+        if chunk.n == 0 and self.base_empty(self.at(handle)):
+            return self.drop_ring(handle)
+        while CAPACITY[fits] < chunk.n:
+            fits += 1
+        if fits + 2 <= k:
+            self.resize(handle, fits + 1)
+        return 0
+
+    cdef int shrink_tree(self, uint32_t handle) except -1:
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree = self.tree(ring)
+        cdef Node* root
+        if tree.root == 0:
+            return self.drop_ring(handle) if self.base_empty(ring) and not tree.is_capped else self.to_inline(handle)
+        root = node_at(&self.forest, tree.root)
+        while root.n == 1 and tree.level > 0:
+            slab_give(&self.forest.nodes, tree.root)
+            tree.root, tree.level = root.child[0], tree.level - 1
+            root = node_at(&self.forest, tree.root)
+        tree.last = self.last_place(tree)
+        if tree.entries <= CHUNK_MAX // 2 and not tree.is_capped and self.one_chunk_holds(tree):
+            self.to_inline(handle)
+        return 0
+
+    cdef Place last_place(self, TreeHead* tree) noexcept nogil:
+        cdef uint32_t at
+        cdef Chunk* leaf = tree_seek_before(&self.forest, tree.root, tree.level, place(TIME_FAR, 0), &at)
+        return chunk_place(&self.forest.shape, leaf, at)
+
+    cdef bint one_chunk_holds(self, TreeHead* tree) noexcept nogil:
+        cdef Place first = node_at(&self.forest, tree.root).first[0]
+        return tree.level == 0 and <uint64_t>tree.last.time - <uint64_t>first.time <= 0xFFFFFFFF
+
+    cdef int to_inline(self, uint32_t handle) except -1:
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree = self.tree(ring)
+        cdef uint32_t k = 0, index, i
+        cdef Ring* target
+        cdef Node* root
+        while CAPACITY[k] < tree.entries:
+            k += 1
+        index = slab_take(&self.slabs[k])
+        if index == 0:
+            raise MemoryError
+        target = <Ring*>slab_at(&self.slabs[k], index)
+        memcpy(target, ring, sizeof(Ring) + self.base_bytes)
+        chunk_init(&self.forest.shape, self.chunk(target), CAPACITY[k])
+        if tree.root:
+            root = node_at(&self.forest, tree.root)
+            for i in range(root.n):
+                self.note_members(ring, leaf_at(&self.forest, root.child[i]), False)
+                chunk_append_range(
+                    &self.forest.shape, self.chunk(target), leaf_at(&self.forest, root.child[i]), 0,
+                    leaf_at(&self.forest, root.child[i]).n,
+                )
+            tree_free(&self.forest, tree.root, tree.level)
+        table_replace(&self.table, ring.hash, handle, index | k << CLASS_SHIFT)
+        slab_give(&self.slabs[TREE], handle & INDEX_MASK)
+        return 0
+
+    cdef int drop_ring(self, uint32_t handle) except -1:
+        table_remove(&self.table, self.at(handle).hash)
+        slab_give(&self.slabs[handle >> CLASS_SHIFT], handle & INDEX_MASK)
+        return 0
+
+    # Gives up entries at or before the line, folding those of a life group into its base.
+    cdef int trim_inline(self, Ring* ring, int64_t line) except -1:
+        cdef Chunk* chunk = self.chunk(ring)
+        while chunk.n and chunk_time(&self.forest.shape, chunk, 0) <= line:
+            self.fold(ring, chunk, 0)
+            inline_unlatest(&self.forest.shape, chunk, 0)
+            chunk_remove(&self.forest.shape, chunk, 0)
+        return 0
+
+    # Whole leaves only: when the second leaf begins at or before the line, the first has nothing to keep.
+    cdef int trim_tree(self, Ring* ring, int64_t line) except -1:
+        cdef TreeHead* tree = self.tree(ring)
+        cdef uint32_t dropped = 0
+        while dropped < 2 and self.second_leaf_time(tree) <= line:
+            self.drop_first_leaf(ring)
+            dropped += 1
+        return 0
+
+    cdef int64_t second_leaf_time(self, TreeHead* tree) noexcept nogil:
+        cdef Node* node = node_at(&self.forest, tree.root)
+        cdef int64_t time = TIME_FAR
+        while True:
+            if node.n > 1:
+                time = node.first[1].time
+            if node.level == 0:
+                return time
+            node = node_at(&self.forest, node.child[0])
+
+    cdef int drop_first_leaf(self, Ring* ring) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef TreeHead* tree = self.tree(ring)
+        cdef Node* node = node_at(&self.forest, tree.root)
+        cdef Chunk* leaf
+        cdef uint32_t i, c
+        while node.level > 0:
+            node = node_at(&self.forest, node.child[0])
+        leaf = leaf_at(&self.forest, node.child[0])
+        for i in range(leaf.n):
+            self.fold(ring, leaf, i)
+            for c in range(shape.shown):
+                if shape.column[c].member != NONE:
+                    self.member_dropped(ring, c, chunk_column(shape, leaf, c)[i])
+        tree.entries -= leaf.n
+        tree_drop_first(&self.forest, tree.root, tree.level)
+        return 0
+
+    # The oldest occurrence of a value goes: if it was the only one, so does the value.
+    cdef int member_dropped(self, Ring* ring, uint32_t c, int64_t value) except -1:
+        cdef Latest* entry = self.member_entry(ring, c, value)
+        entry.count -= 1
+        if entry.count == 0:
+            slab_give(&self.latest_slab, table_remove(&self.latest_table, entry.hash))
+        return 0
+
+    # A ring beyond ring_events_max: its oldest entry goes, and every window that would reach it reads absent from now on.
+    cdef int drop_capped(self, Ring* ring) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef TreeHead* tree = self.tree(ring)
+        cdef uint32_t at, c
+        cdef Chunk* leaf = tree_seek(&self.forest, tree.root, tree.level, place(-TIME_FAR, 0), &at)
+        cdef Place first = chunk_place(shape, leaf, 0)
+        if not self.life:
+            tree.capped, tree.is_capped = first, True
+        self.fold(ring, leaf, 0)
+        for c in range(shape.shown):
+            if shape.column[c].member != NONE:
+                self.member_dropped(ring, c, chunk_column(shape, leaf, c)[0])
+        tree.entries -= 1
+        tree_remove(&self.forest, tree.root, tree.level, first)
+        return 0
+
+    # ---- life groups: what left the ring --------------------------------------------------------------------------
+
+    cdef inline ColumnTotals* base_totals(self, Ring* ring) noexcept nogil:
+        return <ColumnTotals*>(self.base(ring) + 1)
+
+    cdef inline int64_t* base_first(self, Ring* ring) noexcept nogil:
+        return <int64_t*>(self.base_totals(ring) + self.forest.shape.shown)
+
+    cdef inline int64_t* base_last(self, Ring* ring) noexcept nogil:
+        return self.base_first(ring) + self.forest.shape.shown
+
+    cdef inline bint base_empty(self, Ring* ring) noexcept nogil:
+        return not self.life or self.base(ring).count == 0
+
+    cdef void base_clear(self, Ring* ring) noexcept nogil:
+        cdef uint32_t c
+        memset(self.base(ring), 0, self.base_bytes)
+        for c in range(self.forest.shape.shown):
+            totals_clear(self.base_totals(ring) + c)
+
+    # An event at or before the line that nothing in the ring precedes goes where its elders went.
+    cdef bint into_base(self, Ring* ring, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+        cdef Base* base = self.base(ring)
+        cdef uint32_t at
+        cdef bint older = base.count and before(where, base.last)
+        if not older and (where.time > line or self.seek_before(ring, handle, where, &at) != NULL):
+            return False
+        self.base_add(ring, where, values)
+        self.release(values)
+        return True
+
+    # Adds an entry (as stored) to the base.
+    cdef void base_add(self, Ring* ring, Place where, const int64_t* values) noexcept:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Base* base = self.base(ring)
+        cdef uint32_t c
+        for c in range(shape.shown):
+            column_bump(shape, c, self.base_totals(ring) + c, values, 1)
+        if base.count == 0 or before(where, base.first):
+            self.keep_values(self.base_first(ring), values, base.count > 0)
+            base.first, base.first_lost = where, False
+        if base.count == 0 or before(base.last, where):
+            self.keep_values(self.base_last(ring), values, base.count > 0)
+            base.last, base.last_lost = where, False
+        base.count += 1 if shape.weight == NONE else <uint64_t>values[shape.weight]
+
+    cdef void keep_values(self, int64_t* kept, const int64_t* values, bint replaces) noexcept:
+        cdef uint32_t c
+        for c in range(self.forest.shape.shown):
+            if self.forest.shape.column[c].kind == COLUMN_TEXT:
+                self.texts.retain(values[c])
+                if replaces:
+                    self.texts.release(kept[c])
+            kept[c] = values[c]
+
+    cdef bint out_of_base(self, Ring* ring, Place where, const int64_t* values) noexcept:
+        cdef Base* base = self.base(ring)
+        cdef uint32_t c
+        if base.count == 0:
+            return False
+        for c in range(self.forest.shape.shown):
+            column_bump(&self.forest.shape, c, self.base_totals(ring) + c, values, -1)
+        base.count -= 1
+        base.first_lost |= same_place(where, base.first)
+        base.last_lost |= same_place(where, base.last)
+        if base.count == 0:
+            self.release(self.base_first(ring))
+            self.release(self.base_last(ring))
+            self.base_clear(ring)
+        return True
+
+    # An entry leaves the ring for good; a life group keeps it in its base.
+    cdef void fold(self, Ring* ring, Chunk* chunk, uint32_t at) noexcept:
+        cdef int64_t[COLUMNS_MAX] values
+        cdef uint32_t c
+        if self.life:
+            for c in range(self.forest.shape.columns):
+                values[c] = chunk_column(&self.forest.shape, chunk, c)[at]
+            self.base_add(ring, chunk_place(&self.forest.shape, chunk, at), values)
+        self.release_entry(chunk, at)
+
+    # ---- cells ----------------------------------------------------------------------------------------------------
+
+    # Adds an event to the entry of its cell; False when there is none (or its 64-bit sum is full: a second one is made).
+    cdef bint merge_cell(self, uint32_t handle, Place where, const int64_t* values) noexcept:
+        cdef Ring* ring = self.at(handle)
+        cdef uint32_t at
+        cdef Chunk* chunk = self.seek(ring, handle, place(where.time, 0), &at)
+        if chunk == NULL or chunk_time(&self.forest.shape, chunk, at) != where.time:
+            return False
+        return self.bump_entry(ring, handle, chunk, at, values, 1)
+
+    cdef bint bump_entry(self, Ring* ring, uint32_t handle, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Place where = chunk_place(shape, chunk, at)
+        if not entry_bump(shape, chunk, at, values, sign):
+            return False
+        if handle >> CLASS_SHIFT == TREE:
+            tree_bump(&self.forest, self.tree(ring).root, self.tree(ring).level, where, values, sign)
+        return True
+
+    cdef bint unmerge_cell(self, uint32_t handle, Place where, const int64_t* values) except -1:
+        cdef const Shape* shape = &self.forest.shape
+        cdef Ring* ring = self.at(handle)
+        cdef Place at_place = place(where.time, 0)
+        cdef uint32_t at
+        cdef Chunk* chunk = self.seek(ring, handle, at_place, &at)
+        while chunk != NULL and chunk_time(shape, chunk, at) == where.time:
+            if self.bump_entry(ring, handle, chunk, at, values, -1):
+                if entry_is_empty(shape, chunk, at):
+                    self.remove_entry(handle, chunk, at, chunk_place(shape, chunk, at))
+                return True
+            at_place.seq = chunk_seqs(shape, chunk)[at] + 1
+            chunk = self.seek(ring, handle, at_place, &at)
+        return self.out_of_base(ring, where, values) if self.life else False
+
+    # ---- housekeeping ---------------------------------------------------------------------------------------------
+
+    # Looks at one bucket: rings that hold nothing after the line are freed. Constant work.
+    cdef int sweep_step(self, int64_t watermark) except -1:
+        cdef uint32_t[64] handles
+        cdef uint32_t i, count = table_scan(&self.table, &self.sweep_cursor, handles, 64)
+        cdef int64_t line = self.line(watermark)
+        for i in range(count):
+            self.sweep_ring(handles[i], line)
+        return 0
+
+    cdef int sweep_ring(self, uint32_t handle, int64_t line) except -1:
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree
+        if handle >> CLASS_SHIFT != TREE:
+            if self.chunk(ring).n and chunk_time(&self.forest.shape, self.chunk(ring), 0) <= line:
+                self.trim_inline(ring, line)
+                self.shrink(handle)
+            return 0
+        tree = self.tree(ring)
+        if tree.root:
+            self.trim_tree(ring, line)
+            if tree.level == 0 and node_at(&self.forest, tree.root).n == 1 and tree.last.time <= line:
+                self.drop_first_leaf(ring)
+                tree.root = 0
+        if tree.is_capped and tree.capped.time <= line:
+            tree.is_capped = False
+        if tree.root == 0 or tree.entries <= CHUNK_MAX // 2:
+            self.shrink_tree(handle)
+        return 0
+
+    cdef uint64_t bytes_used(self) noexcept nogil:
+        cdef uint64_t total = self.table.bytes + self.latest_table.bytes
+        cdef uint32_t k
+        for k in range(CLASSES + 1):
+            total += self.slabs[k].live * self.slabs[k].record_size
+        total += self.forest.leaves.live * self.forest.leaves.record_size
+        total += self.forest.nodes.live * self.forest.nodes.record_size
+        return total + self.latest_slab.live * self.latest_slab.record_size
+
+
+cdef const Hash* ring_hash(void* owner, uint32_t handle) noexcept nogil:
+    return <const Hash*>slab_at(<Slab*>owner + (handle >> CLASS_SHIFT), handle & INDEX_MASK)
+
+
+cdef const Hash* latest_hash(void* owner, uint32_t handle) noexcept nogil:
+    return <const Hash*>slab_at(<Slab*>owner, handle)
+
+
+cdef inline bint same_place(Place a, Place b) noexcept nogil:
+    return a.time == b.time and a.seq == b.seq
+
+
+cdef inline int64_t floor_to(int64_t time, int64_t every) noexcept nogil:
+    cdef int64_t rest
+    if every == 0:
+        return time
+    rest = time % every
+    return time - rest if rest >= 0 else time - rest - every
+
+
+# How a group's columns are stored. Cells (`every`) merge when all that is asked of them are totals.
+cdef int shape_init(Shape* shape, object group) except -1:
+    cdef uint32_t c
+    memset(shape, 0, sizeof(Shape))
+    shape.weight = NONE
+    shape.columns = shape.shown = len(group.columns)
+    merges = group.every_ms > 0 and all([column.sums and not column.extremes for column in group.columns])
+    for c, column in enumerate(group.columns[:COLUMNS_MAX]):
+        spec = &shape.column[c]
+        spec.kind, spec.sums, spec.squares, spec.extremes = column.kind, column.sums, column.squares, column.extremes
+        spec.member = spec.squares_at = NONE
+        if column.kind == COLUMN_MEMBER:
+            spec.member = shape.members
+            shape.members += 1
+        if merges and column.squares:
+            spec.squares_at = shape.columns
+            shape.columns += 2
+    if merges:
+        shape.weight = shape.columns
+        shape.columns += 1
+    if shape.columns > COLUMNS_MAX:
+        raise ValueError(f"the features by {group.entity} look at too many different values: {COLUMNS_MAX} at most share a ring")
+    shape.head = <uint32_t>(sizeof(int64_t) + 4 + 4 * shape.members + 7) & ~<uint32_t>7
+    return 0
+
+
+# The flags of a value that comes into an inline ring at `at`; an earlier occurrence loses its own.
+cdef inline uint32_t inline_latest(const Shape* shape, Chunk* chunk, uint32_t at, const int64_t* values) noexcept nogil:
+    cdef const int64_t* column
+    cdef uint32_t c, i, bits = 0
+    cdef bint later
+    if shape.members == 0:
+        return 0
+    for c in range(shape.shown):
+        if shape.column[c].member == NONE:
+            continue
+        column = chunk_column(shape, chunk, c)
+        later = False
+        for i in range(at, chunk.n):
+            later |= column[i] == values[c]
+        if later:
+            continue
+        bits |= <uint32_t>1 << shape.column[c].member
+        for i in range(at):
+            if column[i] == values[c]:
+                chunk.latest[shape.column[c].member] &= ~(<uint32_t>1 << i)
+    return bits
+
+
+# Before the entry at `at` leaves an inline ring: its flag goes to the occurrence before it.
+cdef inline void inline_unlatest(const Shape* shape, Chunk* chunk, uint32_t at) noexcept nogil:
+    cdef const int64_t* column
+    cdef uint32_t c, member
+    cdef int i
+    for c in range(shape.shown):
+        if shape.column[c].member == NONE:
+            continue
+        member = <uint32_t>shape.column[c].member
+        if not chunk.latest[member] >> at & 1:
+            continue
+        column = chunk_column(shape, chunk, c)
+        i = <int>at - 1
+        while i >= 0 and column[i] != column[at]:
+            i -= 1
+        if i >= 0:
+            chunk.latest[member] |= <uint32_t>1 << i
+
+
+cdef extern from *:
+    """
+    /* The 128-bit squares of a cell, in two columns; 0 when they overflow. */
+    static inline int frm_bump_squares(int64_t *low, int64_t *high, int64_t by_low, int64_t by_high, int sign) {
+        frm_u128 q = ((frm_u128)(uint64_t)*high << 64) | (uint64_t)*low, old = q;
+        frm_u128 by = ((frm_u128)(uint64_t)by_high << 64) | (uint64_t)by_low;
+        q = sign > 0 ? q + by : q - by;
+        if (sign > 0 ? q < old : q > old) return 0;
+        *low = (int64_t)(uint64_t)q; *high = (int64_t)(uint64_t)(q >> 64);
+        return 1;
+    }
+    """
+    bint bump_squares "frm_bump_squares"(int64_t* low, int64_t* high, int64_t by_low, int64_t by_high, int sign) noexcept nogil
+
+
+# Adds an event to a cell's entry, or takes it away; False, and nothing done, where a total would not fit any more.
+cdef bint entry_bump(const Shape* shape, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept nogil:
+    cdef int64_t[COLUMNS_MAX] result
+    cdef uint32_t c
+    cdef int32_t q
+    for c in range(shape.columns):
+        result[c] = chunk_column(shape, chunk, c)[at]
+    for c in range(shape.shown):
+        if add_overflow(result[c], sign * values[c], &result[c]):
+            return False
+        q = shape.column[c].squares_at
+        if q != NONE and not bump_squares(&result[q], &result[q + 1], values[q], values[q + 1], sign):
+            return False
+    result[shape.weight] += sign
+    if result[shape.weight] < 0:
+        return False
+    for c in range(shape.columns):
+        chunk_column(shape, chunk, c)[at] = result[c]
+    return True
+
+
+cdef bint entry_is_empty(const Shape* shape, const Chunk* chunk, uint32_t at) noexcept nogil:
+    cdef uint32_t c
+    for c in range(shape.columns):
+        if chunk_column(shape, chunk, c)[at]:
+            return False
+    return True
+
+
+# The totals above an entry of a tree, after it changed by these values.
+cdef void tree_bump(Forest* forest, uint32_t index, int level, Place where, const int64_t* values, int sign) noexcept nogil:
+    cdef Node* node
+    cdef uint32_t i, c
+    if level < 0:
+        return
+    node = node_at(forest, index)
+    i = node_slot(node, where)
+    tree_bump(forest, node.child[i], level - 1, where, values, sign)
+    node.count[i] += <uint64_t><int64_t>sign
+    for c in range(forest.shape.shown):
+        column_bump(&forest.shape, c, slot_totals(forest, node, i) + c, values, sign)

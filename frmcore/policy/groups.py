@@ -1,0 +1,182 @@
+"""Features to groups: who shares a ring, which columns it has, what of a running engine can be kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from frmcore.plan import Column, ColumnKind, Group, Lookup, Query
+from frmcore.policy.needs import Need, Needs, Values, query, reads_decision, reads_updates
+from frmcore.policy.tree import Aggregate, Calendar, Expr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frmcore.policy.emit import Emitter
+    from frmcore.policy.tree import Policy
+
+_BLANK: Final[dict[ColumnKind, int | float | str]] = {
+    ColumnKind.INT: 0, ColumnKind.FLOAT: 0.0, ColumnKind.TRUTH: 0, ColumnKind.MEMBER: 0, ColumnKind.TEXT: "",
+}  # fmt: skip
+
+
+class Draft:
+    """A group in the making. Of a kept ring neither columns nor span change; a new one grows with what it serves."""
+
+    def __init__(self, need: Need, signature: str, kept: Group | None) -> None:
+        self.members = need.members
+        self.signature = signature
+        self.is_kept = kept is not None
+        self.columns = [] if kept is None else list(kept.columns)
+        self.expressions: dict[int, Expr] = {}  # of the columns that are read, by index
+        self.span_ms = 0 if kept is None else kept.span_ms
+        self.life = kept is not None and kept.life
+        self.marks = -1
+        self.queries: dict[tuple[int, ...], dict[Query, None]] = {}
+
+    def serves(self, need: Need) -> bool:
+        if not self.is_kept:
+            return True
+        spans = self.span_ms == -1 or 0 <= need.span_ms <= self.span_ms
+        return spans and self.life >= need.life and (need.values is None or self._find(need.values, exactly=False) >= 0)
+
+    def add(self, need: Need) -> int:
+        """The column that `need` reads, -1 for none."""
+        if not self.is_kept:
+            self.span_ms = -1 if -1 in (self.span_ms, need.span_ms) else max(self.span_ms, need.span_ms)
+            self.life = self.life or need.life
+        return -1 if need.values is None else self._column(need.values)
+
+    def _column(self, values: Values) -> int:
+        at = self._find(values, exactly=False)
+        if at < 0:
+            at = self._widen(values)
+        self.expressions.setdefault(at, values.expr)
+        return at
+
+    def _find(self, values: Values, *, exactly: bool) -> int:
+        """The index of the column that holds these values; with all that is wanted of it, unless `exactly` asks for
+        any."""
+        for index, column in enumerate(self.columns):
+            if (column.text, column.kind) == (values.text, values.kind) and (exactly or _suffices(column, values)):
+                return index
+        return -1
+
+    def _widen(self, values: Values) -> int:
+        at = self._find(values, exactly=True)
+        if at < 0:
+            self.columns.append(Column(-1, values.kind, values.squares, values.sums, values.extremes, values.text))
+            return len(self.columns) - 1
+        column = self.columns[at]
+        self.columns[at] = column._replace(
+            squares=column.squares or values.squares,
+            sums=column.sums or values.sums,
+            extremes=column.extremes or values.extremes,
+        )
+        return at
+
+
+def _suffices(column: Column, values: Values) -> bool:
+    return column.squares >= values.squares and column.sums >= values.sums and column.extremes >= values.extremes
+
+
+class Grouping:
+    """Places aggregates in groups, kept ones first, then writes the groups' code."""
+
+    def __init__(self, policy: Policy, emitter: Emitter, keep: Sequence[Group]) -> None:
+        self._policy = policy
+        self._emitter = emitter
+        self._needs = Needs(policy, emitter.program.texts)
+        self._kept: dict[str, list[Group]] = {}
+        for group in keep:
+            self._kept.setdefault(_base(group.signature), []).append(group)
+        self._drafts: list[Draft] = []
+        self._by_base: dict[str, list[int]] = {}
+
+    def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...], int]:
+        """(group, lookup keys, the register that has the result): `dst`, or that of an equal aggregate before it."""
+        need = self._needs.of(aggregate)
+        index = self._draft_for(need)
+        draft = self._drafts[index]
+        keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
+        wanted = query(aggregate, draft.add(need), dst, self._zone(aggregate))
+        queries = draft.queries.setdefault(keys, {})
+        same = next((known for known in queries if known._replace(dst=dst) == wanted), None)
+        if same is None:
+            queries[wanted] = None
+        return index, keys, dst if same is None else same.dst
+
+    def groups(self) -> tuple[Group, ...]:
+        return tuple(map(self._group, self._drafts))
+
+    def _zone(self, aggregate: Aggregate) -> int:
+        over = aggregate.over
+        return self._emitter.tables.zone(over.zone) if isinstance(over, Calendar) else 0
+
+    def _draft_for(self, need: Need) -> int:
+        """The group that serves `need`; its marks precede it."""
+        known = self._by_base.setdefault(need.members.signature, [])
+        for index in known:
+            if self._drafts[index].serves(need):
+                return index
+        marks = self._needs.marks(need.members)
+        marks_at = -1 if marks is None else self._draft_for(marks)
+        if marks is not None:
+            self._drafts[marks_at].add(marks)
+        draft = self._kept_draft(need) or Draft(need, self._fresh(need.members.signature), None)
+        draft.marks = marks_at
+        self._drafts.append(draft)
+        known.append(len(self._drafts) - 1)
+        return known[-1]
+
+    def _kept_draft(self, need: Need) -> Draft | None:
+        used = {draft.signature for draft in self._drafts}
+        for group in self._kept.get(need.members.signature, ()):
+            draft = Draft(need, group.signature, group)
+            if group.signature not in used and draft.serves(need):
+                return draft
+        return None
+
+    def _fresh(self, base: str) -> str:
+        """Unlike any signature of the running engine: its rings must not be taken for this group's."""
+        taken = {group.signature for group in self._kept.get(base, ())}
+        number, signature = 1, base
+        while signature in taken:
+            number += 1
+            signature = f"{base} #{number}"
+        return signature
+
+    def _group(self, draft: Draft) -> Group:
+        members = draft.members
+        names = self._emitter.registers.names
+        read = list(draft.expressions.values())
+        roots = read if members.where is None else [members.where, *read]
+        with self._emitter.apart():
+            code = self._emitter.segment(roots)
+        decision = any(map(reads_decision, roots))
+        return Group(
+            signature=draft.signature,
+            entity=members.entity,
+            kinds=None if members.on is None else tuple(sorted(map(self._policy.kinds.index, members.on))),
+            keys=tuple(names[name] for name in members.by),
+            where=-1 if members.where is None else self._emitter.home(members.where),
+            code=code,
+            columns=tuple(self._finished(draft, index) for index in range(len(draft.columns))),
+            every_ms=members.every_ms,
+            span_ms=draft.span_ms,
+            life=draft.life,
+            reads_updates=decision or any(map(reads_updates, roots)),
+            reads_decision=decision,
+            marks_group=draft.marks,
+            lookups=tuple(Lookup(keys, tuple(queries)) for keys, queries in draft.queries.items()),
+        )
+
+    def _finished(self, draft: Draft, index: int) -> Column:
+        """A kept column that nobody reads any more stays in the ring, blank from here on and under no name."""
+        column = draft.columns[index]
+        if index in draft.expressions:
+            return column._replace(reg=self._emitter.home(draft.expressions[index]))
+        return column._replace(reg=self._emitter.constant(_BLANK[column.kind]), text="")
+
+
+def _base(signature: str) -> str:
+    return signature.rpartition(" #")[0] if signature.rpartition(" #")[2].isdecimal() else signature

@@ -1,0 +1,38 @@
+"""What `explain` and reasons show: the tree of a rule, and its reason, with the registers to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frmcore.plan import ReasonPart, TraceNode
+from frmcore.policy.tree import Const, Expr, ReasonText
+from frmcore.policy.walk import children
+
+if TYPE_CHECKING:
+    from frmcore.policy.emit import Emitter
+
+
+def trace(emitter: Emitter, expr: Expr) -> TraceNode:
+    """The tree as it was written. Literals say it all in their parent's text; a parameter's value is worth a line."""
+    shown = (child for child in children(expr) if not isinstance(child, Const) or child.param)
+    kind = expr.type
+    return TraceNode(
+        text=expr.text,
+        reg=emitter.home(expr),
+        kind=kind.kind,
+        rep=kind.rep,
+        scale=kind.scale,
+        values=kind.values,
+        currency=kind.currency,
+        private=kind.private,
+        children=tuple(trace(emitter, child) for child in shown),
+    )
+
+
+def reason(emitter: Emitter, text: ReasonText) -> tuple[ReasonPart, ...]:
+    return tuple(ReasonPart(part) if isinstance(part, str) else _shown(emitter, part) for part in text.parts)
+
+
+def _shown(emitter: Emitter, expr: Expr) -> ReasonPart:
+    kind = expr.type
+    return ReasonPart(expr.text, emitter.home(expr), kind.kind, kind.rep, kind.scale, kind.values, kind.currency)

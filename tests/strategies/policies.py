@@ -1,0 +1,268 @@
+"""Random policies over one schema: features of every aggregate and argument, rules, points, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from strategies.expressions import Expressions
+
+if TYPE_CHECKING:
+    from random import Random
+
+SCHEMA = """\
+event:
+  id: id
+  time: ts
+  kind: kind
+  retry_may_change: [ip, note]
+  fields:
+    id: string
+    ts: timestamp
+    kind: {type: enum, values: [payment, login, payout]}
+    account: {entity: account}
+    payee: {entity: account, optional: true}
+    card: {entity: card, optional: true, required_on: [payout]}
+    device: {entity: device, optional: true}
+    merchant: {entity: merchant, optional: true}
+    ip: {type: ip, entity: ip, optional: true}
+    note: {type: string, optional: true}
+    country: string
+    amount: {type: money, currency: EUR, optional: true, required_on: [payment]}
+    n: {type: int, optional: true}
+    d: {type: decimal, scale: 2, optional: true}
+    f: {type: float, optional: true}
+    b: {type: bool, optional: true}
+    t: {type: timestamp, optional: true}
+  derived:
+    subnet: {is: "network(ip, 24)", entity: subnet}
+    area: {is: "country[:1]", entity: area}
+  updates:
+    status: {type: enum, values: [pending, approved, declined], default: pending}
+    label: {type: enum, values: [fraud, legit], optional: true}
+    refund: {type: money, currency: EUR, optional: true}
+    tries: {type: int, default: 0}
+lists:
+  cards: {of: card}
+  accounts: {of: account}
+  networks: {of: ip, match: network}
+  fixed: {of: merchant, values: [m1]}
+"""
+KEYS = ("account", "card", "device", "payee", "ip", "subnet", "area", "(card, merchant)", "(account, device)")
+OVERS = ("1ms", "5s", "10s", "1m", "10m", "1h", "1d", "40d")
+CALENDARS = ("today", "this week", "this month", "1 day", "3 days")
+ZONES = ("UTC", "Europe/Berlin", "America/Santiago", "Asia/Kolkata")
+CONDITIONS = (
+    'status != "declined"',
+    'status == "approved"',
+    'label == "fraud"',
+    "not missing(label)",
+    'final != "block"',
+    'final == "allow"',
+    "score >= 10",
+    'fired("r0")',
+    'fired("r1") or b',
+    'amount > money("5.00")',
+    'country == "DE"',
+    "n > 0",
+    "tries > 1",
+    "not b",
+    "refund == amount",
+)
+SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund")
+ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2")
+COUNTED = ("merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t")
+SEEN = ("country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant")
+FAMILIES = {
+    "amount": "money", "refund": "money", "amount - refund": "money", "n": "int", "n * 2": "int", "tries": "int",
+    "d": "decimal", "f": "float", "f * 2": "float", "t": "timestamp", "country": "string", "merchant": "string",
+    "ip": "ip", "b": "bool",
+}  # fmt: skip
+
+
+@dataclass
+class Draft:
+    """A policy in the making; `names` of its features by family, for rules to read."""
+
+    features: dict[str, str] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, text: str, family: str) -> None:
+        name = f"x{len(self.features)}"
+        self.features[name] = text
+        self.names.setdefault(family, []).append(name)
+
+
+@dataclass(frozen=True)
+class RandomPolicy:
+    """Parts of a policy's text. A reload keeps some features and changes others."""
+
+    limits: str
+    points: str
+    features: dict[str, str]
+    rules: tuple[str, ...]
+    version: int = 1
+
+    @property
+    def text(self) -> str:
+        features = "\n".join(f"  {name}: '{text}'" for name, text in self.features.items())
+        rules = "\n".join(self.rules)
+        head = f"policy: random\nversion: {self.version}\nlimits: {self.limits}\n"
+        return f"{head}{SCHEMA}{self.points}features:\n{features}\nrules:\n{rules}\n"
+
+
+def random_policy(random: Random, features: int, rules: int) -> RandomPolicy:
+    draft = Draft()
+    for _ in range(features):
+        draft.add(*aggregate(random))
+    points = "" if random.random() < 0.4 else POINTS
+    return RandomPolicy(limits(random), points, draft.features, rule_texts(random, draft, rules, bool(points)))
+
+
+def changed(random: Random, policy: RandomPolicy) -> RandomPolicy:
+    """The same policy with some features replaced, dropped or added, and other rules."""
+    draft = Draft()
+    for text in policy.features.values():
+        draft.add(*(aggregate(random) if random.random() < 0.3 else (text, "any")))
+    if random.random() < 0.5:
+        draft.add(*aggregate(random))
+    rules = rule_texts(random, draft, len(policy.rules), bool(policy.points))
+    return RandomPolicy(policy.limits, policy.points, draft.features, rules, policy.version + 1)
+
+
+POINTS = """\
+points:
+  checkout: {on: payment, score: {review: 10, block: 30}}
+  answered: {after: checkout}
+  payout: {on: payout, score: {review: 5}}
+  other: {score: {review: 40}}
+"""
+
+
+def limits(random: Random) -> str:
+    horizon = random.choice(("10s", "1m", "10m", "1h"))
+    ids_min = random.choice((1, 5, 20, 1_000_000))
+    ids_max = max(random.choice((10, 25, 20_000_000)), ids_min)
+    ring = random.choice((3, 6, 1_000_000, 1_000_000))
+    return f"{{horizon: {horizon}, ids_min: {ids_min}, ids_max: {ids_max}, ring_events_max: {ring}, max_ahead: 1m}}"
+
+
+# -- features ------------------------------------------------------------------------------------------------------
+def aggregate(random: Random) -> tuple[str, str]:
+    """The text of a feature and the family of its result."""
+    function, value, family = of_what(random)
+    arguments = ([value] if value else []) + whose(random) + which(random)
+    if function == "std" and random.random() < 0.4:
+        arguments.append("ddof=1")
+    return f"{function}({', '.join(arguments + window(random, function))})", family
+
+
+def of_what(random: Random) -> tuple[str, str, str]:
+    function = random.choice(FUNCTIONS)
+    if function in ("count", "since_last", "since_first"):
+        return function, "", "int" if function == "count" else "duration"
+    if function == "share":
+        return function, random.choice(CONDITIONS), "float"
+    value = random.choice(
+        SUMMED if function in ("sum", "mean", "std")
+        else ORDERED if function in ("min", "max")
+        else COUNTED if function == "count_distinct"
+        else SEEN
+    )  # fmt: skip
+    family = FAMILIES.get(value, "any")
+    if function == "count_distinct":
+        family = "int"
+    elif function in ("mean", "std") and family != "money":
+        family = "float"
+    return function, value, family
+
+
+FUNCTIONS = (
+    "count", "sum", "mean", "std", "min", "max", "count_distinct", "share", "first", "last", "since_last",
+    "since_first",
+)  # fmt: skip
+
+
+def whose(random: Random) -> list[str]:
+    key = random.choice(KEYS)
+    if key in ("account", "payee") and random.random() < 0.4:
+        return [f"by={key}", f"lookup={'payee' if key == 'account' else 'account'}"]
+    return [f"by={key}"]
+
+
+def which(random: Random) -> list[str]:
+    found = []
+    if random.random() < 0.3:
+        found.append(f"on={random.choice(('payment', 'login', '(payment, payout)'))}")
+    if random.random() < 0.5:
+        found.append(f"where={random.choice(CONDITIONS)}")
+    return found
+
+
+def window(random: Random, function: str) -> list[str]:
+    closed = [f'closed="{random.choice(("left", "right", "both", "neither"))}"'] if random.random() < 0.5 else []
+    lasting = function not in ("min", "max", "count_distinct")
+    kind = random.choice(("over", "over", "over", "calendar", "since", "cells", "life" if lasting else "over"))
+    if kind == "life":
+        return closed + delay(random, 0.2)
+    if kind == "calendar":
+        return [f'over="{random.choice(CALENDARS)}"', f'tz="{random.choice(ZONES)}"', *closed]
+    if kind == "since":
+        over = [f'over="{random.choice(OVERS)}"'] if random.random() < 0.4 else []
+        return [f"since={random.choice(CONDITIONS)}", *over, *closed]
+    if kind == "cells":
+        every, over, late = random.choice((("10s", "1m", "20s"), ("1m", "1h", "2m"), ("1d", "3d", "1d")))
+        return [f'every="{every}"', f'over="{over}"', *closed, *([f'delay="{late}"'] if random.random() < 0.3 else [])]
+    return [f'over="{random.choice(OVERS)}"', *closed, *delay(random, 0.3)]
+
+
+def delay(random: Random, chance: float) -> list[str]:
+    return [f'delay="{random.choice(("1ms", "5s", "1m", "1h"))}"'] if random.random() < chance else []
+
+
+# -- rules ---------------------------------------------------------------------------------------------------------
+FACTS: dict[str, tuple[str, ...]] = {
+    "money": ("amount", "refund"),
+    "int": ("n", "tries"),
+    "bool": ("b",),
+    "string": ("country",),
+    "timestamp": ("ts", "t"),
+    "float": (),
+    "decimal": (),
+}
+
+
+def rule_texts(random: Random, draft: Draft, count: int, points: bool) -> tuple[str, ...]:
+    names = {family: [*own, *draft.names.get(family, [])] for family, own in FACTS.items()}
+    make = Expressions(random, names, ())
+    features = list(draft.features)
+    return tuple(rule_text(random, make, f"r{i}", features, points) for i in range(max(2, count)))
+
+
+def rule_text(random: Random, make: Expressions, name: str, features: list[str], points: bool) -> str:
+    parts = [f"id: {name}", f"when: '{condition(random, make, features)}'"]
+    parts.append(f"score: {random.choice((-5, 0, 1, 10, 20))}")
+    parts += [f"outcome: {random.choice(('allow', 'review', 'block'))}"] * (random.random() < 0.6)
+    group = int(name[1:]) % 4  # the fourth has none
+    parts += [f"group: g{group}"] * (group < 3)
+    parts += [f"exempts: [g{(group + 1) % 2 if group < 2 else random.randrange(2)}]"] * (random.random() < 0.25)
+    parts += [f"actions: [a{random.randrange(3)}, a3]"] * (random.random() < 0.3)
+    mode = random.choice(("shadow", "off", "live", "live", "live", "live"))
+    parts += [f"mode: {mode}"] * (mode != "live")
+    parts += [f"rollout: {random.choice((0, 30, 100))}% by account"] * (mode != "off" and random.random() < 0.2)
+    parts += ["if_unknown: fires"] * (random.random() < 0.2)
+    parts += ["on: payment"] * (random.random() < 0.2)
+    if points and random.random() < 0.3:
+        parts.append(f"point: {random.choice(('checkout', 'answered', 'other', '[payout, checkout]'))}")
+    if random.random() < 0.5:
+        parts.append(f'reason: "{{{random.choice(features)}}} and {{country}}: {{amount}}"')
+    return "  - {" + ", ".join(parts) + "}"
+
+
+def condition(random: Random, make: Expressions, features: list[str]) -> str:
+    lists = ("card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts")
+    simple = (f"missing({random.choice(features)})", random.choice(lists), make.truth(2).text, make.comparison(1).text)
+    text = random.choice(simple)
+    if random.random() < 0.3:
+        text = f"{text} {random.choice(('and', 'or'))} {random.choice(lists)}"
+    return text.replace("'", "''")

@@ -1,0 +1,351 @@
+"""The twin of `frmcore.Engine`."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
+from frmcore.policy.tree import InList
+from twin.decision import Decision, actions_of, judge, reasons_of
+from twin.evaluate import evaluate
+from twin.fields import read_event, read_value
+from twin.groups import UNBOUNDED, walk
+from twin.lists import List
+from twin.records import Event, Told
+from twin.retention import Retention
+from twin.values import shown
+from twin.windows import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from frmcore.policy.tree import Aggregate, Feature, Point, Policy
+    from twin.values import Value
+
+FORGET_MAX = 4
+NOTES = {
+    "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
+    "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
+    "overflow": "is absent: its value does not fit into 64 bits",
+}
+
+
+class Twin:
+    def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
+        self.policy = policy
+        self.clock = clock
+        self.seq = 0
+        self.events: list[Event] = []  # all that were ever recorded, in order
+        self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
+        self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
+        self.floor: int | None = None  # the greatest time of an event whose id was forgotten
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
+        self.retention = Retention(policy)
+
+    # -- operations ----------------------------------------------------------------------------------------------
+    def decide(self, event: Mapping[str, object], point: str | None = None) -> Decision:
+        fresh = self.read(event)
+        known = self.known.get(fresh.id)
+        where = self.first_point(fresh.kind, point)
+        if known is not None:
+            self.check_repeat(known, fresh)
+            return self.decided_again(known, where, self.now(), {})
+        self.check_age(fresh)
+        decision = self.judged(fresh, where)
+        self.seq += 1
+        fresh.decide(decision, Told(fresh.time, self.seq, self.policy.outcomes.index(decision.outcome)))
+        self.remember(fresh)
+        return decision
+
+    def evaluate(self, event: Mapping[str, object], point: str | None = None) -> Decision:
+        """What `decide` would return; nothing is recorded."""
+        fresh = self.read(event)
+        known = self.known.get(fresh.id)
+        where = self.first_point(fresh.kind, point)
+        if known is not None:
+            self.check_repeat(known, fresh)
+            if where.name in known.decisions:
+                return replace(known.decisions[where.name], duplicate=True)
+            return replace(self.judged(known, where), seq=0)
+        self.check_age(fresh)
+        return replace(self.judged(fresh, where), seq=0)
+
+    def decide_again(self, event_id: str, point: str, at: int | None = None, **updates: object) -> Decision:
+        told = self.read_updates(updates)
+        at = self.told_at(at)
+        known = self.find(event_id)
+        return self.decided_again(known, self.named_point(point), at, told)
+
+    def decided_again(self, known: Event, point: Point, at: int, told: Mapping[str, Value]) -> Decision:
+        """A further decision about a known event, as of its own place, with everything known now."""
+        if point.name in known.decisions:
+            decision = replace(known.decisions[point.name], duplicate=True)
+            if any(name not in known.told or known.told[name].value != value for name, value in told.items()):
+                raise conflict(f"{known.id} was decided at {point.name} with other updates", decision)
+            return decision
+        if point.after and point.after not in known.decisions:
+            raise InvalidEvent(f"{point.name} comes after {point.after}")
+        for name, value in told.items():
+            known.tell(name, Told(at, self.seq + 1, value))
+        decision = self.judged(known, point)
+        self.seq += 1
+        known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
+        self.log.append((known, False))
+        self.forget()
+        self.settle()
+        return decision
+
+    def observe(self, event: Mapping[str, object]) -> None:
+        fresh = self.read(event)
+        names = [*(field.name for field in self.policy.updates), "final"]
+        told = self.read_updates({name: event[name] for name in names if event.get(name) is not None})
+        known = self.known.get(fresh.id)
+        if known is not None:
+            return self.check_content(known, fresh)
+        self.check_age(fresh)
+        self.seq += 1
+        fresh.observed = True
+        for name, value in {"final": 0, **told}.items():
+            fresh.tell(name, Told(fresh.time, self.seq, value))
+        self.remember(fresh)
+        return None
+
+    def update(self, event_id: str, at: int | None = None, **updates: object) -> None:
+        if not updates:
+            raise InvalidEvent("an update tells at least one field")
+        told = self.read_updates(updates)
+        at = self.told_at(at)
+        known = self.find(event_id)
+        self.seq += 1
+        for name, value in told.items():
+            known.tell(name, Told(at, self.seq, value))
+        self.settle()
+
+    def reload(self, policy: Policy) -> None:
+        self.policy = policy
+        kept = self.lists
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
+        for spec in policy.lists:
+            if spec.values is None and spec.name in kept:
+                self.lists[spec.name].expiry = kept[spec.name].expiry
+        old, self.retention = self.retention, Retention(policy)
+        self.retention.watermark, self.retention.oldest = old.watermark, old.oldest
+        self.seq += 1
+
+    def take_seq(self) -> None:
+        self.seq += 1
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+    def read(self, event: Mapping[str, object]) -> Event:
+        policy = self.policy
+        values, originals = read_event(policy, event)
+        kind = values[policy.kind_field] if policy.kind_field else None
+        time = int(values[policy.time_field] or 0)
+        if time > self.now() + policy.limits.max_ahead_ms:
+            raise InvalidEvent(f"{time} is ahead of the clock", policy.time_field)
+        return Event(
+            seq=self.seq + 1,
+            id=str(values[policy.id_field]),
+            time=time,
+            late=self.retention.watermark is not None and time < self.retention.watermark,
+            kind=None if kind is None else policy.kinds[int(kind)],
+            values=values,
+            originals=originals,
+        )
+
+    def check_repeat(self, known: Event, fresh: Event) -> None:
+        """A known id may come again with the same content, if it was decided."""
+        self.check_content(known, fresh)
+        if known.observed:
+            raise conflict(f"{fresh.id} was observed, not decided", None)
+
+    def check_content(self, known: Event, fresh: Event) -> None:
+        if self.content(known) != self.content(fresh):
+            decision = None if known.observed else next(iter(known.decisions.values()))
+            raise conflict(f"{fresh.id} came with other content", decision and replace(decision, duplicate=True))
+
+    def check_age(self, fresh: Event) -> None:
+        if self.floor is not None and fresh.time <= self.floor:
+            raise EventTooOld(f"{fresh.id} is at or before {self.floor}", self.policy.time_field)
+
+    def now(self) -> int:
+        return self.clock()
+
+    def told_at(self, at: int | None) -> int:
+        now = self.now()
+        if at is not None and at > now + self.policy.limits.max_ahead_ms:
+            raise InvalidEvent(f"{at} is ahead of the clock", "at")
+        return now if at is None else at
+
+    def content(self, event: Event) -> list[Value]:
+        """What a retry must repeat."""
+        return [
+            event.originals.get(field.name, event.values[field.name])
+            for field in self.policy.fields
+            if not field.may_change
+        ]
+
+    def read_updates(self, updates: Mapping[str, object]) -> dict[str, Value]:
+        fields = {field.name: field for field in self.policy.updates}
+        told: dict[str, Value] = {}
+        for name, value in updates.items():
+            if name == "final":
+                told[name] = self.outcome_code(value)
+            elif name not in fields or (value is None and not fields[name].optional):
+                raise InvalidEvent(f"{name} can't be told {value}", name)
+            else:
+                told[name] = read_value(name, fields[name].type, value)
+        return told
+
+    def outcome_code(self, value: object) -> int:
+        if value not in self.policy.outcomes:
+            raise InvalidEvent(f"final: no outcome is called {value}", "final")
+        return self.policy.outcomes.index(str(value))
+
+    def find(self, event_id: str) -> Event:
+        if event_id not in self.known:
+            raise UnknownEvent(f"no event {event_id} is remembered")
+        return self.known[event_id]
+
+    def first_point(self, kind: str | None, name: str | None) -> Point:
+        """The point that was asked for, or the first that decides this kind, or the first of all."""
+        if name is not None:
+            point = self.named_point(name)
+            if point.after:
+                raise InvalidEvent(f"{name} decides again")
+            return point
+        firsts = [point for point in self.policy.points if not point.after]
+        named = {kind for point in firsts for kind in point.on or ()}
+        fits = [point for point in firsts if (kind in point.on if point.on is not None else kind not in named)]
+        return (fits or self.policy.points)[0]
+
+    def named_point(self, name: str) -> Point:
+        for point in self.policy.points:
+            if point.name == name:
+                return point
+        raise UnknownName(f"no point is called {name}")
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+    def judged(self, event: Event, point: Point) -> Decision:
+        scope = Scope(self, event)
+        features = {feature.name: shown(scope.value(feature.name), feature.type) for feature in self.policy.features}
+        verdict = judge(self.policy, point, event.kind, scope)
+        exempted = [f"{rule.id} is exempted (group {rule.group})" for rule in verdict.exempted]
+        return Decision(
+            event_id=event.id,
+            point=point.name,
+            outcome=verdict.outcome,
+            score=verdict.score,
+            fired=tuple(rule.id for rule in verdict.fired),
+            shadow=tuple(rule.id for rule in verdict.shadow),
+            unknown=tuple(rule.id for rule in verdict.unknown),
+            actions=actions_of(verdict.fired),
+            reasons=reasons_of(verdict.fired, scope),
+            features=features,
+            lists=self.hit_lists(scope),
+            seq=self.seq + 1,
+            late=event.late,
+            notes=tuple(sorted(scope.notes) + exempted),
+        )
+
+    def hit_lists(self, scope: Scope) -> tuple[str, ...]:
+        """Lists that hold what the policy's rules and features look up in them, in the lists' order."""
+        roots = [feature.expression for feature in self.policy.features] + [rule.when for rule in self.policy.rules]
+        asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]
+        hit = {node.list for node in asked if evaluate(node, scope)}
+        return tuple(spec.name for spec in self.policy.lists if spec.name in hit)
+
+    # -- what is remembered --------------------------------------------------------------------------------------
+    def remember(self, event: Event) -> None:
+        self.events.append(event)
+        self.known[event.id] = event
+        self.log.append((event, True))
+        self.retention.record(event.time)
+        self.forget()
+        self.settle()
+
+    def forget(self) -> None:
+        """Records leave in recorded order, FORGET_MAX at most an operation; with an event's first goes its id."""
+        for _ in range(FORGET_MAX):
+            if not self.log or not self.may_forget(self.log[0][0]):
+                return
+            event, is_first = self.log.popleft()
+            if is_first:
+                del self.known[event.id]
+                self.floor = event.time if self.floor is None else max(self.floor, event.time)
+
+    def may_forget(self, head: Event) -> bool:
+        """Above `ids_max` any; above `ids_min` those out of reach."""
+        limits = self.policy.limits
+        return len(self.known) > limits.ids_max or (len(self.known) > limits.ids_min and self.out_of_reach(head))
+
+    def out_of_reach(self, event: Event) -> bool:
+        """Past the horizon, and past every window in which an update of it could still be seen."""
+        spans = [reach.span_ms for reach in self.retention.reaches.values() if reach.reads_updates]
+        if UNBOUNDED in spans:
+            return False
+        assert self.retention.watermark is not None
+        return event.time < self.retention.watermark - self.policy.limits.horizon_ms - max(spans, default=0)
+
+    def settle(self) -> None:
+        if len(self.events) > self.policy.limits.ring_events_max:
+            self.retention.drop(self.events)
+
+
+def conflict(message: str, decision: Decision | None) -> EventConflict:
+    return EventConflict(message, cast("Any", decision))
+
+
+class Scope:
+    """What features and rules see of the event that is being decided. Features are computed when first asked for."""
+
+    def __init__(self, twin: Twin, event: Event) -> None:
+        self.twin = twin
+        self.event = event
+        self.notes: list[str] = []
+        self.reader = Reader(twin.policy, twin.events, event)
+        self.updates = {field.name: field.default for field in twin.policy.updates}
+        self.updates |= {name: told.value for name, told in event.told.items()}
+        self.pending = {feature.name: feature for feature in twin.policy.features}
+        self.features: dict[str, Value] = {}
+
+    def value(self, name: str) -> Value:
+        if name in self.pending:
+            feature = self.pending.pop(name)
+            self.features[name] = self.compute(feature)
+        for known in (self.features, self.event.values, self.updates):
+            if name in known:
+                return known[name]
+        raise AssertionError(f"no such name: {name}")
+
+    def compute(self, feature: Feature) -> Value:
+        if feature.aggregate is None:
+            assert feature.expression is not None
+            return evaluate(feature.expression, self)
+        value, why = self.aggregate(feature.aggregate)
+        if why is not None:
+            self.notes.append(f"{feature.name} {NOTES[why]}")
+        return value
+
+    def aggregate(self, aggregate: Aggregate) -> tuple[Value, str | None]:
+        """The value, and why it is absent where a limit says so."""
+        window = self.reader.window(aggregate)
+        if window is None:
+            return None, None
+        key = tuple(self.event.values[name] for name in aggregate.lookup)
+        why = self.twin.retention.note(aggregate, window, key)
+        if why is not None:
+            return None, why
+        value = self.reader.aggregate(aggregate, window)
+        return value, "overflow" if aggregate.function == "sum" and value is None else None
+
+    def original(self, name: str) -> Value:
+        return self.event.originals[name]
+
+    def fired(self, rule: str) -> bool:
+        raise AssertionError(f"only filters ask whether {rule} fired")
+
+    def listed(self, name: str, value: Value) -> bool:
+        return self.twin.lists[name].holds(str(value), self.event.time)

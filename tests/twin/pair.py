@@ -1,0 +1,80 @@
+"""An engine and its twin, driven together: every operation must give both the same answer or the same error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import frmcore
+from frmcore.errors import EventConflict, FrmcoreError
+from frmcore.policy import load
+from twin.engine import Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = bytes(range(16))
+PLAIN = ("event_id", "point", "outcome", "score", "fired", "shadow", "unknown", "actions", "lists", "seq")
+
+
+class Different(AssertionError):
+    """Engine and twin disagree."""
+
+
+class Pair:
+    """`now` is the clock of both, epoch ms."""
+
+    def __init__(self, text: str, now: int) -> None:
+        self.now = now
+        policy = load(text)
+        self.twin = Twin(policy, clock=lambda: self.now)
+        self.engine = frmcore.Engine(None, policy=policy, clock=lambda: self.now, key=KEY)
+
+    def both(self, operation: Callable[[Any], object], what: object = "") -> object:
+        """Applies `operation` to the engine and to the twin, and returns the twin's answer."""
+        ours, theirs = answer(operation, self.engine), answer(operation, self.twin)
+        if ours != theirs:
+            raise Different(f"{what}\nengine: {ours}\ntwin:   {theirs}\n{difference(ours, theirs)}")
+        return theirs
+
+    def reload(self, text: str) -> None:
+        policy = load(text)
+        self.both(lambda side: side.reload(policy), "reload")
+
+
+def answer(operation: Callable[[Any], object], side: Any) -> object:
+    try:
+        return plain(operation(side))
+    except EventConflict as error:
+        return "EventConflict", plain(error.decision)
+    except FrmcoreError as error:
+        return type(error).__name__
+
+
+def plain(result: Any) -> object:
+    """A decision as comparable data, floats by their bits; anything else says only that it was done."""
+    if not hasattr(result, "outcome"):
+        return "done"
+    found = {name: getattr(result, name) for name in PLAIN}
+    found |= {"late": bool(result.late), "duplicate": bool(result.duplicate)}
+    found["reasons"] = tuple(result.reasons)
+    found["notes"] = tuple(sorted(result.notes))
+    found["features"] = {name: exact(value) for name, value in result.features.items()}
+    return found
+
+
+def exact(value: object) -> object:
+    """A value that equals another only if type and bits do."""
+    return type(value).__name__, value.hex() if isinstance(value, float) else value
+
+
+def difference(ours: object, theirs: object) -> str:
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return ""
+    lines = []
+    for name in ours:
+        if name == "features" and ours[name].keys() == theirs[name].keys():
+            pairs = ((feature, ours[name][feature], theirs[name][feature]) for feature in ours[name])
+            lines += [f"  {feature}: engine {one}, twin {other}" for feature, one, other in pairs if one != other]
+        elif ours[name] != theirs[name]:
+            lines.append(f"  {name}: engine {ours[name]}, twin {theirs[name]}")
+    return "\n".join(lines)
