@@ -15,8 +15,14 @@ The type of a register never changes; the compiler knows it, the machine does no
 **Code.** A list of instructions `(op, dst, a, b, c, d)`, cut into segments `(start, end)`: derived fields, filters,
 feature expressions, rules. Jumps go forward and stay inside their segment, so every segment ends. An operand is a
 register unless `Op` says otherwise. Every instruction except a jump writes `dst`; unless `Op` says otherwise the result
-is absent when an operand is absent. Int arithmetic that overflows int64, division by zero and a float result that is NaN or
-infinite are absent; overflows are counted.
+is absent when an operand is absent. Int arithmetic that overflows int64 (-2**63 counts as overflow: it can't be
+negated), division by zero and a float result that is NaN or infinite are absent; overflows are counted.
+
+**Segments.** `derive` reads fields in the clear; everything later reads private values hashed. `keys` and every group's
+segment read fields, derived fields, updates, specials and constants only, so a group's runs alone for any event.
+`compute` may read what `keys` computed, and a point's segment what both did: they run in this order. A register holds
+one value, so a run that ignores jumps ("traced") fills every register that a `TraceNode` names, and gives the same
+results.
 """
 
 from __future__ import annotations
@@ -279,8 +285,9 @@ class Lookup(NamedTuple):
 class Group:
     """Aggregates that share one ring an entity: same key, kinds, filter and cells.
 
-    `signature` names it by meaning: after a reload a group of the same signature whose columns and span suffice keeps its
-    rings. An event is a member when its kind is in `kinds`, all `keys` are present, and `where` is true (or -1).
+    `signature` names it by meaning and is unique in its plan. After a reload a group keeps the ring of the old group of
+    the same signature: `lower` gave it that name only because columns and span are the old ones. An event is a member
+    when its kind is in `kinds`, all `keys` are present, and `where` is true (or -1).
     """
 
     signature: str
@@ -400,7 +407,7 @@ class Zone(NamedTuple):
 
 
 class Dfa(NamedTuple):
-    """A regex as a DFA over byte classes; see policy/regex.py.
+    """A regex as a DFA over byte classes; see policy/regex.
 
     State s on byte b goes to `table[s * classes + class_of[b]]` (little-endian uint16). State 0 is dead, state 1 has
     matched for good; `accept_end[s]` is 1 where the text may end in s. The search starts in `start`.

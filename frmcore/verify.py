@@ -2,7 +2,8 @@
 
 After `verify` every number of the plan is an index of something, every register has one representation, jumps end, and
 no instruction reads a register that this event did not fill (its text would point to where an earlier event's was).
-What the plan *means* is the compiler's business.
+What the plan *means* is the compiler's business;
+a pattern's table is checked where it is loaded (_fast/regex.pxi).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-from frmcore.limits import INT_MAX, POLICY_BYTES_MAX, PROGRAM_LENGTH_MAX, REGEX_STATES_MAX, REGISTERS_MAX
-from frmcore.plan import REP, Agg, ColumnKind, Dfa, Op, PrivateText, Rep
+from frmcore.limits import INT_MAX, POLICY_BYTES_MAX, PROGRAM_LENGTH_MAX, REGISTERS_MAX
+from frmcore.plan import REP, Agg, ColumnKind, Op, PrivateText, Rep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,15 +83,17 @@ class _Verifier:
         sizes = {"i": len(plan.sets), "s": len(plan.sets), "p": len(plan.patterns), "z": len(plan.zones)}
         sizes |= {"l": len(plan.lists), "d": 10, "4": 33, "6": 129, "j": len(plan.code) + 1}
         sizes |= dict.fromkeys(_REGISTERS, plan.registers)
+        ints = [all(isinstance(item, int) for item in items) for items in plan.sets]
         for at, instr in enumerate(plan.code):
             if instr.op not in SHAPES:
                 raise ValueError(f"instruction {at}: there is no operation {instr.op}")
+            where = _name(at, instr)
             for what, number in _operands(instr):
-                _within(f"{_name(at, instr)}: operand {what!r}", number, sizes[what])
-                if what in "is" and (what == "i") != all(isinstance(item, int) for item in plan.sets[number]):
-                    raise ValueError(f"{_name(at, instr)}: set {number} does not hold what the operation looks for")
+                _within(where, number, sizes[what])
+                if what in "is" and (what == "i") != ints[number]:
+                    raise ValueError(f"{where}: set {number} does not hold what the operation looks for")
             for number in instr[1:]:
-                _within(f"{_name(at, instr)}: a number", number, 1 << 16)
+                _within(where, number, 1 << 16)
 
     # -- what registers hold -----------------------------------------------------------------------------------------
     def _root(self, register: int) -> int:
@@ -105,7 +108,7 @@ class _Verifier:
                     self.same[self._root(number)] = self._root(instr.dst)
 
     def _hold(self, register: int, rep: Rep, where: str) -> None:
-        _within(f"{where}: register", register, self.plan.registers)
+        _within(where, register, self.plan.registers)
         held = self.reps.setdefault(self._root(register), rep)
         if held is not rep:
             raise ValueError(f"{where}: register {register} holds {held.name}, not {rep.name}")
@@ -161,9 +164,10 @@ class _Verifier:
     def _check_reps(self) -> None:
         code = self.plan.code
         for at, instr in enumerate(code):
+            where = _name(at, instr)
             for what, number in _operands(instr):
                 if what in _HOLDS:
-                    self._hold(number, _HOLDS[what], _name(at, instr))
+                    self._hold(number, _HOLDS[what], where)
         for at, instr in enumerate(code):
             for what, number in _operands(instr):
                 if what in _REGISTERS and self._root(number) not in self.reps:
@@ -308,9 +312,6 @@ def _check_tables(plan: Plan) -> None:
         kinds = {_constant_rep(item) for item in items}
         if len(kinds) > 1 or Rep.FLOAT in kinds:
             raise ValueError("a set holds ints or texts")
-    for pattern in plan.patterns:
-        if isinstance(pattern, Dfa):
-            _check_dfa(pattern)
     for zone in plan.zones:
         _check_zone(zone)
 
@@ -337,16 +338,6 @@ def _check_zone(zone: Zone) -> None:
         raise ValueError(f"zone {zone.name}: transitions must ascend from -2**62, with an offset each")
     if not all(-_OFFSET_MAX <= offset <= _OFFSET_MAX for offset in zone.offset_ms):
         raise ValueError(f"zone {zone.name}: an offset is two days or more")
-
-
-def _check_dfa(dfa: Dfa) -> None:
-    states = len(dfa.accept_end)
-    _within("states of a pattern", states, REGEX_STATES_MAX + 1)
-    _within("start of a pattern", dfa.start, states)
-    if len(dfa.class_of) != 256 or max(dfa.class_of) >= dfa.classes or len(dfa.table) != 2 * states * dfa.classes:
-        raise ValueError(f"pattern {dfa.pattern!r}: its tables do not fit each other")
-    if max(memoryview(dfa.table).cast("H")) >= states:
-        raise ValueError(f"pattern {dfa.pattern!r}: a transition leads to no state")
 
 
 def _query_rep(group: Group, query: Query) -> Rep:

@@ -126,6 +126,7 @@ def test_lookalikes_are_no_ascii_and_no_letter_is_claimed_twice() -> None:
 def test_every_character_folds_alike_and_only_once() -> None:
     for char in FOLDED_CHARS:
         once = text.fold(f"1{char}1")
+        assert len(once) - 2 <= 6 * len(char.encode()), "FOLDED_MAX in fold.pxi"
         assert fast("fold", f"1{char}1") == once
         assert text.fold(once) == once
 

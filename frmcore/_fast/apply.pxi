@@ -33,24 +33,28 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
     for c in range(group.column_count):
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
-            columns[group.column_first + c] = (<RingStore>core.stores[i]).intern(reg.v.s, reg.n)
-    (<RingStore>core.stores[i]).insert(members[i].key, record.time, record.seq, columns + group.column_first)
+            columns[group.column_first + c] = core.texts.intern(reg.v.s, reg.n)
+    (<RingStore>core.stores[i]).insert(
+        members[i].key, record.time, record.seq, columns + group.column_first, core.watermark_
+    )
     return 0
 
 
 # After something was told: each group that reads updates, as it was before (members_before) and as it is now.
 cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
     cdef GroupSpec* group
-    cdef Member* before
+    cdef Member* earlier
     cdef uint32_t i
     weigh_groups(core, book, frame, True, frame.members, frame.columns)
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
-        before = &frame.members_before[i]
+        earlier = &frame.members_before[i]
         if not group.reads_updates or same_entry(frame, group, i):
             continue
-        if before.is_member:
-            (<RingStore>core.stores[i]).remove(before.key, record.time, record.seq, frame.columns_before + group.column_first)
+        if earlier.is_member:
+            (<RingStore>core.stores[i]).remove(
+                earlier.key, record.time, record.seq, frame.columns_before + group.column_first, core.watermark_
+            )
         if frame.members[i].is_member:
             enter_ring(core, frame, i, frame.members, frame.columns, record)
     return 0
@@ -68,7 +72,7 @@ cdef bint same_entry(const Frame* frame, const GroupSpec* group, uint32_t i) noe
 
 cdef int derive(Core core, Book book, Frame* frame) except -1:
     cdef uint32_t i, first = book.field_count + book.derived_count
-    book.program.run(frame.regs, book.derive_start, book.derive_end, &frame.arena, frame.time)
+    program_run(&book.program.machine, frame.regs, book.derive_start, book.derive_end, &frame.arena, frame.time, False)
     for i in range(book.update_count):
         frame.regs[first + i] = book.defaults[i]
     if book.has_private:

@@ -1,6 +1,10 @@
 # A plan made ready for the hot path: names and numbers unpacked into C arrays, verified once, never changed.
 
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
+
+from collections import namedtuple as _namedtuple
+
+_FactSpec = _namedtuple("_FactSpec", "kind rep scale values currency")
 
 cdef enum:
     KINDS_MAX = 64  # kinds of events are bits of one word
@@ -57,6 +61,16 @@ cdef struct PairSpec:  # (rule, register) of `fired`
     uint32_t rule
     uint32_t reg
 
+cdef struct CurrencySpec:
+    uint32_t amount, currency, original, rate
+
+cdef struct RateSpec:
+    char[4] code
+    int64_t since
+    int64_t rate
+    int64_t up  # 10**exponent of the base currency
+    int64_t down  # of this one
+
 
 cdef uint64_t kind_mask(object kinds) except? 0:
     cdef uint64_t mask = 0
@@ -65,13 +79,6 @@ cdef uint64_t kind_mask(object kinds) except? 0:
     for kind in kinds:
         mask |= <uint64_t>1 << <int>kind
     return mask
-
-
-cdef void* take(size_t count, size_t size) except NULL:
-    cdef void* block = calloc(count if count else 1, size)
-    if block == NULL:
-        raise MemoryError
-    return block
 
 
 @cython.final
@@ -100,14 +107,18 @@ cdef class Book:
     cdef object keep_alive
     cdef PyTypeObject* event_type
     cdef object event_class
-    cdef bint has_currencies
+    cdef CurrencySpec* currencies
+    cdef RateSpec* rates
+    cdef uint32_t currency_count, rate_count
+    cdef uint32_t derive_start, derive_end, keys_start, keys_end, compute_start, compute_end
+    cdef int64_t facts_ms  # how long facts are kept; -1: as long as ids_max allows
+    cdef bint has_private
 
-    def __cinit__(self, plan, policy, uint32_t index):
-        cdef uint32_t i
+    def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index
         if len(plan.kinds) > KINDS_MAX:
             raise ValueError(f"a policy may have {KINDS_MAX} kinds of events at most, this one has {len(plan.kinds)}")
-        self.program = Program(plan)
+        self.program = Program(plan, lists, private_key)
         self.register_count = plan.registers
         self.id_reg, self.time_reg, self.kind_reg = plan.id, plan.time, plan.kind
         self.final_reg, self.score_reg = plan.final, plan.score
@@ -117,8 +128,12 @@ cdef class Book:
         self.outcome_count = len(plan.outcomes)
         self.rule_count = len(plan.rules)
         self.keep_alive = []
-        self.has_currencies = bool(plan.currencies)
+        self.derive_start, self.derive_end = plan.derive
+        self.keys_start, self.keys_end = plan.keys
+        self.compute_start, self.compute_end = plan.compute
+        self.facts_ms = facts_span(plan)
         self._load_fields()
+        self._load_rates()
         self._load_features()
         self._load_points()
         self._find_offsets()
@@ -126,6 +141,8 @@ cdef class Book:
     def __dealloc__(self):
         cdef uint32_t i
         free(self.specs)
+        free(self.currencies)
+        free(self.rates)
         free(self.labels)
         free(self.features)
         free(self.probes)
@@ -159,6 +176,7 @@ cdef class Book:
             spec.required_on = kind_mask(field.required_on)
             spec.label_first, spec.label_count = label, len(field.values)
             spec.offset = -1
+            self.has_private |= field.private
             self.fact_rep[i] = REP_OF_KIND[<int>field.kind] if not field.private else REP_TEXT
             for value in field.values:
                 self.labels[label] = self._keep_text(value)
@@ -177,12 +195,33 @@ cdef class Book:
         """The label itself where it is one of the enum's, else INVALID."""
         return label if label in self.label_codes[i] else INVALID
 
+    cdef object plain_spec(self, uint32_t i):
+        """What is known of a fact's register, as frmcore.values wants it."""
+        field = (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]
+        return _FactSpec(field.kind, _Rep(self.fact_rep[i]), field.scale, field.values, "")
+
     cdef Text _keep_text(self, object value) except *:
         cdef Text text
         raw = value.encode() if isinstance(value, str) else bytes(value)
         self.keep_alive.append(raw)
         text.s, text.n = <const char*>raw, len(raw)
         return text
+
+    cdef int _load_rates(self) except -1:
+        cdef uint32_t i
+        plan = self.plan
+        self.currency_count, self.rate_count = len(plan.currencies), len(plan.rates)
+        self.currencies = <CurrencySpec*>take(self.currency_count, sizeof(CurrencySpec))
+        self.rates = <RateSpec*>take(self.rate_count, sizeof(RateSpec))
+        for i, money in enumerate(plan.currencies):
+            spec = &self.currencies[i]
+            spec.amount, spec.currency, spec.original, spec.rate = money.amount, money.currency, money.original, money.rate
+        for i, rate in enumerate(plan.rates):
+            code = rate.currency.encode()
+            memcpy(self.rates[i].code, <const char*>code, 3)
+            self.rates[i].since, self.rates[i].rate = rate.since_ms, rate.rate
+            self.rates[i].up, self.rates[i].down = 10**plan.base_exponent, 10**rate.exponent
+        return 0
 
     cdef int _load_features(self) except -1:
         cdef uint32_t i
@@ -260,6 +299,17 @@ cdef class Book:
         return 0
 
 
+# How long an event's facts must be kept: as long as a feature that reads updates can look at it, and never less than the ids.
+cdef int64_t facts_span(object plan) except? -2:
+    spans = [plan.limits.horizon_ms]
+    for group in plan.groups:
+        if group.reads_updates:
+            if group.life or group.span_ms < 0:
+                return -1
+            spans.append(group.span_ms + plan.limits.horizon_ms)
+    return max(spans)
+
+
 cdef extern from *:
     """
     #include <structmember.h>
@@ -269,8 +319,6 @@ cdef extern from *:
     }
     """
     int64_t frm_member_offset(object descriptor) noexcept
-    ctypedef struct PyTypeObject:
-        pass
 
 
 cdef int64_t member_offset(object cls, object name) noexcept:

@@ -53,6 +53,7 @@ cdef extern from *:
     double order_float "frm_order_float"(int64_t order) noexcept nogil
     int64_t INT64_MIN
     int64_t INT64_MAX
+    uint32_t UINT32_MAX
 
 # Bump memory for the texts that one call makes. Blocks are kept between calls; `arena_reset` makes all of it free again.
 cdef struct ArenaBlock:

@@ -80,7 +80,7 @@ cdef inline uint32_t chunk_lower(const Shape* shape, const Chunk* chunk, Place a
     cdef uint32_t n = chunk.n
     if at.time < chunk.base:
         return 0
-    if offset > 0xFFFFFFFF:
+    if offset > UINT32_MAX:
         return n
     delta = <uint32_t>offset
     for i in range(n):
@@ -97,8 +97,8 @@ cdef inline bint chunk_holds(const Shape* shape, const Chunk* chunk, int64_t tim
     if chunk.n == 0:
         return True
     if time >= chunk.base:
-        return <uint64_t>time - <uint64_t>chunk.base <= 0xFFFFFFFF
-    return <uint64_t>chunk_time(shape, chunk, chunk.n - 1) - <uint64_t>time <= 0xFFFFFFFF
+        return <uint64_t>time - <uint64_t>chunk.base <= UINT32_MAX
+    return <uint64_t>chunk_time(shape, chunk, chunk.n - 1) - <uint64_t>time <= UINT32_MAX
 
 
 cdef inline void chunk_shift_base(const Shape* shape, Chunk* chunk, int64_t time) noexcept nogil:

@@ -1,6 +1,10 @@
 # The route itself. Every call: read the event into a frame (may run Python code, touches nothing of the engine), then decide
 # and record without running any (so that it is atomic under the GIL), then give back a Decision.
 
+from threading import RLock as _RLock
+
+from frmcore.names import nearest
+
 cdef extern from *:
     """
     #include <pthread.h>
@@ -22,7 +26,7 @@ watch_forks()
 
 cdef enum:
     FORGET_MAX = 4  # records given up for each one recorded: constant work, and the head always catches up
-    SWEEP_STORES = 1  # stores swept for each event recorded
+    SWEEP_EVERY = 4  # events recorded for each bucket that is swept
 
 
 def system_clock():
@@ -50,7 +54,10 @@ cdef class Core:
     cdef Frame* pool
     cdef HashKey key
     cdef HashKey private_key
-    cdef readonly bint has_private_key
+    cdef bytes secret
+    cdef bytes private_secret
+    cdef Texts texts
+    cdef dict list_tables
     cdef readonly uint64_t seq
     cdef int64_t watermark_, oldest, floor_, guard
     cdef bint any_recorded, any_forgotten
@@ -61,20 +68,23 @@ cdef class Core:
     cdef Counters counters
     cdef dict invalid_by_field
     cdef uint64_t* decided_by_outcome
+    cdef size_t outcome_slots
+    cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at
     cdef list hooks
 
     def __cinit__(self, plan, policy, bytes key, bytes private_key, clock, max_ahead):
         memset(&self.log, 0, sizeof(Log))
         self.key = hash_key(key)
-        self.has_private_key = private_key is not None
-        if private_key is not None:
-            self.private_key = hash_key(private_key)
+        self.private_key = hash_key(private_key)
+        self.list_tables = {}
         self.clock, self.max_ahead = clock, plan.limits.max_ahead_ms if max_ahead is None else max_ahead
+        self.lock = _RLock()
         self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
         self.watermark_ = self.oldest = self.floor_ = self.guard = INT64_MIN
         self.born, self.is_open = forks, True
-        self.seen = Seen()
+        self.seen, self.texts = Seen(), Texts(key)
+        self.secret, self.private_secret = key, private_key
         self.install(plan, policy)
 
     def __dealloc__(self):
@@ -102,6 +112,87 @@ cdef class Core:
         self.seen.clear()
         log_free(&self.log)
         self.store_list = []
+
+    # Puts a policy in force: a book, its lists, its groups' rings. Rings of a group with the same signature stay as they are.
+    cdef int install(self, object plan, object policy) except -1:
+        cdef dict kept = {(<RingStore>store).group.signature: store for store in self.store_list}
+        cdef Lists lists = Lists(self.tables_for(plan), self.secret)
+        cdef Book book = Book(plan, policy, <uint32_t>len(self.books), lists, self.private_secret)
+        cdef Layout layout = Layout(book)
+        cdef uint32_t i
+        stores = [kept.get(group.signature) or RingStore(group, plan.limits, self.texts) for group in plan.groups]
+        fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept]
+        pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
+        for i, store in enumerate(stores):
+            (<RingStore>store).adopt(plan.groups[i], plan.limits)
+            pointers[i] = <PyObject*>store
+        free(self.stores)
+        self.stores, self.store_list, self.sweep_at = pointers, stores, 0
+        self.book, self.layout, self.lists = book, layout, lists
+        self.books.append(book)
+        self.grow_outcomes(len(plan.outcomes))
+        self.drop_frames()
+        return self.back_fill(fresh) if self.any_recorded else 0
+
+    cdef list tables_for(self, object plan):
+        """A table for each list: the one that the same list had under the policy before, or a new one."""
+        tables = []
+        for spec in plan.lists:
+            shape = (spec.name, int(spec.kind), spec.network, spec.private)
+            table = self.list_tables.get(shape) if spec.values is None else None
+            if table is None:
+                table = NetworkTable() if spec.network else ListTable(self.secret)
+            self.list_tables[shape] = table
+            tables.append(table)
+        return tables
+
+    cdef int grow_outcomes(self, size_t count) except -1:
+        """Decisions are counted by outcome's place; a policy with more outcomes widens the counts."""
+        cdef uint64_t* wider = <uint64_t*>take(count, sizeof(uint64_t))
+        if self.decided_by_outcome != NULL:
+            memcpy(wider, self.decided_by_outcome, min(count, self.outcome_slots) * sizeof(uint64_t))
+            free(self.decided_by_outcome)
+        self.decided_by_outcome, self.outcome_slots = wider, count
+        return 0
+
+    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now.
+    cdef int back_fill(self, list fresh) except -1:
+        cdef const Segment* segment = self.log.first
+        cdef const RecordHead* head = log_head(&self.log)
+        cdef Frame* frame
+        cdef IdRecord* known
+        cdef uint32_t i
+        if not fresh:
+            return 0
+        frame = self.take_frame()
+        try:
+            while head != NULL:
+                if head.type != RECORD_AGAIN:
+                    known = self.seen.find(hash_text(self.key, <const char*>head + head.id_at, head.id_size))
+                    load_event(self, self.book, frame, known)
+                    for i in fresh:
+                        weigh_group(self, self.book, frame, i, frame.members, frame.columns)
+                        if frame.members[i].is_member:
+                            enter_ring(self, frame, i, frame.members, frame.columns, head)
+                    arena_reset(&frame.arena)
+                head = log_next(&segment, head)
+        finally:
+            self.give_frame(frame)
+        return 0
+
+    def reload(self, plan, policy):
+        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
+        self.check_open()
+        if len(self.books) > 0xFFFF:
+            raise ValueError("65,536 policies were loaded into one engine: open a new one")
+        with self.lock:
+            self.install(plan, policy)
+            self.seq += 1
+            self.tell_hooks(plain_record(RECORD_POLICY, self.seq, self.now_ms(), {"hash": plan.hash, "files": dict(policy.files)}))
+
+    def groups(self):
+        """The groups whose rings a reload may keep."""
+        return tuple([(<RingStore>store).group for store in self.store_list])
 
     cdef void drop_frames(self) noexcept:
         cdef Frame* following
@@ -270,12 +361,10 @@ cdef class Core:
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
         load_event(self, book, frame, known)
-        self.weakest(frame)
         decide_route(self, book, frame, point, known.record.seq)
-        record = append_record(self, frame, RECORD_AGAIN, point)
+        record = append_record(self, frame, RECORD_AGAIN, point, self.seq)
         state.points[point] = state.latest = record
-        reg_set_int(&frame.scratch, record.outcome)
-        tell(&state.final, &frame.scratch, at, self.seq)
+        tell_outcome(state, record, at)
         load_event(self, book, frame, known)
         mend_groups(self, book, frame, known.record)
         self.counters.again += 1
@@ -301,14 +390,6 @@ cdef class Core:
         state = state_of(self, self.book, known)
         return state.points[point]
 
-    # The event being decided has, in its own windows, the weakest outcome, no score, no fired rules.
-    cdef void weakest(self, Frame* frame) noexcept:
-        cdef uint32_t i
-        reg_set_int(&frame.regs[self.book.final_reg], 0)
-        reg_set_int(&frame.regs[self.book.score_reg], 0)
-        for i in range(self.book.fired_count):
-            reg_set_int(&frame.regs[self.book.fired[i].reg], 0)
-
     # ---- observe, update ------------------------------------------------------------------------------------------
 
     def observe(self, event):
@@ -330,7 +411,7 @@ cdef class Core:
                 return
             self.check_age(frame)
             frame.verdict.outcome = frame.verdict.score = 0
-            self.weakest(frame)
+            weakest(self.book, frame.regs)
             for i in range(count):
                 if tellings[i].index == book.update_count:
                     frame.verdict.outcome = <int32_t>tellings[i].value.v.i
@@ -384,9 +465,7 @@ cdef class Core:
         cdef int64_t now = self.now_ms()
         if at is None:
             return now
-        told = epoch_ms(at)
-        if told is INVALID or not -TIME_MS_MAX <= told <= TIME_MS_MAX:
-            raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
+        told = self.told_time(at)
         if self.clock is not None and told > now + self.max_ahead:
             raise InvalidEvent(f"at: {told} is more than max_ahead ({self.max_ahead} ms) ahead of the clock", "at")
         return told
@@ -503,8 +582,9 @@ cdef class Core:
             log_drop_head(&self.log)
             given_up += 1
         if self.layout.group_count:
-            self.sweep_at = (self.sweep_at + 1) % self.layout.group_count
-            (<RingStore>self.stores[self.sweep_at]).sweep_step(self.watermark_, self.oldest)
+            self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
+            if self.sweep_at % SWEEP_EVERY == 0:
+                (<RingStore>self.stores[self.sweep_at // SWEEP_EVERY]).sweep_step(self.watermark_)
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
         if self.seen.count() > self.book.ids_max:
@@ -527,3 +607,245 @@ cdef class Core:
     def on_operation(self, hook):
         """Calls `hook(record: bytes)` after every recorded operation, in recorded order."""
         self.hooks.append(hook)
+
+    # ---- lists ----------------------------------------------------------------------------------------------------
+
+    def fill_list(self, uint32_t index, values):
+        """Loads a list's read-only values, or a network list's ranges: (bytes, prefix length, expires or None) each."""
+        spec, table = self.book.plan.lists[index], self.lists.tables[index]
+        if spec.network:
+            table.load(values)
+            return
+        for value in values:
+            table.add(value, None, 0)
+
+    def change_list(self, uint32_t index, action, values, content):
+        """Adds or removes the values (`(bytes, expires)` each) of a list, recorded as one operation. How many changed."""
+        self.check_open()
+        table = self.lists.tables[index]
+        self.seq += 1
+        changed = 0
+        for value, expires in values:
+            changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
+        self.record_list(content)
+        return changed
+
+    def change_networks(self, uint32_t index, ranges, content):
+        """Replaces the ranges of a network list, recorded as one operation."""
+        self.check_open()
+        self.seq += 1
+        self.lists.tables[index].load(ranges)
+        self.record_list(content)
+
+    cdef int record_list(self, object content) except -1:
+        if self.hooks:
+            self.tell_hooks(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
+        return 0
+
+    def list_contains(self, uint32_t index, bytes value, int64_t time):
+        """Whether a list holds the value (an ip: its bytes) at that time."""
+        return lists_probe(self.lists.refs, index, <const char*>value, <uint32_t>len(value), time)
+
+    def hide(self, value):
+        """The form in which private values are kept: 16 bytes, a hash under the private key."""
+        return private_text(self.private_key, value)
+
+    # ---- looking --------------------------------------------------------------------------------------------------
+
+    def features(self, dict given, at):
+        """Feature name -> value of every aggregate whose lookup key is given (entity type -> value), as of `at` ms."""
+        cdef Frame* frame
+        cdef Book book = self.book
+        cdef uint32_t i
+        self.check_open()
+        frame = self.take_frame()
+        try:
+            self.place_entities(frame, given)
+            frame.time, frame.kind_bit = at, 0
+            with self.lock:
+                find_rings(self, book, frame)
+                read_windows(self, frame, <uint64_t>-1)
+            found = {}
+            for i, spec in enumerate(book.plan.features):
+                if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
+                    found[spec.name] = _feature_value(spec, reg_object(&frame.regs[<uint32_t>spec.reg], spec.rep))
+            return found
+        finally:
+            self.give_frame(frame)
+
+    cdef int place_entities(self, Frame* frame, dict given) except -1:
+        cdef Book book = self.book
+        cdef uint32_t i
+        for i in range(book.fact_count):
+            frame.regs[i].present = 0
+        for i, field in enumerate((*book.policy.fields, *book.policy.derived)):
+            if field.entity in given:
+                value = given[field.entity]
+                if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
+                    slow_value(book, i, value, &frame.regs[i], &frame.arena)
+                if book.specs[i].is_private:
+                    hide(self, book, &frame.regs[i], &frame.arena)
+        return 0
+
+    def find(self, event_id, point=None):
+        """The decision that was made about an event, at the point or the latest. Raises UnknownEvent, UnknownName."""
+        cdef IdRecord* known
+        cdef const RecordHead* record
+        self.check_open()
+        known = self.known_id(event_id)
+        if point is not None:
+            record = self.decided_at(known, self.point_named(point))
+        else:
+            record = known.state.latest if known.state != NULL else known.record
+        if record == NULL or record.type == RECORD_OBSERVED:
+            raise UnknownEvent(f"event {event_id!r} was not decided" + (f" at {point!r}" if point else ": it was observed"))
+        return new_decision(<Book>self.books[record.book], <const uint8_t*>record, False)
+
+    def known_now(self, event_id):
+        """What is known of an event now: field -> value, with its updates and `final`."""
+        cdef Frame* frame
+        cdef Book book = self.book
+        cdef uint32_t i
+        self.check_open()
+        frame = self.take_frame()
+        try:
+            load_event(self, book, frame, self.known_id(event_id))
+            specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+            facts = {}
+            for i, spec in enumerate(specs):
+                raw = reg_object(&frame.regs[i], book.fact_rep[i])
+                facts[spec.name] = "private" if spec.type.private and raw is not None else _feature_value(book.plain_spec(i), raw)
+            facts["final"] = book.plan.outcomes[frame.regs[book.final_reg].v.i]
+            return facts
+        finally:
+            self.give_frame(frame)
+
+    def trace(self, Decision decision):
+        """Every register of the decision's program, run once more on what was recorded: raw values by register."""
+        cdef Book book = decision.book
+        cdef Layout layout = Layout(book)
+        cdef Frame* frame = frame_new(book, layout)
+        cdef const uint8_t* record = <const uint8_t*><const char*>decision.record
+        cdef uint32_t i
+        try:
+            get_facts(record, book, frame.regs)
+            get_features(record, book, frame.regs)
+            weakest(book, frame.regs)
+            frame.time = decision.time
+            hits = set(decision.verdict()[4])
+            machine = &book.program.machine
+            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, frame.time, True)
+            for i in range(book.probe_count):
+                frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
+                frame.regs[book.probes[i].dst].v.i = i in hits
+            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, frame.time, True)
+            point = &book.points[decision.head().point]
+            program_run(machine, frame.regs, point.start, point.end, &frame.arena, frame.time, True)
+            get_features(record, book, frame.regs)
+            reps = book.program.reps
+            return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
+        finally:
+            frame_free(frame)
+
+    def evidence(self, Decision decision, int room):
+        """Feature name -> (from ms, until ms, ids of the events in its window, newest first) for each aggregate.
+
+        By what is known now: events that came late or were told about since are seen as they are.
+        """
+        cdef Frame* frame
+        cdef IdRecord* known = self.known_id(decision.event_id)
+        cdef uint32_t i, w
+        if decision.book is not self.book:
+            return {}
+        frame = self.take_frame()
+        try:
+            load_event(self, self.book, frame, known)
+            find_rings(self, self.book, frame)
+            found = {}
+            for i in range(self.layout.lookup_count):
+                if frame.looked[i].present:
+                    self.lookup_evidence(frame, i, known, room, found)
+            return found
+        finally:
+            self.give_frame(frame)
+
+    cdef int lookup_evidence(self, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
+        cdef RingStore store = <RingStore>self.stores[self.layout.lookups[i].group]
+        cdef WindowSet wanted = <WindowSet>self.layout.window_sets[i]
+        cdef uint32_t handle = frame.looked[i].handle, w, o
+        cdef Ring* ring = store.at(handle) if handle else NULL
+        cdef Reading reading
+        cdef Range range_
+        prepare_reading(self, frame, i, known.record.seq, &reading)
+        for w in range(wanted.window_count):
+            range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
+            places = window_places(store, handle, &range_, room) if handle else []
+            ids = [self.id_of(seq) for _, seq in places]
+            if range_.with_itself:
+                ids.insert(0, self.id_of(known.record.seq))
+            start = range_.lo.time if range_.lo.time > -TIME_FAR else None
+            for o in range(wanted.windows[w].output_count):
+                dst = wanted.outputs[wanted.windows[w].output_first + o].dst
+                for spec in self.book.plan.features:
+                    if spec.reg == dst:
+                        found[spec.name] = (start, range_.hi.time, [ident for ident in ids if ident is not None][:room])
+        return 0
+
+    cdef object id_of(self, uint64_t seq):
+        cdef const RecordHead* head = log_find(&self.log, seq)
+        if head == NULL:
+            return None
+        return (<const char*>head + head.id_at)[: head.id_size].decode()
+
+    def told_time(self, at):
+        """A time as epoch ms: from an int, an aware datetime or RFC 3339 text. Raises InvalidEvent."""
+        told = epoch_ms(at)
+        if told is INVALID or not -TIME_MAX <= told <= TIME_MAX:
+            raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
+        return told
+
+    @property
+    def watermark(self):
+        """The greatest event time recorded, epoch ms; None before the first event."""
+        return self.watermark_ if self.any_recorded else None
+
+    def stats(self):
+        """Counts since the engine was opened, and what its memory holds."""
+        outcomes = self.book.plan.outcomes
+        groups = []
+        for store in self.store_list:
+            groups.append({
+                "signature": (<RingStore>store).group.signature, "entity": (<RingStore>store).group.entity,
+                "entities": (<RingStore>store).table.count, "bytes": (<RingStore>store).bytes_used(),
+            })
+        memory = {
+            "rings": sum([group["bytes"] for group in groups]),
+            "ids": self.seen.bytes_used(),
+            "records": self.log.bytes,
+            "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + self.texts.table.bytes,
+            "lists": sum([table.bytes for table in self.lists.tables]),
+        }
+        return {
+            "decisions": self.counters.decided, "decided_again": self.counters.again, "observed": self.counters.observed,
+            "updates": self.counters.updated, "duplicates": self.counters.duplicates, "conflicts": self.counters.conflicts,
+            "late": self.counters.late, "too_old": self.counters.too_old, "ahead": self.counters.ahead,
+            "invalid": dict(self.invalid_by_field), "overflows": self.counters.overflows + self.book.program.machine.overflows,
+            "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
+            "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
+            "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
+            "memory": {**memory, "total": sum(memory.values())},
+        }
+
+    def state_hash(self):
+        """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
+        cdef Fingerprint sum_
+        cdef int64_t[4] order
+        self.check_open()
+        sum_.lo = sum_.hi = 0
+        sum_.key = self.key
+        for store in self.store_list:
+            fingerprint_store(&sum_, <RingStore>store, self.watermark_)
+        fingerprint_seen(&sum_, self.seen)
+        order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
+        fingerprint_add(&sum_, order, sizeof(order))
+        return f"{sum_.hi:016x}{sum_.lo:016x}"

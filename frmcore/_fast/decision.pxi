@@ -53,6 +53,15 @@ cdef class Decision:
         return self.book.plan.points[self.head().point].name
 
     @property
+    def point_index(self) -> int:
+        return self.head().point
+
+    @property
+    def plan(self):
+        """The plan of the policy it was decided by."""
+        return self.book.plan
+
+    @property
     def outcome(self) -> str:
         return self.book.plan.outcomes[self.head().outcome]
 

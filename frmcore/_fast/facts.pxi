@@ -1,19 +1,7 @@
 # What is known of an event, brought back into registers: its record, what was told since, the latest decision about it. Records
 # of an older policy are translated by name.
 
-cdef struct Telling:  # one update field with its new value, not yet applied
-    uint32_t index  # of the update; update_count means `final`
-    Reg value
-
 import msgspec.msgpack as _msgpack
-
-
-cdef HashKey hash_key(bytes secret) except *:
-    cdef HashKey key
-    if len(secret) != 16:
-        raise ValueError(f"a key is 16 bytes, got {len(secret)}")
-    memcpy(&key, <const char*>secret, 16)
-    return key
 
 
 # ---- facts -------------------------------------------------------------------------------------------------------------
@@ -88,11 +76,6 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
     for i in range(core.layout.hash_count):
         hash_one(core, book, frame, core.layout.hash_regs[i])
     return 0
-
-
-cdef inline void hash_one(Core core, Book book, Frame* frame, uint32_t reg) noexcept nogil:
-    if frame.regs[reg].present:
-        frame.hashes[reg] = hash_reg(core.key, &frame.regs[reg], book.fact_rep[reg])
 
 
 cdef int64_t translate_outcome(Core core, Book book, uint32_t old, int64_t outcome) except? -1:

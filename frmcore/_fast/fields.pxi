@@ -7,7 +7,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
 
 cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size) except NULL
+    const char* as_utf8 "PyUnicode_AsUTF8AndSize"(PyObject* text, Py_ssize_t* size) except NULL
     PyObject* Py_None_ "Py_None"
     PyObject* Py_True_ "Py_True"
     PyObject* Py_False_ "Py_False"
@@ -49,7 +49,7 @@ cdef enum:
     STRING_BYTES_MAX = 16384
     ID_BYTES_MAX = 512
 
-cdef int64_t TIME_MS_MAX = _limits.TIME_MS_MAX
+cdef int64_t TIME_MAX = _limits.TIME_MS_MAX
 if STRING_BYTES_MAX != _limits.STRING_BYTES_MAX or ID_BYTES_MAX != _limits.ID_BYTES_MAX:
     raise ImportError("frmcore._fast was built from other sources than frmcore.limits: build it again")
 
@@ -68,7 +68,7 @@ cdef inline int quick_value(Book book, uint32_t i, PyObject* value, Reg* reg, Ar
             return 0
         reg.v.i = as_int64(value, &overflow)
         reg.present = 1
-        return not overflow and reg.v.i != INT64_MIN and (spec.kind != KIND_TIMESTAMP or -TIME_MS_MAX <= reg.v.i <= TIME_MS_MAX)
+        return not overflow and reg.v.i != INT64_MIN and (spec.kind != KIND_TIMESTAMP or -TIME_MAX <= reg.v.i <= TIME_MAX)
     if spec.kind == KIND_ENUM:
         return quick_label(book, spec, value, reg)
     if spec.kind == KIND_FLOAT:
@@ -107,7 +107,7 @@ cdef inline int quick_text(PyObject* value, Reg* reg, Arena* arena, bint copy) n
 
 cdef const char* utf8_or_null(PyObject* value, Py_ssize_t* size) noexcept:
     try:
-        return PyUnicode_AsUTF8AndSize(value, size)  # cached in the str: no copy the second time
+        return as_utf8(value, size)  # cached in the str: no copy the second time
     except Exception:  # a lone surrogate
         return NULL
 

@@ -1,7 +1,7 @@
 # `fold`: the skeleton in which disguised spellings look alike; its meaning stands in frmcore/text.py, as text.pxi says.
 
 cdef enum:
-    FOLDED_MAX = 6  # code points that one byte of text can become: U+FDFA, three bytes, becomes 18
+    FOLDED_MAX = 6  # code points from one byte of text: U+FDFA, three bytes, becomes 18, the most there is (UAX #15)
     SEPARATOR_MAX = 3
     SPELLED_MIN = 3
     FOLDS_MAX = 8192  # remembered skeletons: room for the letters in use, none for all of Unicode from an attacker
@@ -9,7 +9,7 @@ cdef enum:
 cdef dict _FOLDS = {}
 
 
-cdef bint is_invisible(str char):
+cdef bint is_invisible(str char) except -1:
     return _category(char) in ("Mn", "Me", "Cf", "Cc") or char in _FILLERS
 
 

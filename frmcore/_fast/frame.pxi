@@ -2,7 +2,6 @@
 # back into the engine gets a frame of its own, and so that the steady state allocates nothing.
 
 cdef struct Member:  # what one group makes of the event at hand
-    uint32_t handle  # its ring under the key it is filed by
     uint8_t is_member
     Hash key
 
@@ -16,33 +15,55 @@ cdef struct Verdict:  # what the rules of a point said
     uint32_t* exempted
     uint32_t* notes  # a Note and its argument, one after the other
 
+cdef struct Looked:  # one lookup of one group for the event at hand
+    Hash key
+    uint32_t handle
+    uint8_t present
+
+cdef struct Telling:  # one update field with its new value, not yet applied
+    uint32_t index  # of the update; update_count means `final`
+    Reg value
+
 cdef struct Frame:
     Frame* next
     Reg* regs
-    Hash* hashes
-    Member* members
+    Hash* hashes  # of the registers that are keys
+    Hash* probe_hashes  # by probe
+    Looked* looked  # by lookup
+    Member* members  # by group
+    Member* members_before
     int64_t* columns  # of all groups, one after the other
+    int64_t* columns_before
+    Telling* tellings
     Verdict verdict
     Arena arena
+    Hash id_hash
     uint64_t kind_bit
     int64_t time
+    uint32_t book  # index of the policy it was made for
     bint late
 
 
-cdef Frame* frame_new(Book book, uint32_t group_count, uint32_t column_count) except NULL:
+cdef Frame* frame_new(Book book, Layout layout) except NULL:
     cdef Frame* frame = <Frame*>take(1, sizeof(Frame))
+    frame.book = book.index
     arena_init(&frame.arena)
     try:
         frame.regs = <Reg*>take(book.register_count, sizeof(Reg))
         frame.hashes = <Hash*>take(book.register_count, sizeof(Hash))
-        frame.members = <Member*>take(group_count, sizeof(Member))
-        frame.columns = <int64_t*>take(column_count, sizeof(int64_t))
+        frame.probe_hashes = <Hash*>take(book.probe_count, sizeof(Hash))
+        frame.looked = <Looked*>take(layout.lookup_count, sizeof(Looked))
+        frame.members = <Member*>take(layout.group_count, sizeof(Member))
+        frame.members_before = <Member*>take(layout.group_count, sizeof(Member))
+        frame.columns = <int64_t*>take(layout.column_count, sizeof(int64_t))
+        frame.columns_before = <int64_t*>take(layout.column_count, sizeof(int64_t))
+        frame.tellings = <Telling*>take(book.update_count + 1, sizeof(Telling))
         frame.verdict.fired = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.shadow = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.unknown = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.exempted = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.notes = <uint32_t*>take(2 * (book.feature_count + 1), sizeof(uint32_t))
-        book.program.init_regs(frame.regs)
+        program_init_regs(book.program, frame.regs)
     except BaseException:
         frame_free(frame)
         raise
@@ -53,8 +74,13 @@ cdef void frame_free(Frame* frame) noexcept:
     arena_free(&frame.arena)
     free(frame.regs)
     free(frame.hashes)
+    free(frame.probe_hashes)
+    free(frame.looked)
     free(frame.members)
+    free(frame.members_before)
     free(frame.columns)
+    free(frame.columns_before)
+    free(frame.tellings)
     free(frame.verdict.fired)
     free(frame.verdict.shadow)
     free(frame.verdict.unknown)

@@ -76,13 +76,14 @@ cdef enum Operation:
     OP_DISTANCE_F = 83
     OP_IN_LIST = 90
 
+# As plan.Instr, except that an operand which is a register is the distance of its bytes from the file's start.
 cdef struct Instruction:
-    uint16_t op
-    uint16_t dst
-    uint16_t a
-    uint16_t b
-    uint16_t c
-    uint16_t d
+    uint32_t op
+    uint32_t dst
+    uint32_t a
+    uint32_t b
+    uint32_t c
+    uint32_t d
 
 # One of the two; the other is NULL.
 cdef struct Pattern:
@@ -97,6 +98,17 @@ cdef struct Machine:
     const ZoneTable* zones
     const ListRef* lists
     uint64_t overflows  # int results that int64 does not hold
+
+
+cdef extern from *:
+    """
+    #define FRM_UNREACHABLE() __builtin_unreachable()
+    """
+    void unreachable "FRM_UNREACHABLE"() noexcept nogil
+
+
+cdef inline Reg* reg_at(Reg* regs, uint32_t distance) noexcept nogil:
+    return <Reg*>(<char*>regs + distance)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------------
@@ -227,9 +239,9 @@ cdef void program_run(
     cdef int64_t whole
     cdef bint beyond
     while at != stop:
-        dst = regs + at.dst
-        a = regs + at.a
-        b = regs + at.b  # for operations whose b is no register, an address that nothing reads
+        dst = reg_at(regs, at.dst)
+        a = reg_at(regs, at.a)
+        b = reg_at(regs, at.b)  # for operations whose b is no register, an address that nothing reads
         op = at.op
         if op == OP_MOV:
             dst[0] = a[0]
@@ -261,7 +273,7 @@ cdef void program_run(
             dst[0] = a[0] if a.present else b[0]
         elif op == OP_SELECT:
             if a.present:
-                dst[0] = b[0] if a.v.i != 0 else regs[at.c]
+                dst[0] = b[0] if a.v.i != 0 else reg_at(regs, at.c)[0]
             else:
                 dst.present = 0
         elif op == OP_ADD_I:
@@ -360,7 +372,7 @@ cdef void program_run(
             whole = utf8_length(a.v.s, a.n) if a.present else 0
             give_int(machine, dst, a.present, False, whole)
         elif op == OP_SLICE_S:
-            run_slice(dst, a, b, regs + at.c)
+            run_slice(dst, a, b, reg_at(regs, at.c))
         elif op == OP_IN_SET_S:
             give_truth(dst, a.present, a.present and text_set_has(machine.text_sets + at.b, a.v.s, a.n))
         elif op == OP_MATCH_S:
@@ -375,9 +387,13 @@ cdef void program_run(
             whole = local_day(machine.zones + at.c, b.v.i) - local_day(machine.zones + at.c, a.v.i)
             give_int(machine, dst, a.present & b.present, False, whole)
         elif op == OP_DISTANCE_F:
-            run_distance(dst, a, b, regs + at.c, regs + at.d)
+            run_distance(dst, a, b, reg_at(regs, at.c), reg_at(regs, at.d))
         elif op == OP_IN_LIST:
             give_truth(dst, a.present, a.present and lists_probe(machine.lists, at.b, a.v.s, a.n, event_time))
-        else:
+        elif op == OP_LOWER_S or op == OP_UPPER_S or op == OP_DOMAIN_S or op == OP_EMAIL_S or op == OP_FOLD_S:
             run_text(dst, a, at, arena)
+        elif op == OP_NETWORK_S or op == OP_IP_TEXT_S:
+            run_text(dst, a, at, arena)
+        else:
+            unreachable()
         at += 1

@@ -4,6 +4,7 @@ import re2 as _re2
 from frmcore.plan import Dfa as _Dfa
 from frmcore.plan import PrivateText as _PrivateText
 from frmcore.plan import Rep as _Rep
+from frmcore.verify import SHAPES as _SHAPES
 from frmcore.verify import verify as _verify
 
 
@@ -60,9 +61,14 @@ cdef class Program:
 
     cdef int load_code(self, code) except -1:
         cdef uint32_t i
+        cdef Instruction* at
         self.code = <Instruction*>take(len(code), sizeof(Instruction))
         for i, instr in enumerate(code):
-            self.code[i].op, self.code[i].dst, self.code[i].a, self.code[i].b, self.code[i].c, self.code[i].d = instr
+            scales = [sizeof(Reg) if what in "IFT=?" else 1 for what in _SHAPES[instr.op]]
+            numbers = [number * scale for number, scale in zip(instr[1:], scales)] + [0] * 5
+            at = self.code + i
+            at.op = instr.op
+            at.dst, at.a, at.b, at.c, at.d = numbers[:5]
         return 0
 
     cdef int load_sets(self, sets, HashKey key) except -1:

@@ -84,10 +84,21 @@ cdef class RingStore:
         slab_destroy(&self.forest.nodes)
         slab_destroy(&self.latest_slab)
 
+    # A reload keeps the rings; limits and the group's other words are the new policy's.
+    cdef void adopt(self, group, limits):
+        self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+
     # ---- finding --------------------------------------------------------------------------------------------------
 
     cdef inline void prefetch_bucket(self, Hash hash) noexcept nogil:
         table_prefetch(&self.table, hash)
+
+    # The ring's record, if the bucket's tag can be trusted; touches the bucket only.
+    cdef inline void prefetch_ring(self, Hash hash) noexcept nogil:
+        cdef uint32_t handle = table_guess(&self.table, hash)
+        if handle:
+            prefetch(self.at(handle))
+            prefetch(<char*>self.at(handle) + 64)
 
     cdef inline uint32_t find(self, Hash hash) noexcept nogil:
         return table_find(&self.table, hash)
@@ -431,7 +442,7 @@ cdef class RingStore:
 
     cdef bint one_chunk_holds(self, TreeHead* tree) noexcept nogil:
         cdef Place first = node_at(&self.forest, tree.root).first[0]
-        return tree.level == 0 and <uint64_t>tree.last.time - <uint64_t>first.time <= 0xFFFFFFFF
+        return tree.level == 0 and <uint64_t>tree.last.time - <uint64_t>first.time <= UINT32_MAX
 
     cdef int to_inline(self, uint32_t handle) except -1:
         cdef Ring* ring = self.at(handle)

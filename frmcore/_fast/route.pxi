@@ -45,6 +45,8 @@ cdef class Layout:
     cdef GroupSpec* groups
     cdef LookupSpec* lookups
     cdef uint32_t* hash_regs
+    cdef PyObject** window_sets  # by lookup
+    cdef list kept
     cdef uint32_t group_count, lookup_count, column_count, hash_count
 
     def __cinit__(self, Book book):
@@ -70,18 +72,29 @@ cdef class Layout:
                 self.lookups[lookup].as_filed = each.keys == group.keys
                 lookup += 1
         self.lookup_count, self.column_count = lookup, column
-        regs = sorted({reg for group in groups for keys in (group.keys, *(l.keys for l in group.lookups)) for reg in keys})
+        self._load_windows(book)
+        regs = sorted({reg for group in groups for keys in (group.keys, *[lookup_.keys for lookup_ in group.lookups]) for reg in keys})
         self.hash_count = len(regs)
         self.hash_regs = <uint32_t*>take(self.hash_count, sizeof(uint32_t))
         for i, reg in enumerate(regs):
             self.hash_regs[i] = reg
+
+    cdef int _load_windows(self, Book book) except -1:
+        cdef uint32_t i
+        feature_of = {feature.reg: index for index, feature in reversed(list(enumerate(book.plan.features)))}
+        self.kept = [WindowSet(lookup, feature_of) for group in book.plan.groups for lookup in group.lookups]
+        self.window_sets = <PyObject**>take(self.lookup_count, sizeof(PyObject*))
+        for i in range(self.lookup_count):
+            wanted = self.kept[i]
+            self.window_sets[i] = <PyObject*>wanted
+        return 0
 
     cdef ColumnSpec* _columns(self, Book book, object group) except NULL:
         cdef ColumnSpec* columns = <ColumnSpec*>take(len(group.columns), sizeof(ColumnSpec))
         cdef uint32_t i
         for i, column in enumerate(group.columns):
             columns[i].reg, columns[i].kind = column.reg, column.kind
-            columns[i].rep = book.program.rep_of(column.reg)
+            columns[i].rep = book.program.reps[column.reg]
         return columns
 
     def __dealloc__(self):
@@ -92,6 +105,7 @@ cdef class Layout:
         free(self.groups)
         free(self.lookups)
         free(self.hash_regs)
+        free(self.window_sets)
 
 
 cdef uint32_t copy_keys(uint32_t* out, tuple keys) except? 0:
@@ -135,61 +149,146 @@ cdef inline int64_t column_value(HashKey key, const Reg* reg, const ColumnSpec* 
     return reg.v.i
 
 
-cdef struct Looked:  # one lookup of one group for the event at hand
-    Hash key
-    uint32_t handle
-    uint8_t present
-
-
 # Phases one to three: every key's hash, every bucket, every ring, and what each group makes of the event itself.
-cdef void find_rings(Core core, Book book, Frame* frame) noexcept:
+cdef int find_rings(Core core, Book book, Frame* frame) except -1:
     cdef Layout layout = core.layout
-    cdef LookupSpec* lookup
     cdef Looked* looked
-    cdef uint32_t i, reg
+    cdef RingStore store
+    cdef uint32_t i
     for i in range(layout.hash_count):
-        reg = layout.hash_regs[i]
-        if frame.regs[reg].present:
-            frame.hashes[reg] = hash_reg(core.key, &frame.regs[reg], book.fact_rep[reg])
+        hash_one(core, book, frame, layout.hash_regs[i])
     for i in range(layout.lookup_count):
-        lookup, looked = &layout.lookups[i], &frame.looked[i]
-        looked.present = key_hash(frame, lookup.keys, lookup.key_count, &looked.key)
+        looked = &frame.looked[i]
+        looked.present = key_hash(frame, layout.lookups[i].keys, layout.lookups[i].key_count, &looked.key)
         if looked.present:
-            (<RingStore>core.stores[lookup.group]).prefetch(looked.key)
+            (<RingStore>core.stores[layout.lookups[i].group]).prefetch_bucket(looked.key)
     for i in range(layout.lookup_count):
         if frame.looked[i].present:
-            (<RingStore>core.stores[layout.lookups[i].group]).find_and_prefetch(&frame.looked[i])
+            (<RingStore>core.stores[layout.lookups[i].group]).prefetch_ring(frame.looked[i].key)
     weigh_groups(core, book, frame, False, frame.members, frame.columns)
+    for i in range(layout.lookup_count):
+        looked = &frame.looked[i]
+        if looked.present:
+            looked.handle = (<RingStore>core.stores[layout.lookups[i].group]).find(looked.key)
+    return 0
 
 
-# Which groups the event belongs to, by the facts in the registers, and the values it brings. `updating`: only groups that can
-# change by an update.
+cdef inline void hash_one(Core core, Book book, Frame* frame, uint32_t reg) noexcept nogil:
+    if frame.regs[reg].present:
+        frame.hashes[reg] = hash_reg(core.key, &frame.regs[reg], book.fact_rep[reg])
+
+
+# Which groups the event belongs to, by the facts in the registers, and the values it brings. `updating`: only groups that an
+# update can change.
 cdef void weigh_groups(Core core, Book book, Frame* frame, bint updating, Member* members, int64_t* columns) noexcept:
-    cdef Layout layout = core.layout
-    cdef GroupSpec* group
-    cdef uint32_t i, c
-    for i in range(layout.group_count):
-        group = &layout.groups[i]
-        members[i].is_member = 0
-        if not group.kinds & frame.kind_bit or (updating and not group.reads_updates):
-            continue
-        if not key_hash(frame, group.keys, group.key_count, &members[i].key):
-            continue
-        if group.end != group.start:
-            book.program.run(frame.regs, group.start, group.end, &frame.arena, frame.time)
-            if group.where >= 0 and not is_true(&frame.regs[group.where]):
-                continue
-        members[i].is_member = 1
-        for c in range(group.column_count):
-            columns[group.column_first + c] = column_value(core.key, &frame.regs[group.columns[c].reg], &group.columns[c])
+    cdef uint32_t i
+    for i in range(core.layout.group_count):
+        if not updating or core.layout.groups[i].reads_updates:
+            weigh_group(core, book, frame, i, members, columns)
 
 
-# Phase four: every window into its feature's register.
+cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
+    cdef const GroupSpec* group = &core.layout.groups[i]
+    cdef uint32_t c
+    members[i].is_member = 0
+    if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &members[i].key):
+        return
+    if group.end != group.start:
+        program_run(&book.program.machine, frame.regs, group.start, group.end, &frame.arena, frame.time, False)
+        if group.where >= 0 and not is_true(&frame.regs[group.where]):
+            return
+    members[i].is_member = 1
+    for c in range(group.column_count):
+        columns[group.column_first + c] = column_value(core.key, &frame.regs[group.columns[c].reg], &group.columns[c])
+
+
+# Phase four: every window into its feature's register, as of the place (frame.time, seq).
 cdef void read_windows(Core core, Frame* frame, uint64_t seq) noexcept:
     cdef Layout layout = core.layout
+    cdef Verdict* verdict = &frame.verdict
+    cdef const LookupSpec* lookup
     cdef Looked* looked
-    cdef LookupSpec* lookup
+    cdef Reading reading
     cdef uint32_t i
+    verdict.note_count = 0
     for i in range(layout.lookup_count):
         lookup, looked = &layout.lookups[i], &frame.looked[i]
-        read_lookup(core, frame, i, seq)
+        if not looked.present:
+            blank_lookup(<WindowSet>layout.window_sets[i], frame.regs)
+            continue
+        prepare_reading(core, frame, i, seq, &reading)
+        verdict.note_count += read_lookup(
+            <RingStore>core.stores[lookup.group], <WindowSet>layout.window_sets[i], looked.handle, &reading, frame.regs,
+            verdict.notes + 2 * verdict.note_count, &core.counters.overflows,
+        )
+
+
+cdef void blank_lookup(WindowSet wanted, Reg* regs) noexcept nogil:
+    cdef uint32_t i
+    for i in range(wanted.output_count):
+        regs[wanted.outputs[i].dst].present = 0
+
+
+# What a lookup is read with: the place, the event itself where it counts, the mark that `since` starts from.
+cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Reading* reading) noexcept:
+    cdef const LookupSpec* lookup = &core.layout.lookups[i]
+    cdef const GroupSpec* group = &core.layout.groups[lookup.group]
+    cdef const Member* member = &frame.members[lookup.group]
+    cdef RingStore marks
+    reading.at = place(frame.time, seq)
+    reading.watermark, reading.oldest = core.watermark_, core.oldest
+    reading.zones = core.book.program.zones
+    reading.values = frame.columns + group.column_first
+    reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
+    reading.mark_state = MARK_NONE
+    if group.marks_group >= 0:
+        marks = <RingStore>core.stores[group.marks_group]
+        find_mark(marks, marks.find(frame.looked[i].key), reading)
+
+
+# The whole middle of the route, for an event in the frame's registers.
+cdef int decide_route(Core core, Book book, Frame* frame, uint32_t point, uint64_t seq) except -1:
+    cdef const PointSpec* spec = &book.points[point]
+    cdef Machine* machine = &book.program.machine
+    weakest(book, frame.regs)
+    find_rings(core, book, frame)
+    if book.keys_end != book.keys_start:
+        program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, frame.time, False)
+    prefetch_lists(core, book, frame)
+    read_windows(core, frame, seq)
+    probe_lists(core, book, frame)
+    program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, frame.time, False)
+    program_run(machine, frame.regs, spec.start, spec.end, &frame.arena, frame.time, False)
+    judge(book, frame, spec)
+    return 0
+
+
+# The event being decided has, in its own windows, the weakest outcome, no score and no fired rules.
+cdef inline void weakest(Book book, Reg* regs) noexcept nogil:
+    cdef uint32_t i
+    reg_set_int(&regs[book.final_reg], 0)
+    reg_set_int(&regs[book.score_reg], 0)
+    for i in range(book.fired_count):
+        reg_set_int(&regs[book.fired[i].reg], 0)
+
+
+cdef inline void prefetch_lists(Core core, Book book, Frame* frame) noexcept nogil:
+    cdef uint32_t i, key
+    for i in range(book.probe_count):
+        key = book.probes[i].key
+        if frame.regs[key].present:
+            frame.probe_hashes[i] = hash_text(core.key, frame.regs[key].v.s, frame.regs[key].n)
+            lists_prefetch(core.lists.refs, book.probes[i].list, frame.probe_hashes[i])
+
+
+cdef inline void probe_lists(Core core, Book book, Frame* frame) noexcept nogil:
+    cdef const ProbeSpec* probe
+    cdef const Reg* key
+    cdef Reg* dst
+    cdef uint32_t i
+    for i in range(book.probe_count):
+        probe = &book.probes[i]
+        key, dst = &frame.regs[probe.key], &frame.regs[probe.dst]
+        dst.present = key.present
+        if key.present:
+            dst.v.i = lists_probe_hashed(core.lists.refs, probe.list, key.v.s, key.n, frame.probe_hashes[i], frame.time)

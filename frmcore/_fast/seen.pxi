@@ -55,6 +55,14 @@ cdef inline uint64_t state_bytes(const EventState* state) noexcept nogil:
     return sizeof(EventState) + state.update_count * sizeof(Told) + state.point_count * sizeof(void*)
 
 
+# A later decision about the event: its outcome is the event's `final` from `at` on, unless something was told later.
+cdef void tell_outcome(EventState* state, const RecordHead* record, int64_t at) noexcept nogil:
+    cdef Reg outcome
+    outcome.n = 0
+    reg_set_int(&outcome, record.outcome)
+    tell(&state.final, &outcome, at, record.seq)
+
+
 # Takes the new value when it is the latest that was told: the greatest (at, sequence) wins. True when it was taken.
 # A text must be the caller's to give away (n > 0 says it was allocated).
 cdef bint tell(Told* told, const Reg* value, int64_t at, uint64_t seq) noexcept nogil:
@@ -76,3 +84,71 @@ cdef void state_to_regs(Book book, const EventState* state, Reg* regs) noexcept 
             updates[i] = state.told[i].value
         else:
             updates[i] = book.defaults[i]
+
+
+@cython.final
+cdef class Seen:
+    """Event ids -> their records. O(1); one or two cache misses."""
+
+    cdef Slab slab
+    cdef Table table
+    cdef uint64_t state_bytes_
+
+    def __cinit__(self):
+        slab_init(&self.slab, sizeof(IdRecord))
+        if not table_init(&self.table, latest_hash, <void*>&self.slab):
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.clear()
+        table_destroy(&self.table)
+        slab_destroy(&self.slab)
+
+    cdef inline uint64_t count(self) noexcept nogil:
+        return self.table.count
+
+    cdef inline IdRecord* find(self, Hash hash) noexcept nogil:
+        cdef uint32_t handle = table_find(&self.table, hash)
+        return <IdRecord*>slab_at(&self.slab, handle) if handle else NULL
+
+    # Makes sure that the next insert can't fail.
+    cdef int reserve(self) except -1:
+        if not slab_reserve(&self.slab) or not table_reserve(&self.table):
+            raise MemoryError
+        return 0
+
+    cdef void insert(self, Hash hash, RecordHead* record) noexcept nogil:
+        cdef uint32_t handle = slab_take(&self.slab)
+        cdef IdRecord* known = <IdRecord*>slab_at(&self.slab, handle)
+        known.hash, known.record, known.state = hash, record, NULL
+        table_insert(&self.table, hash, handle)
+
+    cdef void remove(self, Hash hash) noexcept nogil:
+        cdef IdRecord* known = self.find(hash)
+        cdef uint32_t handle
+        self.drop_state(known)
+        handle = table_remove(&self.table, hash)
+        slab_give(&self.slab, handle)
+
+    cdef void keep_state(self, IdRecord* known, EventState* state) noexcept nogil:
+        known.state = state
+        self.state_bytes_ += state_bytes(state)
+
+    cdef void drop_state(self, IdRecord* known) noexcept nogil:
+        self.state_bytes_ -= state_bytes(known.state)
+        state_free(known.state)
+        known.state = NULL
+
+    cdef void clear(self) noexcept nogil:
+        cdef uint64_t cursor = 0
+        cdef uint32_t[64] handles
+        cdef uint32_t i, count
+        while self.table.count:
+            count = table_scan(&self.table, &cursor, handles, 64)
+            for i in range(count):
+                self.drop_state(<IdRecord*>slab_at(&self.slab, handles[i]))
+            if cursor == 0:
+                break
+
+    cdef uint64_t bytes_used(self) noexcept nogil:
+        return self.table.bytes + self.slab.live * self.slab.record_size + self.state_bytes_

@@ -15,7 +15,7 @@ cdef enum Agg:
     AGG_SINCE_LAST = 10
     AGG_SINCE_FIRST = 11
 
-cdef enum Span:
+cdef enum SpanKind:
     SPAN_DURATION = 0
     SPAN_CALENDAR = 1
     SPAN_LIFE = 2
@@ -63,7 +63,7 @@ cdef struct Range:  # a window on a ring
     uint8_t problem  # a Note, or 0
     bint with_itself
 
-cdef struct Seen_:  # the totals of the window read last, and where it lay
+cdef struct LastRead:  # the totals of the window read last, and where it lay
     Totals totals
     uint32_t l
     uint32_t r
@@ -78,6 +78,7 @@ cdef class WindowSet:
     cdef Window* windows
     cdef Output* outputs
     cdef uint32_t window_count
+    cdef uint32_t output_count
 
     def __cinit__(self, lookup, dict feature_of):
         cdef uint32_t w, o = 0
@@ -85,7 +86,7 @@ cdef class WindowSet:
         for query in lookup.queries:
             shape = (query.delay_ms, not query.right, query.span, query.over_ms, query.unit, query.zone, query.left)
             by_window.setdefault(shape, []).append(query)
-        self.window_count = len(by_window)
+        self.window_count, self.output_count = len(by_window), len(lookup.queries)
         self.windows = <Window*>take(len(by_window), sizeof(Window))
         self.outputs = <Output*>take(len(lookup.queries), sizeof(Output))
         for w, shape in enumerate(sorted(by_window)):
@@ -187,7 +188,7 @@ cdef uint32_t read_lookup(
     RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
     cdef Ring* ring = store.at(handle) if handle else NULL
-    cdef Seen_ seen
+    cdef LastRead seen
     cdef Range range_
     cdef Window* window
     cdef uint32_t w, i, count = 0
@@ -217,7 +218,7 @@ cdef inline uint32_t put_note(uint32_t* notes, uint32_t note, const Output* outp
 
 # The totals of the window, from those of the last one where that lies inside it.
 cdef void read_totals(
-    RingStore store, Ring* ring, uint32_t handle, const Reading* reading, const Range* range_, Seen_* seen
+    RingStore store, Ring* ring, uint32_t handle, const Reading* reading, const Range* range_, LastRead* seen
 ) noexcept nogil:
     cdef const Shape* shape = &store.forest.shape
     cdef Chunk* chunk
@@ -257,7 +258,7 @@ cdef inline void add_itself(const Shape* shape, const int64_t* values, Totals* t
 # One feature's value. Returns how many notes it wrote.
 cdef uint32_t put_output(
     RingStore store, Ring* ring, uint32_t handle, const Window* window, const Output* output, const Reading* reading,
-    const Range* range_, Seen_* seen, Reg* regs, uint32_t* notes, uint64_t* overflows,
+    const Range* range_, LastRead* seen, Reg* regs, uint32_t* notes, uint64_t* overflows,
 ) noexcept:
     cdef Reg* dst = &regs[output.dst]
     cdef ColumnTotals totals
@@ -369,7 +370,7 @@ cdef void put_entry(
 # ---- distinct values ---------------------------------------------------------------------------------------------------
 
 cdef uint64_t count_distinct(
-    RingStore store, Ring* ring, uint32_t handle, uint32_t c, const Reading* reading, const Range* range_, const Seen_* seen
+    RingStore store, Ring* ring, uint32_t handle, uint32_t c, const Reading* reading, const Range* range_, const LastRead* seen
 ) noexcept:
     cdef const Shape* shape = &store.forest.shape
     cdef TreeHead* tree
@@ -385,7 +386,7 @@ cdef uint64_t count_distinct(
 
 # Windows that end at the ring's end count flags; the others compare.
 cdef uint64_t distinct_inline(
-    const Shape* shape, const Chunk* chunk, uint32_t c, const Reading* reading, const Range* range_, const Seen_* seen
+    const Shape* shape, const Chunk* chunk, uint32_t c, const Reading* reading, const Range* range_, const LastRead* seen
 ) noexcept nogil:
     cdef const int64_t* column = chunk_column(shape, chunk, c)
     cdef uint32_t l = chunk_lower(shape, chunk, range_.lo), r = chunk_lower(shape, chunk, range_.hi), i, j

@@ -28,12 +28,14 @@ def _habits() -> str:
 
 
 def _traffic() -> str:
+    least, most = stream.ANSWER_MS
     return (
-        f"An account has an event every {1 / stream.EVENTS_PER_ACCOUNT_DAY:.0f} days on average, so more events over the same "
-        f"days mean more accounts. The issuer answers each payment after {stream.ANSWER_MS[0]} to {stream.ANSWER_MS[1]} ms "
-        f"and declines {stream.DECLINED:.0%} of the honest ones. {stream.RETRIED:.1%} of the events are sent twice, "
-        f"{stream.LATE:.1%} arrive late, by up to {stream.LATE_MS // HOUR} hours. Of honest payments {stream.CONFIRMED:.0%} are "
-        "confirmed by the customer and labelled legit; every fraudulent payment and payout is labelled fraud."
+        f"An account has an event every {1 / stream.EVENTS_PER_ACCOUNT_DAY:.0f} days on average, so more events over "
+        f"the same days mean more accounts. The issuer answers each payment after {least} to {most} ms and declines "
+        f"{stream.DECLINED:.0%} of the honest ones. {stream.RETRIED:.1%} of the events are sent twice, "
+        f"{stream.LATE:.1%} arrive late, by up to {stream.LATE_MS // HOUR} hours. {stream.CONFIRMED:.0%} of the honest "
+        "payments are confirmed by the customer and labelled legit; every fraudulent payment and payout is labelled "
+        "fraud. A scenario that lasts longer than the stream is left out."
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from frmcore.generate.events import Seat, login, password_change, payout, purchase, purchase_in_shop, transfer
 from frmcore.generate.numbers import TABLE, log_normal, pick
-from frmcore.generate.population import COUNTRIES
+from frmcore.generate.population import COUNTRIES, hosting_ip
 
 if TYPE_CHECKING:
     from frmcore.generate.numbers import Draw
@@ -20,8 +20,9 @@ class Habits:
     """Ordinary events: shares of kinds, and how often people leave their beaten track.
 
     The rest of the events are purchases. Of these `in_shop` happen at a terminal (unless the merchant sells online
-    only). People use their own phone mostly, a tablet the household shares, sometimes a new device; they sit at home or
-    behind a carrier's address that others use too. Abroad they pay in the merchant's currency, as everywhere.
+    only). People use their own phone mostly, a tablet the household shares, sometimes a new device; they sit at home,
+    behind a carrier's address that others use too, or behind a VPN in a data centre. Abroad they pay in the merchant's
+    currency, as everywhere.
     """
 
     logins: float = 0.145
@@ -33,6 +34,7 @@ class Habits:
     new_device: float = 0.004
     mobile: float = 0.4
     own_phone: float = 0.75
+    vpn: float = 0.01
 
     def event(self, people: Population, draw: Draw, at: int) -> Event:
         what = draw()
@@ -68,6 +70,9 @@ class Habits:
         else:
             device = person.devices[0] if u < self.own_phone else pick(draw, person.devices)
         country = person.country.code if draw() >= self.abroad else pick(draw, COUNTRIES).code
-        if draw() < self.mobile:
+        way = draw()
+        if way < self.mobile:
             return (device, person.mobile_ip, country, "app")
+        if way >= 1 - self.vpn:
+            return (device, hosting_ip(draw), country, "web")
         return (device, person.home_ip, country, "web")

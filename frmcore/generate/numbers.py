@@ -39,9 +39,11 @@ def pick(draw: Draw, items: Sequence[T]) -> T:
 
 
 def exp(x: float) -> float:
-    """e**x to 12 digits for |x| < 40: a series for x/256, squared eight times."""
+    """e**x to 12 digits for |x| < 20: a series for x/256, squared eight times."""
     y = x / 256
-    power = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5))))
+    power = 1.0
+    for n in (8, 7, 6, 5, 4, 3, 2, 1):
+        power = 1 + y / n * power
     for _ in range(8):
         power *= power
     return power

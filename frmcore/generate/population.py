@@ -53,8 +53,8 @@ FIRST_NAMES: Final = ("anna", "ben", "clara", "david", "elif", "felix", "greta",
                       "maria", "noah", "olga", "pavel")  # fmt: skip
 LAST_NAMES: Final = ("berg", "costa", "dubois", "fischer", "garcia", "hansen", "ito", "jansen", "keller", "lopez",
                      "meyer", "nowak", "olsen", "peters", "rossi", "smith")  # fmt: skip
-MAIL_DOMAINS: Final = ("example.com", "example.com", "example.org", "example.net")
 DISPOSABLE_DOMAINS: Final = ("tempbox.example", "throwaway.example", "tenminutes.example")
+MAIL_DOMAINS: Final = ("example.com",) * 32 + ("example.org",) * 16 + ("example.net",) * 15 + DISPOSABLE_DOMAINS[:1]
 HOUSEHOLD_OF: Final = (0, 0, 1, 2, 2, 2, 3, 3)  # of every eight accounts: homes of two, one, three and two
 
 _COUNTRY_TABLE: Final = tuple(country for country in COUNTRIES for _ in range(country.share))
@@ -161,7 +161,7 @@ class Population:
         return Person(
             account=f"a-{n}",
             country=_COUNTRY_TABLE[mix(household) & 63],
-            email=f"{first}.{last}{n}@{MAIL_DOMAINS[bits >> 11 & 3]}",
+            email=f"{first}.{last}{n}@{MAIL_DOMAINS[bits >> 46 & 63]}",
             cards=cards,
             devices=(device(2 * n), device(household | 1 << 36), *computer),
             home_ip=home_ip(household),

@@ -154,15 +154,19 @@ class Stream:
 
 
 class _Staged:
-    """One scenario at work: starts its episodes evenly over the part of the stream in which they can end."""
+    """One scenario at work: starts its episodes evenly over the part of the stream in which they can end.
+
+    One that lasts longer than the stream has none.
+    """
 
     def __init__(self, scenario: Scenario, seed: int, events: int, slices: int) -> None:
         self.scenario = scenario
         self.draw = Random(f"frmcore/{seed}/{scenario.name}").random  # noqa: S311
         self._stream_ms = slices * SLICE_MS
-        usable = max(1, slices - scenario.span_ms(self._stream_ms) // SLICE_MS)
-        self._every = usable * scenario.events_mean() / (events * scenario.share)
-        self._episodes = int(usable / self._every + 0.5)
+        usable = max(0, slices - scenario.span_ms(self._stream_ms) // SLICE_MS - 1)
+        wanted = events * scenario.share / scenario.events_mean()
+        self._every = usable / wanted
+        self._episodes = int(wanted + 0.5) if usable else 0
         self._begun = 0
 
     @property

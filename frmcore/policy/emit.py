@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from frmcore.policy.registers import Constant, Values
     from frmcore.policy.tree import Policy, Type
 
+_LEAVES: Final = (Const, Ref, Fired)
 _WORTH_A_JUMP: Final = 3  # units of cost.py that a jump must save: it costs one itself
 
 
@@ -270,7 +271,7 @@ class Emitter:
 
 def is_leaf(expr: Expr) -> bool:
     """A register of the event's own, or a constant: nothing to compute."""
-    return isinstance(expr, Const | Ref | Fired) or (isinstance(expr, Call) and expr.function == "original")
+    return isinstance(expr, _LEAVES) or (isinstance(expr, Call) and expr.function == "original")
 
 
 def register_form(const: Const) -> int | float | str | bytes:

@@ -23,6 +23,8 @@ _COMPARE_FLOAT: Final = {"==": Op.EQ_F, "!=": Op.NE_F, "<": Op.LT_F, "<=": Op.LE
 _COMPARE_INT_FLOAT: Final = {"==": Op.EQ_IF, "!=": Op.NE_IF, "<": Op.LT_IF, "<=": Op.LE_IF}
 _COMPARE_FLOAT_INT: Final = {"<": Op.LT_FI, "<=": Op.LE_FI}
 
+_EXACT_IN_DOUBLES: Final = 2**53
+
 
 # -- conversions -------------------------------------------------------------------------------------------------------
 def as_float(emitter: Emitter, expr: Expr) -> int:
@@ -93,11 +95,18 @@ def compare(emitter: Emitter, expr: Compare, dst: int) -> None:
     left, right = expr.left.type, expr.right.type
     if left.rep is Rep.INT and right.rep is Rep.INT:
         _compare_ints(emitter, expr, dst)
-    elif left.rep is right.rep or left.scale or right.scale:
+    elif left.rep is right.rep or any(_is_double(side) for side in (expr.left, expr.right)):
         sides = (as_float(emitter, expr.left), as_float(emitter, expr.right))
         emitter.put(_COMPARE_FLOAT[expr.op], dst, *sides)
     else:
         _compare_mixed(emitter, expr, dst)
+
+
+def _is_double(expr: Expr) -> bool:
+    """A decimal is compared as a double; a small whole literal is one."""
+    if expr.type.rep is Rep.FLOAT:
+        return False
+    return expr.type.scale > 0 or (isinstance(expr, Const) and abs(int(expr.value)) < _EXACT_IN_DOUBLES)
 
 
 def _compare_mixed(emitter: Emitter, expr: Compare, dst: int) -> None:

@@ -22,7 +22,7 @@ _BLANK: Final[dict[ColumnKind, int | float | str]] = {
 class Draft:
     """A group in the making. Of a kept ring neither columns nor span change; a new one grows with what it serves."""
 
-    def __init__(self, need: Need, signature: str, kept: Group | None) -> None:
+    def __init__(self, need: Need, signature: str, kept: Group | None, marks: int) -> None:
         self.members = need.members
         self.signature = signature
         self.is_kept = kept is not None
@@ -30,14 +30,13 @@ class Draft:
         self.expressions: dict[int, Expr] = {}  # of the columns that are read, by index
         self.span_ms = 0 if kept is None else kept.span_ms
         self.life = kept is not None and kept.life
-        self.marks = -1
+        self.marks = marks
         self.queries: dict[tuple[int, ...], dict[Query, None]] = {}
 
     def serves(self, need: Need) -> bool:
-        if not self.is_kept:
-            return True
-        spans = self.span_ms == -1 or 0 <= need.span_ms <= self.span_ms
-        return spans and self.life >= need.life and (need.values is None or self._find(need.values, exactly=False) >= 0)
+        """Of a kept ring: does it hold all that is needed."""
+        reaches = self.span_ms == -1 or 0 <= need.span_ms <= self.span_ms
+        return reaches and self.life >= need.life and (need.values is None or self._holds(need.values))
 
     def add(self, need: Need) -> int:
         """The column that `need` reads, -1 for none."""
@@ -46,37 +45,34 @@ class Draft:
             self.life = self.life or need.life
         return -1 if need.values is None else self._column(need.values)
 
+    def _holds(self, values: Values) -> bool:
+        at = self._find(values)
+        return at >= 0 and _widened(self.columns[at], values) == self.columns[at]
+
     def _column(self, values: Values) -> int:
-        at = self._find(values, exactly=False)
+        at = self._find(values)
         if at < 0:
-            at = self._widen(values)
+            at = len(self.columns)
+            self.columns.append(Column(-1, values.kind, squares=False, sums=False, extremes=False, text=values.text))
+        self.columns[at] = _widened(self.columns[at], values)
         self.expressions.setdefault(at, values.expr)
         return at
 
-    def _find(self, values: Values, *, exactly: bool) -> int:
-        """The index of the column that holds these values; with all that is wanted of it, unless `exactly` asks for
-        any."""
-        for index, column in enumerate(self.columns):
-            if (column.text, column.kind) == (values.text, values.kind) and (exactly or _suffices(column, values)):
-                return index
-        return -1
-
-    def _widen(self, values: Values) -> int:
-        at = self._find(values, exactly=True)
-        if at < 0:
-            self.columns.append(Column(-1, values.kind, values.squares, values.sums, values.extremes, values.text))
-            return len(self.columns) - 1
-        column = self.columns[at]
-        self.columns[at] = column._replace(
-            squares=column.squares or values.squares,
-            sums=column.sums or values.sums,
-            extremes=column.extremes or values.extremes,
+    def _find(self, values: Values) -> int:
+        same = (
+            index
+            for index, column in enumerate(self.columns)
+            if (column.text, column.kind) == (values.text, values.kind)
         )
-        return at
+        return next(same, -1)
 
 
-def _suffices(column: Column, values: Values) -> bool:
-    return column.squares >= values.squares and column.sums >= values.sums and column.extremes >= values.extremes
+def _widened(column: Column, values: Values) -> Column:
+    return column._replace(
+        squares=column.squares or values.squares,
+        sums=column.sums or values.sums,
+        extremes=column.extremes or values.extremes,
+    )
 
 
 class Grouping:
@@ -90,7 +86,7 @@ class Grouping:
         for group in keep:
             self._kept.setdefault(_base(group.signature), []).append(group)
         self._drafts: list[Draft] = []
-        self._by_base: dict[str, list[int]] = {}
+        self._new: dict[str, int] = {}  # by base signature: one new group serves all that no kept one does
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...], int]:
         """(group, lookup keys, the register that has the result): `dst`, or that of an equal aggregate before it."""
@@ -113,27 +109,34 @@ class Grouping:
         return self._emitter.tables.zone(over.zone) if isinstance(over, Calendar) else 0
 
     def _draft_for(self, need: Need) -> int:
-        """The group that serves `need`; its marks precede it."""
-        known = self._by_base.setdefault(need.members.signature, [])
-        for index in known:
-            if self._drafts[index].serves(need):
+        """The group that serves `need`: a kept one if any can, because it is warm."""
+        base = need.members.signature
+        for index, draft in enumerate(self._drafts):
+            if draft.is_kept and draft.members.signature == base and draft.serves(need):
                 return index
+        kept = self._unused(need)
+        if kept is not None:
+            return self._add(need, kept)
+        if base not in self._new:
+            self._new[base] = self._add(need, None)
+        return self._new[base]
+
+    def _add(self, need: Need, kept: Group | None) -> int:
+        """A further group; its marks precede it."""
         marks = self._needs.marks(need.members)
         marks_at = -1 if marks is None else self._draft_for(marks)
         if marks is not None:
             self._drafts[marks_at].add(marks)
-        draft = self._kept_draft(need) or Draft(need, self._fresh(need.members.signature), None)
-        draft.marks = marks_at
-        self._drafts.append(draft)
-        known.append(len(self._drafts) - 1)
-        return known[-1]
+        signature = self._fresh(need.members.signature) if kept is None else kept.signature
+        self._drafts.append(Draft(need, signature, kept, marks_at))
+        return len(self._drafts) - 1
 
-    def _kept_draft(self, need: Need) -> Draft | None:
+    def _unused(self, need: Need) -> Group | None:
+        """A group of the running engine that serves `need` and is not in the plan yet."""
         used = {draft.signature for draft in self._drafts}
         for group in self._kept.get(need.members.signature, ()):
-            draft = Draft(need, group.signature, group)
-            if group.signature not in used and draft.serves(need):
-                return draft
+            if group.signature not in used and Draft(need, group.signature, group, -1).serves(need):
+                return group
         return None
 
     def _fresh(self, base: str) -> str:

@@ -11,7 +11,7 @@ from frmcore.policy.tree import InList
 from twin.decision import Decision, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
 from twin.fields import read_event, read_value
-from twin.groups import UNBOUNDED, walk
+from twin.groups import UNBOUNDED, place_features, walk
 from twin.lists import List
 from twin.records import Event, Told
 from twin.retention import Retention
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from frmcore.policy.tree import Aggregate, Feature, Point, Policy
+    from twin.groups import Group
+    from twin.retention import Why
     from twin.values import Value
 
 FORGET_MAX = 4
@@ -42,7 +44,9 @@ class Twin:
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
-        self.retention = Retention(policy)
+        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
+        self.retention = Retention(policy.limits)
+        self.groups, self.group_of = place_features(policy, [])
 
     # -- operations ----------------------------------------------------------------------------------------------
     def decide(self, event: Mapping[str, object], point: str | None = None) -> Decision:
@@ -124,14 +128,16 @@ class Twin:
         self.settle()
 
     def reload(self, policy: Policy) -> None:
-        self.policy = policy
         kept = self.lists
+        self.policy = policy
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
-        old, self.retention = self.retention, Retention(policy)
-        self.retention.watermark, self.retention.oldest = old.watermark, old.oldest
+        self.groups, self.group_of = place_features(policy, self.groups)
+        self.retention.limits = policy.limits
+        for event in self.events:
+            event.remembered.clear()
         self.seq += 1
 
     def take_seq(self) -> None:
@@ -149,7 +155,7 @@ class Twin:
             seq=self.seq + 1,
             id=str(values[policy.id_field]),
             time=time,
-            late=self.retention.watermark is not None and time < self.retention.watermark,
+            late=self.retention.oldest is not None and time < self.retention.watermark,
             kind=None if kind is None else policy.kinds[int(kind)],
             values=values,
             originals=originals,
@@ -252,7 +258,8 @@ class Twin:
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
         """Lists that hold what the policy's rules and features look up in them, in the lists' order."""
-        roots = [feature.expression for feature in self.policy.features] + [rule.when for rule in self.policy.rules]
+        policy = self.policy
+        roots = [feature.expression for feature in policy.features] + [rule.when for rule in policy.rules]
         asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]
         hit = {node.list for node in asked if evaluate(node, scope)}
         return tuple(spec.name for spec in self.policy.lists if spec.name in hit)
@@ -283,15 +290,14 @@ class Twin:
 
     def out_of_reach(self, event: Event) -> bool:
         """Past the horizon, and past every window in which an update of it could still be seen."""
-        spans = [reach.span_ms for reach in self.retention.reaches.values() if reach.reads_updates]
+        spans = [UNBOUNDED if group.life else group.span_ms for group in self.groups if group.reads_updates]
         if UNBOUNDED in spans:
             return False
-        assert self.retention.watermark is not None
         return event.time < self.retention.watermark - self.policy.limits.horizon_ms - max(spans, default=0)
 
     def settle(self) -> None:
         if len(self.events) > self.policy.limits.ring_events_max:
-            self.retention.drop(self.events)
+            self.retention.drop(self.policy, self.groups, self.events)
 
 
 def conflict(message: str, decision: Decision | None) -> EventConflict:
@@ -324,21 +330,20 @@ class Scope:
         if feature.aggregate is None:
             assert feature.expression is not None
             return evaluate(feature.expression, self)
-        value, why = self.aggregate(feature.aggregate)
+        value, why = self.aggregate(feature.aggregate, self.twin.group_of[feature.name])
         if why is not None:
             self.notes.append(f"{feature.name} {NOTES[why]}")
         return value
 
-    def aggregate(self, aggregate: Aggregate) -> tuple[Value, str | None]:
+    def aggregate(self, aggregate: Aggregate, group: Group) -> tuple[Value, Why | None]:
         """The value, and why it is absent where a limit says so."""
-        window = self.reader.window(aggregate)
-        if window is None:
+        if None in self.reader.key(aggregate.lookup):
             return None, None
-        key = tuple(self.event.values[name] for name in aggregate.lookup)
-        why = self.twin.retention.note(aggregate, window, key)
+        bounds = self.reader.bounds(aggregate, group)
+        why = self.twin.retention.lost(self.reader, aggregate, group, bounds)
         if why is not None:
             return None, why
-        value = self.reader.aggregate(aggregate, window)
+        value = self.reader.aggregate(aggregate, group, bounds)
         return value, "overflow" if aggregate.function == "sum" and value is None else None
 
     def original(self, name: str) -> Value:

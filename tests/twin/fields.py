@@ -161,7 +161,8 @@ def to_base(policy: Policy, field: Field, values: Mapping[str, Value]) -> int:
     if not rates:
         raise InvalidEvent(f"{field.currency_field}: no rate for {code}", field.currency_field)
     rate = max(rates, key=lambda item: item.since_ms).rate
-    shift = Fraction(10) ** (currency.exponent(policy.base_currency) - currency.exponent(code))
+    digits, own_digits = currency.EXPONENTS[policy.base_currency], currency.EXPONENTS[code]
+    shift = Fraction(10) ** (digits - own_digits)
     return checked(field.name, round(Fraction(amount * rate, 10**10) * shift))
 
 

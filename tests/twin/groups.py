@@ -1,8 +1,11 @@
-"""Which aggregates share what is retained. Only the reach of a group matters to a result: how far back it remembers."""
+"""Which aggregates share what is retained. Of a group only its reach matters to a result: how far back it remembers.
+
+After a reload a group of the same members goes on with what it retained, if that suffices; else a new one is filled.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from frmcore.plan import CalendarUnit, Kind
@@ -11,7 +14,9 @@ from frmcore.policy.presence import can_be_absent
 from frmcore.policy.tree import Calendar, Duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from twin.values import Value
 
 BOOL = tree.Type(Kind.BOOL)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -20,8 +25,8 @@ UNBOUNDED = -1
 
 
 @dataclass(frozen=True)
-class GroupKey:
-    """Aggregates of one key, kinds, filter, cells and `since` share a group."""
+class Members:
+    """Who belongs: aggregates of one key, kinds, filter, cells and `since` share a group."""
 
     by: tuple[str, ...]
     on: frozenset[str] | None
@@ -30,30 +35,133 @@ class GroupKey:
     since: tree.Expr | None
 
 
-@dataclass
-class Reach:
-    """What a group retains: `span_ms` plus the horizon, or everything (UNBOUNDED)."""
+@dataclass(frozen=True)
+class Column:
+    """A value that is kept of each entry, in the form that a kind of aggregate wants."""
 
+    value: tree.Expr
+    form: str
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one aggregate asks of its group. `kept`: which totals of the column."""
+
+    members: Members
     span_ms: int
-    reads_updates: bool
+    life: bool
+    column: Column | None = None
+    kept: frozenset[str] = frozenset()
 
 
-def group_key(policy: tree.Policy, aggregate: tree.Aggregate) -> GroupKey:
+@dataclass(eq=False)
+class Group:
+    """`span_ms` plus the horizon is retained, or everything (UNBOUNDED). `life`: what leaves goes into totals."""
+
+    members: Members
+    span_ms: int = 0
+    life: bool = False
+    fixed: bool = False  # it goes on after a reload, and takes on nothing new
+    columns: dict[Column, frozenset[str]] = field(default_factory=dict)
+    read: set[Column] = field(default_factory=set)  # by the present policy
+    marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
+    capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
+    filled_after: int | None = None  # it was filled when events up to this time had been forgotten
+
+    @property
+    def reads_updates(self) -> bool:
+        """Can a later fact change who belongs to it, or what it counts?"""
+        return any(map(reads_updates, [self.members.where, *(column.value for column in self.read)]))
+
+    def serves(self, need: Need) -> bool:
+        if not self.fixed:
+            return True
+        reaches = self.span_ms == UNBOUNDED or 0 <= need.span_ms <= self.span_ms
+        kept = need.column is None or need.kept <= self.columns.get(need.column, frozenset({"nothing"}))
+        return reaches and self.life >= need.life and kept and (need.column is None or need.column in self.columns)
+
+    def take_on(self, need: Need) -> None:
+        if not self.fixed:
+            self.span_ms = UNBOUNDED if UNBOUNDED in (self.span_ms, need.span_ms) else max(self.span_ms, need.span_ms)
+            self.life |= need.life
+        if need.column is not None:
+            self.read.add(need.column)
+            if not self.fixed:
+                self.columns[need.column] = self.columns.get(need.column, frozenset()) | need.kept
+
+
+def place_features(policy: tree.Policy, running: Sequence[Group]) -> tuple[list[Group], dict[str, Group]]:
+    """The groups of a policy, in the order in which they are first needed, and the group of each aggregate."""
+    groups: list[Group] = []
+    placed: dict[str, Group] = {}
+    for feature in policy.features:
+        if feature.aggregate is not None:
+            placed[feature.name] = place(need_of(policy, feature.aggregate), groups, running)
+    return groups, placed
+
+
+def place(need: Need, groups: list[Group], running: Sequence[Group]) -> Group:
+    same = [group for group in groups if group.members == need.members]
+    found = next((group for group in same if group.serves(need)), None)
+    if found is None:
+        marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
+        found = going_on(need, groups, running) or Group(need.members)
+        found.marks = marks
+        groups.append(found)
+    found.take_on(need)
+    return found
+
+
+def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group | None:
+    """A group of the running engine that suffices; of its columns only those that are read go on."""
+    for group in running:
+        if group.members == need.members and group not in groups:
+            columns = {column: kept for column, kept in group.columns.items() if column in group.read}
+            again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
+            again.filled_after = group.filled_after
+            if again.serves(need) and not any(known.capped is group.capped for known in groups):
+                return again
+    return None
+
+
+def need_of(policy: tree.Policy, aggregate: tree.Aggregate) -> Need:
     """Events whose value is absent are left out of most aggregates, as if `where` said so."""
     where, value = aggregate.where, aggregate.value
-    fields = {field.name: field for field in (*policy.fields, *policy.derived, *policy.updates)}
-    kinds = policy.kinds if aggregate.on is None else aggregate.on
-    if value is not None and aggregate.function in SKIPS_ABSENT and can_be_absent(value, kinds, fields):
+    if value is not None and aggregate.function in SKIPS_ABSENT and may_be_absent(policy, aggregate, value):
         missing = tree.Call(BOOL, value.place, value.text, "missing", (value,))
         present = tree.Not(BOOL, value.place, value.text, missing)
         where = present if where is None else tree.BoolOp(BOOL, value.place, value.text, "and", (where, present))
     on = None if aggregate.on is None else frozenset(aggregate.on)
-    return GroupKey(aggregate.by, on, where, aggregate.every_ms, aggregate.since)
+    members = Members(aggregate.by, on, where, aggregate.every_ms, aggregate.since)
+    life = aggregate.over is None and aggregate.since is None
+    return Need(members, span_ms(aggregate), life, column_of(aggregate), KEPT.get(aggregate.function, frozenset()))
 
 
-def marks_key(group: GroupKey) -> GroupKey:
-    """The events, of any kind, that a `since` window may start at."""
-    return GroupKey(group.by, None, group.since, 0, None)
+KEPT: Mapping[str, frozenset[str]] = {
+    "sum": frozenset({"sums"}),
+    "mean": frozenset({"sums"}),
+    "share": frozenset({"sums"}),
+    "std": frozenset({"sums", "squares"}),
+    "min": frozenset({"extremes"}),
+    "max": frozenset({"extremes"}),
+}
+
+
+def may_be_absent(policy: tree.Policy, aggregate: tree.Aggregate, value: tree.Expr) -> bool:
+    fields = {field.name: field for field in (*policy.fields, *policy.derived, *policy.updates)}
+    return can_be_absent(value, policy.kinds if aggregate.on is None else aggregate.on, fields)
+
+
+def column_of(aggregate: tree.Aggregate) -> Column | None:
+    if aggregate.value is None:
+        return None
+    forms = {"share": "truth", "count_distinct": "member"}
+    return Column(aggregate.value, forms.get(aggregate.function, "value"))
+
+
+def marks_need(members: Members) -> Need:
+    """Marks are kept for life."""
+    return Need(Members(members.by, None, members.since, 0, None), 0, life=True)
 
 
 def span_ms(aggregate: tree.Aggregate) -> int:
@@ -67,26 +175,7 @@ def span_ms(aggregate: tree.Aggregate) -> int:
     return UNBOUNDED if aggregate.since is not None else aggregate.delay_ms
 
 
-def reaches(policy: tree.Policy) -> dict[GroupKey, Reach]:
-    """Every group of the policy with what it retains; marks are kept for life."""
-    found: dict[GroupKey, Reach] = {}
-    for feature in policy.features:
-        aggregate = feature.aggregate
-        if aggregate is None:
-            continue
-        key = group_key(policy, aggregate)
-        if key.since is not None:
-            widen(found, marks_key(key), 0, reads_updates(key.since))
-        widen(found, key, span_ms(aggregate), reads_updates(key.where) or reads_updates(aggregate.value))
-    return found
-
-
-def widen(found: dict[GroupKey, Reach], key: GroupKey, span: int, reads: bool) -> None:
-    reach = found.setdefault(key, Reach(0, False))
-    reach.span_ms = UNBOUNDED if UNBOUNDED in (span, reach.span_ms) else max(span, reach.span_ms)
-    reach.reads_updates |= reads
-
-
+# -- expressions ---------------------------------------------------------------------------------------------------
 def reads_updates(expr: tree.Expr | None) -> bool:
     """Can a later fact change what it says of an event?"""
     return any(

@@ -36,6 +36,9 @@ class Pair:
             raise Different(f"{what}\nengine: {ours}\ntwin:   {theirs}\n{difference(ours, theirs)}")
         return theirs
 
+    def decide(self, event: dict[str, object]) -> object:
+        return self.both(lambda side: side.decide(event), ("decide", event))
+
     def reload(self, text: str) -> None:
         policy = load(text)
         self.both(lambda side: side.reload(policy), "reload")

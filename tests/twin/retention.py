@@ -4,72 +4,85 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from twin.groups import UNBOUNDED, GroupKey, group_key, reaches
+from twin.groups import UNBOUNDED, Group
 from twin.records import Facts
-from twin.windows import Window, floored, member
+from twin.windows import Bounds, Reader, belongs, floored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from frmcore.plan import Limits
     from frmcore.policy.tree import Aggregate, Policy
     from twin.records import Event
     from twin.values import Value
 
 Key = tuple["Value", ...]
 Place = tuple[int, int]
+Why = Literal["late", "capped", "overflow"]
 
 
 class Retention:
     """Each group remembers entries later than its line; each ring `ring_events_max` of them at most."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.reaches = reaches(policy)
-        self.watermark: int | None = None  # the greatest event time recorded
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.watermark = 0  # the greatest event time recorded; 0 before the first
         self.oldest: int | None = None  # the least
-        self.capped: dict[tuple[GroupKey, Key], Place] = {}  # the latest entry dropped by ring_events_max
 
     def record(self, time: int) -> None:
-        self.watermark = time if self.watermark is None else max(self.watermark, time)
+        self.watermark = time if self.oldest is None else max(self.watermark, time)
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
-    def line(self, group: GroupKey) -> int | None:
-        """Entries at or before it are given up; None: nothing ever was."""
-        span = self.reaches[group].span_ms
-        if span == UNBOUNDED or self.watermark is None or self.oldest is None:
+    def line(self, group: Group) -> int | None:
+        """Entries at or before it are given up; None: nothing was ever recorded there."""
+        if group.span_ms == UNBOUNDED or self.oldest is None:
             return None
-        line = floored(self.watermark, group.every_ms) - span - self.policy.limits.horizon_ms
-        return line if floored(self.oldest, group.every_ms) <= line else None
+        every_ms = group.members.every_ms
+        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms
+        return line if floored(self.oldest, every_ms) <= line else None
 
-    def note(self, aggregate: Aggregate, window: Window, key: Key) -> Literal["late", "capped"] | None:
-        """Why this window can't be told. A life window rests on totals: it fails when it ends before the line."""
-        group = group_key(self.policy, aggregate)
-        line = self.line(group)
-        life = aggregate.over is None and aggregate.since is None
-        reach = window.end if life else window.start
-        if line is not None and reach is not None and reach < line:
+    def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
+        """Why this window can't be told."""
+        key = reader.key(aggregate.lookup)
+        if group.marks is not None and self.late_life(reader, group.marks, key, reader.reader.time):
             return "late"
-        dropped = self.capped.get((group, key))
-        if dropped is not None and not life and (window.start is None or window.start <= dropped[0]):
+        if aggregate.over is None and aggregate.since is None:
+            after_end = bounds.end + (bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0))
+            return "late" if self.late_life(reader, group, key, after_end) else None
+        line = self.line(group)
+        earliest = bounds.earliest
+        if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
+            return "late"
+        dropped = group.capped.get(key)
+        if dropped is not None and (earliest is None or earliest <= dropped[0]):
             return "capped"
         return None
 
-    def drop(self, events: Iterable[Event]) -> None:
-        """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
-        for group in self.reaches:
-            for key, places in self.rings(group, events).items():
-                excess = len(places) - self.policy.limits.ring_events_max
-                if excess > 0:
-                    self.capped[group, key] = places[excess - 1]
+    def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
+        """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
+        line = self.line(group)
+        if line is None:
+            return False
+        given_up = [entry.place for entry in reader.entries(group.members, key, None) if entry.time <= line]
+        return bool(given_up) and (reader.reader.time < line or max(given_up) >= (end, reader.reader.seq))
 
-    def rings(self, group: GroupKey, events: Iterable[Event]) -> dict[Key, list[Place]]:
+    # -- ring_events_max -----------------------------------------------------------------------------------------
+    def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
+        """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
+        for group in groups:
+            for key, places in self.rings(policy, group, events).items():
+                excess = len(places) - self.limits.ring_events_max
+                if excess > 0:
+                    group.capped[key] = places[excess - 1]
+
+    def rings(self, policy: Policy, group: Group, events: Iterable[Event]) -> dict[Key, list[Place]]:
         """The places retained under each key, in order."""
         line = self.line(group)
         found: dict[Key, list[Place]] = {}
         for event in events:
-            if member(group, event, Facts(self.policy, event)):
-                key = tuple(event.values[name] for name in group.by)
-                place = (floored(event.time, group.every_ms), event.seq)
-                kept = (line is None or place[0] > line) and place > self.capped.get((group, key), (-(2**63), 0))
-                found.setdefault(key, []).extend([place] if kept else [])
+            key = tuple(event.values[name] for name in group.members.by)
+            place = (floored(event.time, group.members.every_ms), event.seq)
+            kept = (line is None or place[0] > line) and place > group.capped.get(key, (-(2**63), 0))
+            if kept and belongs(group.members, event, Facts(policy, event)):
+                found.setdefault(key, []).append(place)
         return {key: sorted(places) for key, places in found.items()}

@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 
 from frmcore.plan import CalendarUnit, Kind
 from frmcore.policy.tree import Calendar, Duration
-from twin.evaluate import EPOCH, evaluate, local
-from twin.groups import GroupKey, group_key, marks_key
+from twin.evaluate import EPOCH, local
 from twin.records import Event, Facts
 from twin.values import Value, int64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frmcore.policy.tree import Aggregate, Policy
+    from frmcore.policy.tree import Aggregate, Expr, Policy
+    from twin.groups import Group, Members
 
 
 class Entry(NamedTuple):
@@ -34,14 +34,20 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Window:
-    """The entries it holds, in order, without the event that reads. `start` None: everything counts."""
+class Bounds:
+    """Where a window lies. An open end is None; `mark`: the place of the event that `since` found."""
 
     start: int | None
+    left: bool
     end: int
-    entries: tuple[Entry, ...]
-    time: int  # of the reading event, floored to its cell
-    holds_reader: bool  # would an event at the reader's own place belong to it
+    right: bool
+    mark: tuple[int, int] | None
+
+    @property
+    def earliest(self) -> int | None:
+        """The first millisecond that belongs to it."""
+        starts = [] if self.start is None else [self.start + (not self.left)]
+        return max(starts + ([] if self.mark is None else [self.mark[0]]), default=None)
 
 
 class Reader:
@@ -52,96 +58,81 @@ class Reader:
         self.reader = reader
         self.others = [event for event in events if event.seq != reader.seq]
 
-    def window(self, aggregate: Aggregate) -> Window | None:
-        """None where the key that is looked up is absent."""
-        key = tuple(self.reader.values[name] for name in aggregate.lookup)
-        if None in key:
-            return None
+    def bounds(self, aggregate: Aggregate, group: Group) -> Bounds:
         time = floored(self.reader.time, aggregate.every_ms)
-        end = time - aggregate.delay_ms
-        mark = self.mark(aggregate, key)
-        start = earliest(aggregate, time)
-        entries = [
-            entry
-            for entry in self.entries(group_key(self.policy, aggregate), key, aggregate)
-            if self.before_end(entry, end, aggregate)
-            and (start is None or entry.time > start or (closed_left(aggregate) and entry.time == start))
-            and (mark is None or entry.place > mark or (closed_left(aggregate) and entry.place == mark))
-        ]
-        if mark is not None:
-            start = mark[0] if start is None else max(start, mark[0])
-        return Window(start, end, tuple(sorted(entries)), time, closed_right(aggregate) and not aggregate.delay_ms)
+        left, right = aggregate.closed in ("left", "both"), aggregate.closed in ("right", "both")
+        return Bounds(start_of(aggregate, time), left, time - aggregate.delay_ms, right, self.mark(aggregate, group))
 
-    def before_end(self, entry: Entry, end: int, aggregate: Aggregate) -> bool:
-        """At the right end entries count when they were recorded before the event; in the past and in a cell always."""
-        if entry.time != end:
-            return entry.time < end
-        whole = aggregate.delay_ms > 0 or aggregate.every_ms > 0
-        return closed_right(aggregate) and (whole or entry.seq < self.reader.seq)
-
-    def mark(self, aggregate: Aggregate, key: tuple[Value, ...]) -> tuple[int, int] | None:
+    def mark(self, aggregate: Aggregate, group: Group) -> tuple[int, int] | None:
         """The place of the last event before this one that met `since`."""
-        if aggregate.since is None:
+        if group.marks is None:
             return None
         here = (self.reader.time, self.reader.seq)
-        marks = self.entries(marks_key(group_key(self.policy, aggregate)), key, None)
+        marks = self.entries(group.marks.members, self.key(aggregate.lookup), None)
         return max((mark.place for mark in marks if mark.place < here), default=None)
 
-    def entries(self, group: GroupKey, key: tuple[Value, ...], aggregate: Aggregate | None) -> list[Entry]:
-        """Every member of the group filed under the key, with the value that the aggregate looks at."""
+    def key(self, names: tuple[str, ...]) -> tuple[Value, ...]:
+        return tuple(self.reader.values[name] for name in names)
+
+    def window(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> list[Entry]:
+        """The entries that belong to it, in order, without the event that reads."""
+        found = self.entries(group.members, self.key(aggregate.lookup), aggregate.value)
+        return sorted(
+            (entry for entry in found if after_start(entry, bounds) and self.before_end(entry, bounds, aggregate)),
+            key=lambda entry: entry.place,
+        )
+
+    def before_end(self, entry: Entry, bounds: Bounds, aggregate: Aggregate) -> bool:
+        """At the right end entries count when they were recorded before the event; in the past and in a cell always."""
+        if entry.time != bounds.end:
+            return entry.time < bounds.end
+        return bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0 or entry.seq < self.reader.seq)
+
+    def entries(self, members: Members, key: tuple[Value, ...], value: Expr | None) -> list[Entry]:
+        """Every member filed under the key, with the value that is looked at."""
         found = []
         for event in self.others:
-            if tuple(event.values[name] for name in group.by) != key:
-                continue
-            facts = Facts(self.policy, event)
-            if member(group, event, facts):
-                found.append(Entry(floored(event.time, group.every_ms), event.seq, value_of(aggregate, facts)))
+            if tuple(event.values[name] for name in members.by) == key:
+                facts = Facts(self.policy, event)
+                if belongs(members, event, facts):
+                    seen = None if value is None else facts.of(value)
+                    found.append(Entry(floored(event.time, members.every_ms), event.seq, seen))
         return found
 
-    def itself(self, aggregate: Aggregate) -> Entry | None:
-        """The event that is being decided, as a virtual entry; None if it does not belong to the group."""
-        group = group_key(self.policy, aggregate)
+    def itself(self, aggregate: Aggregate, members: Members) -> Entry | None:
+        """The event that is being decided, as a virtual entry; None if it does not belong."""
         facts = Facts(self.policy, self.reader, deciding=True)
-        filed = tuple(self.reader.values[name] for name in aggregate.by)
-        looked_up = tuple(self.reader.values[name] for name in aggregate.lookup)
-        if filed != looked_up or not member(group, self.reader, facts):
+        if self.key(aggregate.by) != self.key(aggregate.lookup) or not belongs(members, self.reader, facts):
             return None
-        return Entry(floored(self.reader.time, group.every_ms), self.reader.seq, value_of(aggregate, facts))
+        value = None if aggregate.value is None else facts.of(aggregate.value)
+        return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, value)
 
-    def aggregate(self, aggregate: Aggregate, window: Window) -> Value:
+    def aggregate(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> Value:
+        entries = self.window(aggregate, group, bounds)
         if aggregate.function in ("first", "last", "since_last", "since_first"):
-            here = (window.time, self.reader.seq)
-            return of_earlier(aggregate, window, [entry for entry in window.entries if entry.place < here])
-        entries = list(window.entries)
-        own = self.itself(aggregate) if window.holds_reader else None
+            return of_earlier(aggregate, entries, floored(self.reader.time, aggregate.every_ms))
+        own = self.itself(aggregate, group.members) if bounds.right and not aggregate.delay_ms else None
         return of_all(aggregate, [*entries, own] if own else entries)
 
 
-def member(group: GroupKey, event: Event, facts: Facts) -> bool:
+def after_start(entry: Entry, bounds: Bounds) -> bool:
+    after = bounds.start is None or entry.time > bounds.start or (bounds.left and entry.time == bounds.start)
+    return after and (bounds.mark is None or entry.place > bounds.mark or (bounds.left and entry.place == bounds.mark))
+
+
+def belongs(members: Members, event: Event, facts: Facts) -> bool:
     return bool(
-        (group.on is None or event.kind in group.on)
-        and None not in (event.values[name] for name in group.by)
-        and (group.where is None or evaluate(group.where, facts))
+        (members.on is None or event.kind in members.on)
+        and None not in (event.values[name] for name in members.by)
+        and (members.where is None or facts.of(members.where))
     )
-
-
-def value_of(aggregate: Aggregate | None, facts: Facts) -> Value:
-    return None if aggregate is None or aggregate.value is None else evaluate(aggregate.value, facts)
 
 
 def floored(time: int, every_ms: int) -> int:
     return time - time % every_ms if every_ms else time
 
 
-def closed_left(aggregate: Aggregate) -> bool:
-    return aggregate.closed in ("left", "both")
-
-
-def closed_right(aggregate: Aggregate) -> bool:
-    return aggregate.closed in ("right", "both")
-
-
-def earliest(aggregate: Aggregate, time: int) -> int | None:
+def start_of(aggregate: Aggregate, time: int) -> int | None:
     """Where a window of an event at `time` starts by its `over`; None: it has none."""
     if isinstance(aggregate.over, Duration):
         return time - aggregate.delay_ms - aggregate.over.ms
@@ -172,11 +163,11 @@ def first_instant(day: date, zone: str) -> int:
 
 
 # -- aggregates --------------------------------------------------------------------------------------------------
-def of_earlier(aggregate: Aggregate, window: Window, entries: list[Entry]) -> Value:
+def of_earlier(aggregate: Aggregate, entries: list[Entry], time: int) -> Value:
     if not entries:
         return None
     entry = entries[0] if aggregate.function in ("first", "since_first") else entries[-1]
-    return entry.value if aggregate.function in ("first", "last") else window.time - entry.time
+    return entry.value if aggregate.function in ("first", "last") else time - entry.time
 
 
 def of_all(aggregate: Aggregate, entries: list[Entry]) -> Value:

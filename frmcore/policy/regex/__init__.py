@@ -14,7 +14,7 @@ characters beyond ASCII, \Q...\E, \C, a quantifier right after a flag, groups ne
 DFA would exceed limits.REGEX_STATES_MAX states ("a.{20}": it has to remember where each "a" was). `check` names these.
 Patterns that google-re2 itself refuses (look-around, back references, repetitions above 1,000) are mistakes.
 
-The route: `syntax` parses, `nfa` expands to an automaton over bytes (`charset` knows UTF-8), `dfa` makes it deterministic,
+The route: `syntax` parses, `nfa` makes an automaton over bytes (`charset` knows UTF-8), `dfa` makes it deterministic,
 `minimise` makes it small.
 """
 
@@ -27,7 +27,7 @@ from frmcore.plan import Dfa, Re2
 from frmcore.policy.regex.dfa import ByteDfa, build_dfa
 from frmcore.policy.regex.minimise import minimise
 from frmcore.policy.regex.nfa import build_nfa
-from frmcore.policy.regex.syntax import Unsupported, parse
+from frmcore.policy.regex.syntax import Unsupported, parse, search_core
 
 
 class RegexError(ValueError):
@@ -46,7 +46,7 @@ def compile_regex(pattern: str) -> Dfa | Re2:
     """
     _validate(pattern)
     try:
-        return _packed(pattern, minimise(build_dfa(build_nfa(parse(pattern)))))
+        return _packed(pattern, minimise(build_dfa(build_nfa(search_core(parse(pattern))))))
     except Unsupported:
         return Re2(pattern)
 

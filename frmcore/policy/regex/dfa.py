@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DEAD: Final = 0
 MATCHED: Final = 1
-WORK_MAX: Final = 1_000_000  # nodes put into sets: some 100 ms; ordinary patterns need thousands
+WORK_MAX: Final = 1_000_000  # nodes put into sets: some 200 ms; ordinary patterns need thousands
+_ASSERT_WORK: Final = 8  # what looking at an assertion costs beside a node put into a set
 
 # What is on one side of a place in the text: bits, so that a state can remember them.
 _OTHER: Final = 0
@@ -46,8 +47,11 @@ def build_dfa(nfa: Nfa) -> ByteDfa:
 class _Construction:
     def __init__(self, nfa: Nfa) -> None:
         self._nfa = nfa
-        self._kinds = {node.kind for node in nfa.nodes if isinstance(node, Assert)}
+        self._asserts = {number: node for number, node in enumerate(nfa.nodes) if isinstance(node, Assert)}
+        self._waiting = frozenset(self._asserts)
+        self._kinds = {node.kind for node in self._asserts.values()}
         self._starts = self._class_starts()
+        self._index = self._class_of()
         self._sides = self._classes_by_side()
         self._closures: dict[int, Nodes] = {}
         self._states: dict[tuple[Nodes, int], int] = {}
@@ -61,7 +65,7 @@ class _Construction:
         for nodes, before in self._queue:  # grows while it is walked
             rows.append(self._row(nodes, before))
             ends.append(self._nfa.match in self._resolve(nodes, before, _EDGE))
-        return ByteDfa(rows, self._class_of(), ends, start)
+        return ByteDfa(rows, self._index, ends, start)
 
     # -- classes of bytes that no node tells apart ---------------------------------------------------------------------
     def _class_starts(self) -> list[int]:
@@ -91,13 +95,13 @@ class _Construction:
 
     # -- states --------------------------------------------------------------------------------------------------------
     def _state(self, nodes: Nodes, before: int) -> int:
+        self._spend(len(nodes))
         nodes = self._resolve(nodes, before, None)
         if self._nfa.match in nodes:
             return MATCHED
-        if not nodes:
+        if not nodes and Kind.BEGIN_LINE not in self._kinds:  # else a new line may still begin a match
             return DEAD
-        waits = any(isinstance(self._nfa.nodes[node], Assert) for node in nodes)
-        key = nodes, before if waits else _OTHER
+        key = nodes, _OTHER if nodes.isdisjoint(self._waiting) else before
         if key not in self._states:
             if len(self._states) + 2 >= limits.REGEX_STATES_MAX:
                 raise Unsupported("too many states")
@@ -119,19 +123,17 @@ class _Construction:
 
     def _step(self, nodes: Nodes, classes: list[int]) -> Iterable[tuple[int, Nodes]]:
         again = self._closure(self._nfa.start)
-        reached: dict[int, set[int]] = {index: set(again) for index in classes}
+        reached = {index: set(again) for index in classes}
         self._spend(len(again) * len(classes))
-        bounds = self._starts
         for number in nodes:
             node = self._nfa.nodes[number]
-            if not isinstance(node, Bytes):
-                continue
-            for index in classes:
-                if node.low <= bounds[index] <= node.high:
-                    closure = self._closure(node.next)
-                    reached[index] |= closure
-                    self._spend(len(closure))
-            self._spend(len(classes))
+            if isinstance(node, Bytes):
+                closure = self._closure(node.next)
+                covered = range(self._index[node.low], self._index[node.high] + 1)
+                self._spend(len(covered) * (1 + len(closure)))
+                for index in covered:
+                    if index in reached:
+                        reached[index] |= closure
         return [(index, frozenset(found)) for index, found in reached.items()]
 
     def _spend(self, work: int) -> None:
@@ -154,20 +156,24 @@ class _Construction:
 
     def _resolve(self, nodes: Nodes, before: int, after: int | None) -> Nodes:
         """Goes past the assertions that hold, drops those that don't; without `after`, keeps those that ask for it."""
-        if not self._kinds:
+        stack = list(nodes & self._waiting)
+        if not stack:
             return nodes
-        found: set[int] = set()
-        stack, seen = list(nodes), set(nodes)
+        found = set(nodes - self._waiting)
+        seen = set(stack)
         while stack:
             number = stack.pop()
-            node = self._nfa.nodes[number]
-            holds = _holds(node.kind, before, after) if isinstance(node, Assert) else None
+            assertion = self._asserts[number]
+            holds = _holds(assertion.kind, before, after)
             if holds is None:
                 found.add(number)
-            elif holds and isinstance(node, Assert):
-                stack.extend(new := self._closure(node.next) - seen)
+            elif holds:
+                reached = self._closure(assertion.next)
+                found |= reached - self._waiting
+                stack.extend(new := (reached & self._waiting) - seen)
                 seen |= new
-        self._spend(len(seen))
+                self._spend(len(reached))
+        self._spend(_ASSERT_WORK * len(seen))
         return frozenset(found)
 
 

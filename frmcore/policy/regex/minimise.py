@@ -10,21 +10,18 @@ from frmcore.policy.regex.dfa import DEAD, MATCHED, ByteDfa
 def minimise(dfa: ByteDfa) -> ByteDfa:
     """Equal states and equal byte classes become one. States are numbered as a walk from the start meets them."""
     block_of = _partition(dfa)
-    order = [block_of[DEAD], block_of[MATCHED]]
     member = {block: state for state, block in enumerate(block_of)}
-    seen = set(order)
-    if (first := block_of[dfa.start]) not in seen:
-        order.append(first)
-        seen.add(first)
+    number = {block_of[DEAD]: DEAD, block_of[MATCHED]: MATCHED}
+    order = [block_of[DEAD], block_of[MATCHED], block_of[dfa.start]]
+    number.setdefault(block_of[dfa.start], len(number))
     for block in order:  # grows while it is walked
         for target in dfa.rows[member[block]]:
-            if block_of[target] not in seen:
-                seen.add(block_of[target])
+            if block_of[target] not in number:
+                number[block_of[target]] = len(number)
                 order.append(block_of[target])
-    number = {block: index for index, block in enumerate(order)}
-    rows = [[number[block_of[target]] for target in dfa.rows[member[block]]] for block in order]
-    ends = [dfa.accept_end[member[block]] for block in order]
-    return _merge_classes(ByteDfa(rows, dfa.class_of, ends, number[first]))
+    rows = [[number[block_of[target]] for target in dfa.rows[member[block]]] for block in number]
+    ends = [dfa.accept_end[member[block]] for block in number]
+    return _merge_classes(ByteDfa(rows, dfa.class_of, ends, number[block_of[dfa.start]]))
 
 
 def _merge_classes(dfa: ByteDfa) -> ByteDfa:

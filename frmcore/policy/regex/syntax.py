@@ -74,9 +74,44 @@ _QUANTIFIERS: Final[dict[str, tuple[int, int | None]]] = {"*": (0, None), "+": (
 _ANCHORS: Final = {"A": Kind.BEGIN_TEXT, "z": Kind.END_TEXT, "b": Kind.BOUNDARY, "B": Kind.NO_BOUNDARY}
 
 
+_EMPTY: Final = Concat(())
+
+
 def parse(pattern: str) -> Node:
     """The tree of a pattern that google-re2 accepts; `Unsupported` for what is outside the subset."""
     return _Parser(pattern).alternation()
+
+
+def search_core(node: Node, first: bool = True, last: bool = True) -> Node:
+    """A smaller pattern that is found in the same texts: repetitions at the very begin and end need not go on.
+
+    `[a-z]{1,64}@.*` is found where `[a-z]@` is. The automaton would come to the same states, after more work.
+    """
+    if not (first or last):
+        return node
+    if isinstance(node, Alternate):
+        return Alternate(tuple(search_core(item, first, last) for item in node.items))
+    if isinstance(node, Concat):
+        return _concat_core(list(node.items), first, last)
+    if not isinstance(node, Repeat):
+        return node
+    if node.least == 0:
+        return _EMPTY
+    return search_core(node.item, first, last) if node.least == 1 else Repeat(node.item, node.least, node.least)
+
+
+def _concat_core(items: list[Node], first: bool, last: bool) -> Node:
+    while first and items:
+        items[0] = search_core(items[0], True, last and len(items) == 1)
+        if items[0] != _EMPTY:
+            break
+        del items[0]
+    while last and items:
+        items[-1] = search_core(items[-1], first and len(items) == 1, True)
+        if items[-1] != _EMPTY:
+            break
+        del items[-1]
+    return Concat(tuple(items))
 
 
 class _Parser:

@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh Debian or Ubuntu: `make demo` and `make test`. Each step runs only when what it
+# depends on has changed. Needed beforehand: apt install python3 python3-venv python3-dev gcc make
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+EVENTS ?= 1000000
+SANITIZED := build/sanitize
+FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
+
+.PHONY: demo test lint soak sanitize bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/built
+	@$(BIN)/frmcore demo --events $(EVENTS)
+
+test: $(VENV)/built
+	@echo "running the test suite"
+	@$(BIN)/python -m pytest -m "not soak"
+
+lint: $(VENV)/built
+	@echo "ruff and mypy"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+soak: $(VENV)/built
+	@echo "long runs: an hour or more"
+	@$(BIN)/python -m pytest -m soak
+
+bench: $(VENV)/built
+	@$(BIN)/python -m pytest bench
+
+# The suite under ASAN and UBSAN, in a copy: its extension must not replace the fast one.
+sanitize: $(VENV)/built
+	@echo "building the extension with sanitizers, some minutes"
+	@mkdir -p $(SANITIZED)
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --update -t $(SANITIZED)
+	@ln -sfn ../../shared build/shared
+	@cd $(SANITIZED) && FRMCORE_SANITIZE=1 ../../$(BIN)/python setup.py --quiet build_ext --inplace
+	@echo "running the test suite under the sanitizers"
+	@cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		../../$(BIN)/python -m pytest -m "not soak" -p no:cacheprovider
+
+$(VENV)/built: $(VENV)/installed $(FAST)
+	@echo "building the extension, about a minute"
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "needs python3 >= 3.11 with venv: apt install python3 python3-venv python3-dev gcc make"; exit 1; }
+	@echo "making $(VENV) and installing what frmcore needs"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install "setuptools>=77" "Cython>=3.1"
+	@echo "installing frmcore from this checkout, which builds its extension: about a minute"
+	@$(PIP) install --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) build dist frmcore.egg-info frmcore/_fast.c frmcore/_fast*.so

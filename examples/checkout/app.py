@@ -1,0 +1,153 @@
+"""A web checkout that decides in its own process: no call over a network stands between an order and its decision.
+
+    POST /checkout         an order: 200 approved, 202 in review, 403 refused
+    POST /issuer/{order}   the issuer's answer, signed: may the order be shipped
+    GET  /health
+
+Run it: ISSUER_SECRET=... uvicorn app:create --factory
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import frmcore
+import msgspec
+from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent
+from msgspec import Meta
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+POLICY = Path(__file__).with_name("policy.yaml")
+BODY_BYTES_MAX = 16_384  # an order is a few hundred bytes
+STATUS = {"allow": (200, "approved"), "review": (202, "in review"), "block": (403, "refused")}
+T = TypeVar("T")
+log = logging.getLogger("checkout")
+
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True):
+    """What a customer's browser sends; `amount` in cents. Time and address are ours to say."""
+
+    order: Text
+    account: Text
+    card: Text
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+    email: Text
+    amount: Annotated[int, Meta(gt=0, le=10_000_000)]
+    device: Text | None = None
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    """What the issuer said."""
+
+    status: Literal["approved", "declined"]
+
+
+class Refused(Exception):
+    """A request that ends with this HTTP status."""
+
+    def __init__(self, status: int, error: str) -> None:
+        self.status = status
+        self.error = error
+
+
+def create(policy: Path = POLICY, secret: str | None = None) -> Starlette:
+    """The application. `secret`: shared with the issuer, by default the environment's ISSUER_SECRET."""
+    key = (secret or os.environ["ISSUER_SECRET"]).encode()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        with frmcore.Engine(None, policy=policy) as engine:  # opened in the worker process, never before a fork
+            app.state.engine = engine
+            app.state.issuer_key = key
+            yield
+
+    routes = [
+        Route("/checkout", checkout, methods=["POST"]),
+        Route("/issuer/{order}", issuer, methods=["POST"]),
+        Route("/health", health),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+
+
+async def checkout(request: Request) -> JSONResponse:
+    """Decides an order. The customer learns the outcome, never the reasons: they would teach a fraudster."""
+    order = parsed(await body(request), Order)
+    event = msgspec.structs.asdict(order) | {"ts": time.time_ns() // 1_000_000, "ip": client_ip(request)}
+    try:
+        decision = request.app.state.engine.decide(event)  # microseconds: no thread, no await
+    except InvalidEvent as error:
+        raise Refused(422, f"invalid {error.field or 'order'}") from error
+    except EventConflict as error:
+        raise Refused(409, "an order with this number and other content exists") from error
+    log.info("%s %s %s %s", decision.event_id, decision.point, decision.outcome, list(decision.reasons))
+    status, word = STATUS[decision.outcome]
+    return JSONResponse({"order": order.order, "status": word}, status)
+
+
+async def issuer(request: Request) -> JSONResponse:
+    """Tells the engine what the issuer said, and decides whether the order may be shipped."""
+    content = await body(request)
+    signature = hmac.new(request.app.state.issuer_key, request.url.path.encode() + content, "sha256").hexdigest()
+    if not hmac.compare_digest(signature.encode(), request.headers.get("x-signature", "").encode()):
+        raise Refused(401, "the signature is wrong")
+    answer = parsed(content, Answer)
+    engine, order = request.app.state.engine, request.path_params["order"]
+    try:
+        first = engine.decide_again(order, "checkout")  # decided already: gives that decision
+        decision = engine.decide_again(order, "answered", status=answer.status)
+    except UnknownEvent as error:
+        raise Refused(404, "no such order") from error
+    except EventConflict as error:
+        raise Refused(409, "the issuer gave another answer before") from error
+    log.info("%s %s %s %s", order, decision.point, decision.outcome, list(decision.reasons))
+    ship = answer.status == "approved" and first.outcome == decision.outcome == "allow"
+    return JSONResponse({"order": order, "ship": ship})
+
+
+async def health(request: Request) -> JSONResponse:
+    policy = request.app.state.engine.policy
+    return JSONResponse({"status": "ok", "policy": policy.name, "version": policy.version, "hash": policy.hash})
+
+
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)  # noqa: S101  it is registered for nothing else
+    return JSONResponse({"error": error.error}, error.status)
+
+
+async def body(request: Request) -> bytes:
+    """The body, read no further than it may be long."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > BODY_BYTES_MAX:
+            raise Refused(413, f"more than {BODY_BYTES_MAX} bytes")
+    return content
+
+
+def parsed(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(422, str(error)) from error
+
+
+def client_ip(request: Request) -> str:
+    """The peer's address. Behind a proxy run uvicorn with --proxy-headers and --forwarded-allow-ips."""
+    if request.client is None:
+        raise Refused(400, "no peer address")
+    return request.client.host

@@ -1,0 +1,45 @@
+"""The command line: `frmcore`. One thin file per command; data goes to stdout, everything else to stderr.
+
+Exit codes: 0 fine, 1 the policy or the data is wrong, 2 the command was used wrongly, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from frmcore.cli.check import check
+from frmcore.cli.console import complain
+from frmcore.cli.demo import demo
+from frmcore.cli.explain import explain
+from frmcore.cli.generate import generate
+from frmcore.cli.new import new
+from frmcore.cli.run import run
+from frmcore.errors import FrmcoreError
+
+app = typer.Typer(
+    name="frmcore",
+    help="Fraud decisions: write a policy, check it, run it over events, explain what it decided.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, new, check, run, generate, explain):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point of the `frmcore` script. A user's mistake ends in a short message, never in a traceback."""
+    try:
+        app()
+    except BrokenPipeError:  # the reader of stdout has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except FrmcoreError as error:
+        complain(str(error))
+        sys.exit(1)
+    except OSError as error:
+        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(1)

@@ -1,0 +1,194 @@
+"""`Engine`: what a payment process holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from frmcore._fast import Core, system_clock
+from frmcore.errors import InvalidEvent, UnknownName
+from frmcore.explain import explain
+from frmcore.limits import JSON_BYTES_MAX
+from frmcore.lists import EntityLists
+from frmcore.names import nearest
+from frmcore.policy import Policy, load
+from frmcore.policy.lower import lower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from frmcore._fast import Decision
+    from frmcore.explain import Explanation
+    from frmcore.values import Value
+
+    Event = Mapping[str, Any] | msgspec.Struct
+    Time = int | str | datetime
+
+
+class Engine:
+    """Decides events by a policy, over exact windows, in process.
+
+    path: a folder for the state; None keeps it in memory (the only choice so far).
+    policy: a path, a policy's text (with a line break), or a loaded `Policy`.
+    clock: milliseconds since the epoch; None switches the guard against events from the future off, for history.
+    max_ahead: how far ahead of the clock an event may be, in ms; None takes the policy's limit (5 minutes).
+    key: 16 secret bytes that entity keys are hashed with; None draws them. No decision depends on them.
+    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the process.
+
+    Raises PolicyError. One engine may be used from several threads; a forked child must open its own.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        *,
+        policy: str | Path | Policy,
+        clock: Callable[[], int] | None = system_clock,
+        max_ahead: int | None = None,
+        key: bytes | None = None,
+        private_key: bytes | None = None,
+    ) -> None:
+        if path is not None:
+            raise ValueError("a store on disk is not there yet: pass None to keep all state in memory")
+        self._policy = policy if isinstance(policy, Policy) else load(policy)
+        plan = lower(self._policy)
+        self._core = Core(plan, self._policy, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead)
+        self._lists = EntityLists(self._core, plan)
+        self._decoder = _decoder(self._policy)
+        # The hot calls go straight to the extension, without a frame of Python between.
+        self.decide = self._core.decide
+        self.evaluate = self._core.evaluate
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force; `policy.Event` is its event as a msgspec Struct, the fast way into `decide`."""
+        return self._policy
+
+    @property
+    def lists(self) -> EntityLists:
+        return self._lists
+
+    if TYPE_CHECKING:
+
+        def decide(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
+            """Decides one event and records it. O(windows * log events); microseconds.
+
+            event: a mapping, or a `policy.Event`; unknown keys are ignored unless `strict`. point: a decision point, where
+            several take this kind. A remembered id returns its decision, marked `duplicate`. Raises InvalidEvent,
+            EventTooOld, EventConflict, UnknownName, EngineClosed, EngineForked; nothing has changed then.
+            """
+
+        def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
+            """What `decide` would return, with `seq` 0; nothing is recorded."""
+
+    def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
+        """`decide` for an event as JSON. Raises InvalidEvent for JSON that is malformed or of wrong types, and as `decide`."""
+        return self.decide(self._decode(data), point)
+
+    def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
+        """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay decided."""
+        return [self.decide(self._decode(event) if isinstance(event, bytes) else event, point) for event in events]
+
+    def decide_again(self, event_id: str, point: str, *, at: Time | None = None, **updates: Any) -> Decision:
+        """Tells updates about a known event, then decides it at a later point, as of its own place with all that is known now.
+
+        Raises UnknownEvent, UnknownName, InvalidEvent, and EventConflict when it was decided there with other updates.
+        """
+        return self._core.decide_again(event_id, point, at, updates)
+
+    def update(
+        self, event_id: str, *, at: Time | None = None, by: str | None = None, source: str | None = None, **fields: Any
+    ) -> None:
+        """Tells later facts about an event: the policy's updates, or `final`. Absolute values; per field the greatest
+        (at, order of telling) wins. at: when it became true, default now. Raises UnknownEvent, InvalidEvent."""
+        self._core.update(event_id, at, by, source, fields)
+
+    def observe(self, event: Event) -> None:
+        """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and `final`.
+
+        Raises as `decide`."""
+        self._core.observe(event)
+
+    def explain(self, event_id: str, point: str | None = None) -> Explanation:
+        """The decision as it was made: every rule with every value, every window's bounds, its events. Raises UnknownEvent,
+        UnknownName."""
+        return explain(self._core, self._core.find(event_id, point))
+
+    def features(self, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
+        """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
+
+        The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
+        self._check_entities(entities)
+        now = max(self._core.now(), self._core.watermark or 0) if at is None else self._core.told_time(at)
+        return self._core.features(entities, now)
+
+    def reload(self, policy: str | Path | Policy) -> None:
+        """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the events
+        still remembered. Raises PolicyError; the old policy stays then."""
+        policy = policy if isinstance(policy, Policy) else load(policy)
+        plan = lower(policy, keep=self._core.groups())
+        self._core.reload(plan, policy)
+        self._policy, self._decoder = policy, _decoder(policy)
+        self._lists = EntityLists(self._core, plan, self._lists)
+
+    def on_operation(self, hook: Callable[[bytes], object]) -> None:
+        """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
+        self._core.on_operation(hook)
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counts since the engine was opened, and what its memory holds, in bytes."""
+        return self._core.stats()
+
+    def state_hash(self) -> str:
+        """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
+        however they came about. O(state)."""
+        digest = hashlib.sha256(self._core.state_hash().encode())
+        for name, entries in self._lists.items():
+            digest.update(repr((name, sorted(entries.entries(), key=str))).encode())
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Gives the state back; every later call raises EngineClosed."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self._policy.name} version {self._policy.version}, {self._core.seq} operations>"
+
+    def _decode(self, data: bytes | str) -> Event:
+        if len(data) > JSON_BYTES_MAX:
+            raise InvalidEvent(f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}")
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise InvalidEvent(f"not an event as JSON: {error}", _json_field(str(error))) from None
+
+    def _check_entities(self, entities: Mapping[str, str]) -> None:
+        known = {field.entity for field in (*self._policy.fields, *self._policy.derived) if field.entity}
+        for name in entities:
+            if name not in known:
+                hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
+                raise UnknownName(f"the policy has no entity {name!r}; {hint}")
+
+
+def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:
+    """Flat events decode straight into the Struct; nested ones into plain mappings."""
+    nested = any(len(field.path) > 1 for field in policy.fields)
+    return msgspec.json.Decoder(dict) if nested else msgspec.json.Decoder(policy.Event)
+
+
+def _json_field(message: str) -> str | None:
+    """The field that a decoder's message names: "... - at `$.amount`"."""
+    _, found, path = message.partition(" - at `$.")
+    return path.rstrip("`") if found else None

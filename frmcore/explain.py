@@ -1,0 +1,118 @@
+"""A decision taken apart: every rule with every value, every window with its bounds and its events.
+
+The values come from the record and one more run of the same program over it, without its jumps; there is no second
+evaluator that could disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from frmcore.limits import EVIDENCE_MAX
+from frmcore.values import feature_value, render_reason, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from frmcore._fast import Core, Decision
+    from frmcore.plan import FeaturePlan, RulePlan, TraceNode
+    from frmcore.values import Raw, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One part of a rule's expression: its text, its value, how a person reads it, and what it is made of."""
+
+    text: str
+    value: Value
+    shown: str
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One rule. `state`: fired, exempted, shadow, unknown, silent, or not evaluated (another kind of event)."""
+
+    id: str
+    state: str
+    outcome: str
+    score: int
+    reason: str
+    tree: Node
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTrace:
+    """One feature. For an aggregate: the window (ms; `start` None for "all that is recorded", `end` exclusive) and the ids of
+    the events in it, newest first, at most 100."""
+
+    name: str
+    value: Value
+    shown: str
+    start: int | None
+    end: int | None
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What `Engine.explain` returns. `fields` and `final` as known now; everything else as it was decided."""
+
+    decision: Decision
+    fields: Mapping[str, Value]
+    final: str
+    features: tuple[FeatureTrace, ...]
+    rules: tuple[RuleTrace, ...]
+    lists: tuple[str, ...]
+
+
+def explain(core: Core, decision: Decision) -> Explanation:
+    """Cost: one traced run and, for each window, a read of at most 100 events."""
+    raw: Sequence[Raw] = core.trace(decision)
+    plan = decision.plan
+    facts = dict(core.known_now(decision.event_id))
+    evidence = core.evidence(decision, EVIDENCE_MAX)
+    return Explanation(
+        decision=decision,
+        final=str(facts.pop("final")),
+        fields=facts,
+        features=tuple(_feature(spec, raw, evidence) for spec in plan.features),
+        rules=tuple(_rule(plan.rules[index], decision, raw) for index in plan.points[decision.point_index].rules),
+        lists=decision.lists,
+    )
+
+
+def _feature(spec: FeaturePlan, raw: Sequence[Raw], evidence: Mapping[str, tuple[int | None, int, list[str]]]) -> FeatureTrace:
+    start, end, ids = evidence.get(spec.name, (None, None, []))
+    value = raw[spec.reg]
+    return FeatureTrace(spec.name, feature_value(spec, value), show(spec, value), start, end, tuple(ids))
+
+
+def _rule(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> RuleTrace:
+    return RuleTrace(
+        id=rule.id,
+        state=_state(rule, decision, raw),
+        outcome=decision.plan.outcomes[rule.outcome] if rule.outcome >= 0 else "",
+        score=rule.score,
+        reason=render_reason(rule.reason, dict(enumerate(raw))),
+        tree=_node(rule.trace, raw),
+    )
+
+
+def _state(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> str:
+    if rule.kinds is not None and raw[decision.plan.kind] not in rule.kinds:
+        return "not evaluated"
+    for state in ("fired", "exempted", "shadow", "unknown"):
+        if rule.id in getattr(decision, state):
+            return state
+    return "silent"
+
+
+def _node(node: TraceNode, raw: Sequence[Raw]) -> Node:
+    children = tuple(_node(child, raw) for child in node.children)
+    value = raw[node.reg]
+    if node.private:
+        hidden = "unknown" if value is None else "private"
+        return Node(node.text, None if value is None else "private", hidden, children)
+    return Node(node.text, feature_value(node, value), show(node, value), children)
