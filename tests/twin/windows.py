@@ -96,7 +96,7 @@ class Reader:
                 facts = Facts(self.policy, event)
                 if belongs(members, event, facts):
                     seen = None if value is None else facts.of(value)
-                    found.append(Entry(floored(event.time, members.every_ms), event.seq, seen))
+                    found.append(Entry(floored(event.time, members.every_ms), event.seq, unsigned(seen)))
         return found
 
     def itself(self, aggregate: Aggregate, members: Members) -> Entry | None:
@@ -105,7 +105,7 @@ class Reader:
         if self.key(aggregate.by) != self.key(aggregate.lookup) or not belongs(members, self.reader, facts):
             return None
         value = None if aggregate.value is None else facts.of(aggregate.value)
-        return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, value)
+        return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, unsigned(value))
 
     def aggregate(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> Value:
         entries = self.window(aggregate, group, bounds)
@@ -126,6 +126,11 @@ def belongs(members: Members, event: Event, facts: Facts) -> bool:
         and None not in (event.values[name] for name in members.by)
         and (members.where is None or facts.of(members.where))
     )
+
+
+def unsigned(value: Value) -> Value:
+    """Aggregates know one zero: -0.0 counts as 0.0."""
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def floored(time: int, every_ms: int) -> int:
