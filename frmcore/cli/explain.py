@@ -91,7 +91,8 @@ def _grow(branch: Tree, node: Node) -> None:
 
 def _features(found: Explanation) -> Table:
     table = Table(title="Features")
-    for heading in ("feature", "value", "window from", "until", "its events, newest first"):
+    table.add_column("feature", no_wrap=True)
+    for heading in ("value", "window from", "until", "its events, newest first"):
         table.add_column(heading)
     for feature in found.features:
         ids = [plain(event_id) for event_id in feature.evidence[:EVIDENCE_SHOWN]]
