@@ -219,9 +219,10 @@ def _network(name: str, value: str) -> IPv4Network | IPv6Network:
         raise InvalidEvent(f"list {name}: expected a network such as 10.0.0.0/8: {error}") from None
 
 
-def _range(entry: Entry) -> tuple[bytes, int, int | None]:
+def _range(entry: Entry) -> tuple[bytes, bytes, int | None]:
+    """First and last address."""
     network = ip_network(entry.value)
-    return network.network_address.packed, network.prefixlen, entry.expires
+    return network.network_address.packed, network.broadcast_address.packed, entry.expires
 
 
 def _expiry(expires: Expiry, now: int) -> int | None:
