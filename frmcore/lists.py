@@ -220,7 +220,6 @@ def _network(name: str, value: str) -> IPv4Network | IPv6Network:
 
 
 def _range(entry: Entry) -> tuple[bytes, bytes, int | None]:
-    """First and last address."""
     network = ip_network(entry.value)
     return network.network_address.packed, network.broadcast_address.packed, entry.expires
 

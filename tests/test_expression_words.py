@@ -127,7 +127,8 @@ def test_no_instants(text: str) -> None:
 
 SOME_ZONES = [
     "UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Kathmandu",
-    "Asia/Tehran", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Troll", "America/Argentina/Buenos_Aires",
+    "Asia/Tehran", "Asia/Gaza", "America/Recife", "Australia/Lord_Howe", "Pacific/Apia",
+    "Antarctica/Troll", "America/Argentina/Buenos_Aires",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from policy_cases import Case, all_cases, completed
 
 from frmcore import limits
 from frmcore.errors import PolicyError
+from frmcore.names import nearest
 from frmcore.plan import Kind, Limits, Mode, Zone
 from frmcore.policy import Policy, load
 from frmcore.policy.fingerprint import fingerprint
@@ -545,3 +546,23 @@ def test_random_bytes_give_problems(tmp_path: Path) -> None:
     for _ in range(300):
         path.write_bytes(rng.randbytes(rng.randrange(200)))
         message(path)
+
+
+def test_the_nearest_of_many_names() -> None:
+    known = [f"account_events_{number}h" for number in range(2_000)] + ["usual_ticket"]
+    assert nearest("usual_tickt", known) == 'did you mean "usual_ticket"?'
+    assert nearest("Account_events_17h", known) == 'did you mean "account_events_17h"?'
+    assert nearest("xyz", known) == ""
+
+
+def test_a_derived_field_that_tells_a_private_value_is_private() -> None:
+    policy = ok(
+        """event:
+  id: txn_id
+  time: ts
+  fields: {txn_id: string, ts: timestamp, email: {type: string, private: true}}
+  derived: {mailbox: {is: canonical_email(email), entity: mailbox}, host: domain(email)}
+"""
+    )
+    assert field(policy, "mailbox").type.private is True
+    assert field(policy, "host").type.private is False

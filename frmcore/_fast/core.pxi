@@ -233,6 +233,7 @@ cdef class Core:
                 convert_money(book, frame)
                 if book is self.book:
                     derive(self, book, frame)
+                    frame.late = self.any_recorded and frame.time < self.watermark_
                     return frame
             except InvalidEvent as error:
                 self.count_invalid(error.field)
@@ -325,10 +326,12 @@ cdef class Core:
     # ---- decide again ---------------------------------------------------------------------------------------------
 
     def decide_again(self, event_id, point, at, dict fields):
-        cdef Frame* frame = self.enter_update(fields)
+        cdef Frame* frame
         cdef Telling* tellings
         cdef IdRecord* known
         cdef uint32_t count
+        self.check_open()
+        frame = self.take_frame()
         try:
             tellings = <Telling*>frame.tellings
             count = read_tellings(self, frame, fields, tellings)
@@ -361,6 +364,7 @@ cdef class Core:
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
         load_event(self, book, frame, known)
+        frame.late = known.record.flags & FLAG_LATE
         decide_route(self, book, frame, point, known.record.seq)
         record = append_record(self, frame, RECORD_AGAIN, point, self.seq)
         state.points[point] = state.latest = record
@@ -430,11 +434,15 @@ cdef class Core:
             self.give_frame(frame)
 
     def update(self, event_id, at, by, source, dict fields):
-        cdef Frame* frame = self.enter_update(fields)
+        cdef Frame* frame
         cdef Book book
         cdef Telling* tellings
         cdef IdRecord* known
         cdef uint32_t count
+        self.check_open()
+        if not fields:
+            raise InvalidEvent("an update tells at least one field")
+        frame = self.take_frame()
         try:
             tellings = <Telling*>frame.tellings
             count = read_tellings(self, frame, fields, tellings)
@@ -454,12 +462,6 @@ cdef class Core:
                     "id": event_id, "by": by, "source": source, "fields": plain_fields(fields)}))
         finally:
             self.give_frame(frame)
-
-    cdef Frame* enter_update(self, dict fields) except NULL:
-        self.check_open()
-        if not fields:
-            raise InvalidEvent("an update tells at least one field")
-        return self.take_frame()
 
     cdef int64_t told_at(self, object at) except? -1:
         cdef int64_t now = self.now_ms()
@@ -555,7 +557,6 @@ cdef class Core:
     # The event enters the log, the ids and the rings. Nothing changes unless all of it can.
     cdef const RecordHead* record_event(self, Frame* frame, uint8_t type, uint32_t point) except NULL:
         cdef const RecordHead* record
-        frame.late = self.any_recorded and frame.time < self.watermark_
         self.seen.reserve()
         record = append_record(self, frame, type, point, self.seq + 1)
         self.seq += 1
@@ -611,7 +612,7 @@ cdef class Core:
     # ---- lists ----------------------------------------------------------------------------------------------------
 
     def fill_list(self, uint32_t index, values):
-        """Loads a list's read-only values, or a network list's ranges: (bytes, prefix length, expires or None) each."""
+        """Loads a list's read-only values, or a network list's ranges: (first, last, expires or None) each."""
         spec, table = self.book.plan.lists[index], self.lists.tables[index]
         if spec.network:
             table.load(values)
@@ -633,8 +634,8 @@ cdef class Core:
     def change_networks(self, uint32_t index, ranges, content):
         """Replaces the ranges of a network list, recorded as one operation."""
         self.check_open()
-        self.seq += 1
         self.lists.tables[index].load(ranges)
+        self.seq += 1
         self.record_list(content)
 
     cdef int record_list(self, object content) except -1:

@@ -117,7 +117,7 @@ cdef class RingStore:
 
     # Before this time nothing is kept in rings (it may still be there, and is not read).
     cdef inline int64_t line(self, int64_t watermark) noexcept nogil:
-        return watermark - self.span - self.horizon if self.span >= 0 else -TIME_FAR
+        return floor_to(watermark, self.every) - self.span - self.horizon if self.span >= 0 else -TIME_FAR
 
     # ---- inserting ------------------------------------------------------------------------------------------------
 

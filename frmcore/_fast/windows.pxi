@@ -157,7 +157,7 @@ cdef uint8_t range_problem(
     cdef TreeHead* tree
     if window.span == SPAN_LIFE:
         return life_problem(store, ring, handle, reading, range_, line)
-    if range_.lo.time <= line and reading.oldest <= line and reading.at.time < reading.watermark:
+    if range_.lo.time <= line and floor_to(reading.oldest, store.every) <= line and reading.at.time < reading.watermark:
         return NOTE_LATE
     if ring != NULL and handle >> CLASS_SHIFT == TREE:
         tree = store.tree(ring)

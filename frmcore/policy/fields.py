@@ -111,6 +111,7 @@ class FieldReader:
         expression = check_expression(text, self._scope, self._problems, names=DERIVED) if text else None
         if expression is None or text is None:
             return None
+        private = private or expression.type.private  # what tells a private value is private, whatever it says
         type_ = replace(expression.type, private=private)
         if type_.fractional:
             self._problems.add(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import LIST_FILE_BYTES_MAX, LISTS_MAX
-from frmcore.plan import Kind
 from frmcore.names import nearest
+from frmcore.plan import Kind
 from frmcore.policy.networks import canonical_network, nearest_network
 from frmcore.policy.source import Place
 from frmcore.policy.tree import ListSpec, Type
@@ -44,8 +44,9 @@ class ListReader:
                 self._scope.lists[declared] = spec
             elif declared:
                 self._scope.broken.add(declared)
-            if len(self._scope.lists) == LISTS_MAX + 1:
+            if len(self._scope.lists) > LISTS_MAX:
                 self._problems.add(name.place, f"more than {LISTS_MAX} lists")
+                return
 
     def _list(self, name: Leaf, node: Node) -> ListSpec | None:
         section = self._reader.section(node, f"list {quoted(name.text)}", _KEYS)

@@ -193,8 +193,9 @@ class _Loader:
                     items.append((name.scalar, text))
                 elif declared:
                     self.scope.broken.add(declared)
-            if len(items) > FEATURES_MAX:
-                self.problems.add(node.place, f"more than {FEATURES_MAX:,} features")
+                if len(items) > FEATURES_MAX:
+                    self.problems.add(name.place, f"more than {FEATURES_MAX:,} features")
+                    return ()
         return check_features(items, self.scope, self.problems)
 
     def warn(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:

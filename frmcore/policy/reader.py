@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frmcore.durations import parse_duration
-from frmcore.policy.envelope import Leaf, Map, Node, Seq
 from frmcore.names import nearest
+from frmcore.policy.envelope import Leaf, Map, Node, Seq
 from frmcore.policy.words import quoted, shown
 
 if TYPE_CHECKING:

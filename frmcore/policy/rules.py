@@ -50,8 +50,9 @@ class RuleReader:
             leaf = section and section.required("id", "give it a name of its own, by which decisions report it")
             if section and leaf:
                 self._add(section, leaf)
-        if len(self._drafts) > RULES_MAX:
-            self._problems.add(node.place, f"more than {RULES_MAX:,} rules")
+            if len(self._drafts) > RULES_MAX:
+                self._problems.add(item.place, f"more than {RULES_MAX:,} rules")
+                return
 
     def _add(self, section: Section, leaf: Leaf) -> None:
         rule_id = check_label(leaf.scalar, "rule", self._problems)

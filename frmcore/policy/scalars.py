@@ -38,6 +38,8 @@ class _Piece(NamedTuple):
 
 def scalar_of(value: str, style: str | None, file: str, lines: Sequence[str], span: Span) -> Scalar:
     """The scalar `value` that YAML read from `span` of `lines` in `style` (None plain, quotes, `|`, `>`). O(length)."""
+    if style is None and span.line == span.end_line:  # nearly all of them
+        return Scalar(value, (Place(file, span.line + 1, span.column + 1),))
     if style in ("|", ">"):
         value = value.rstrip("\n")
         pieces = list(_block_pieces(value, lines, span))

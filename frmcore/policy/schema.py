@@ -70,7 +70,6 @@ class SchemaReader:
         for name, node in self._entries("derived"):
             self._register(name, "derived field", self._scope.derived, self._fields.derived(name, node))
         self._check_entities()
-        self._check_number()
 
     def _entries(self, key: str) -> list[tuple[Leaf, Node]]:
         node = self._section.get(key) if self._section else None
@@ -85,6 +84,7 @@ class SchemaReader:
         free = self._names.declare(name.scalar, what) != ""
         if field is not None and free:
             declared[name.text] = field
+            self._check_number(name)
             return True
         if free:
             self._scope.broken.add(name.text)
@@ -180,9 +180,8 @@ class SchemaReader:
         message = f"{quoted(field.name)} and {quoted(other.name)} are keys of one entity, {field.entity}, but differ"
         self._problems.add(place, message, f"they must {must}, or name two entities")
 
-    def _check_number(self) -> None:
-        number = len(self._scope.keys) + len(self._scope.updates)
-        if number > FIELDS_MAX and self._section:
-            self._problems.add(
-                self._section.place, f"{number} fields, derived fields and updates: more than {FIELDS_MAX}"
-            )
+    def _check_number(self, name: Leaf) -> None:
+        """Fields, derived fields and updates beyond the limit are not read."""
+        if len(self._scope.fields) + len(self._scope.derived) + len(self._scope.updates) > FIELDS_MAX:
+            self._problems.add(name.place, f"more than {FIELDS_MAX} fields, derived fields and updates")
+            self._problems.raise_if_any()

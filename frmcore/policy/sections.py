@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from frmcore.durations import parse_duration
 from frmcore.limits import (
     COUNT_MAX,
     HORIZON_MS,
@@ -22,7 +23,6 @@ from frmcore.limits import (
 )
 from frmcore.plan import Kind, Limits
 from frmcore.policy.check import check_expression
-from frmcore.durations import parse_duration
 from frmcore.policy.scope import DERIVED
 from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted
@@ -48,8 +48,9 @@ def read_params(node: Node, reader: Reader, scope: Scope, names: Names) -> None:
             scope.params[declared] = replace(const, param=declared)
         elif declared:
             scope.broken.add(declared)
-    if len(scope.params) > PARAMS_MAX:
-        reader.problems.add(node.place, f"more than {PARAMS_MAX:,} parameters")
+        if len(scope.params) > PARAMS_MAX:
+            reader.problems.add(name.place, f"more than {PARAMS_MAX:,} parameters")
+            return
 
 
 def _const(text: Scalar, reader: Reader, scope: Scope) -> Const | None:
@@ -146,8 +147,9 @@ class PointReader:
             draft = self._draft(name, value)
             if label and draft:
                 self._drafts[label] = draft
-        if len(self._drafts) > POINTS_MAX:
-            self._problems.add(node.place, f"more than {POINTS_MAX} points")
+            if len(self._drafts) > POINTS_MAX:
+                self._problems.add(name.place, f"more than {POINTS_MAX} points")
+                return
 
     def _draft(self, name: Leaf, node: Node) -> _Draft | None:
         section = self._reader.section(node, f"point {quoted(name.text)}", ("on", "after", "score"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from frmcore.policy.tree import Feature, Ref, Rule
+from frmcore.policy.tree import Aggregate, Expr, Feature, Ref, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ def _names(tree: object) -> Iterator[str]:
     elif isinstance(tree, tuple):
         for item in tree:
             yield from _names(item)
-    elif is_dataclass(tree):
+    elif isinstance(tree, Expr | Aggregate):
         for field in fields(tree):
-            yield from _names(getattr(tree, field.name))
+            if field.name not in ("type", "place", "text"):
+                yield from _names(getattr(tree, field.name))

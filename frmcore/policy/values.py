@@ -8,9 +8,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from frmcore.currency import parse_money
+from frmcore.durations import parse_timestamp
 from frmcore.limits import INT_MAX, STRING_BYTES_MAX, TIME_MS_MAX
 from frmcore.plan import Kind
-from frmcore.durations import parse_timestamp
 from frmcore.policy.literals import canonical_ip
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from frmcore.plan import Zone
 
 _FIRST_S = 0  # 1970
 _LAST_S = 4_102_444_800  # 2100
-_STEP_S = 86_400  # no zone has changed twice within a day since 1970
+_STEP_S = 3 * 86_400  # the two nearest transitions of any zone since 1970 are a week less an hour apart
 
 
 @lru_cache(maxsize=1)
@@ -28,7 +28,7 @@ def zone_names() -> frozenset[str]:
 def load_zone(name: str) -> Zone | None:
     """The zone's transitions from 1970 to 2100; before and after, its first and last offset. None for an unknown name.
 
-    Tens of milliseconds for a zone, then cached.
+    About 30 ms for a zone, then cached.
     """
     if name not in zone_names():
         return None
