@@ -4,6 +4,8 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from collections import namedtuple as _namedtuple
 
+from frmcore.plan import Rate as _Rate
+
 _FactSpec = _namedtuple("_FactSpec", "kind rep scale values currency")
 
 cdef enum:
@@ -210,13 +212,16 @@ cdef class Book:
     cdef int _load_rates(self) except -1:
         cdef uint32_t i
         plan = self.plan
-        self.currency_count, self.rate_count = len(plan.currencies), len(plan.rates)
+        rates = list(plan.rates)
+        if plan.base_currency:
+            rates.append(_Rate(plan.base_currency, plan.base_exponent, -TIME_FAR, 10**10))
+        self.currency_count, self.rate_count = len(plan.currencies), len(rates)
         self.currencies = <CurrencySpec*>take(self.currency_count, sizeof(CurrencySpec))
         self.rates = <RateSpec*>take(self.rate_count, sizeof(RateSpec))
         for i, money in enumerate(plan.currencies):
             spec = &self.currencies[i]
             spec.amount, spec.currency, spec.original, spec.rate = money.amount, money.currency, money.original, money.rate
-        for i, rate in enumerate(plan.rates):
+        for i, rate in enumerate(rates):
             code = rate.currency.encode()
             memcpy(self.rates[i].code, <const char*>code, 3)
             self.rates[i].since, self.rates[i].rate = rate.since_ms, rate.rate
