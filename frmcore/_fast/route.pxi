@@ -195,8 +195,8 @@ cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* me
         return
     if group.end != group.start:
         program_run(&book.program.machine, frame.regs, group.start, group.end, &frame.arena, frame.time, False)
-        if group.where >= 0 and not is_true(&frame.regs[group.where]):
-            return
+    if group.where >= 0 and not is_true(&frame.regs[group.where]):  # a fact by itself needs no code
+        return
     members[i].is_member = 1
     for c in range(group.column_count):
         columns[group.column_first + c] = column_value(core.key, &frame.regs[group.columns[c].reg], &group.columns[c])
