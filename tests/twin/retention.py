@@ -60,13 +60,13 @@ class Retention:
 
     def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
         """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
-        line = self.line(group)
-        if line is None:
-            return False
-        given_up = [
-            place for place in self.places(reader.policy, group, reader.events).get(key, []) if place[0] <= line
-        ]
-        return bool(given_up) and (reader.reader.time < line or max(given_up) >= (end, reader.reader.seq))
+        line, dropped = self.line(group), group.capped.get(key)
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        old = [place for place in places if line is not None and place[0] <= line]
+        folded = old + [place for place in places if dropped is not None and place <= dropped]
+        if old and line is not None and reader.reader.time < line:
+            return True
+        return bool(folded) and max(folded) >= (end, reader.reader.seq)
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
