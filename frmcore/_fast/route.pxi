@@ -190,7 +190,7 @@ cdef void weigh_groups(Core core, Book book, Frame* frame, bint updating, Member
 cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
     cdef const GroupSpec* group = &core.layout.groups[i]
     cdef uint32_t c
-    members[i].is_member = 0
+    members[i].is_member = members[i].lifted = 0
     if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &members[i].key):
         return
     if group.end != group.start:

@@ -262,11 +262,12 @@ class Twin:
         )
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
-        """Lists that hold what features and rules (all that are not off) look up in them, in the order of asking."""
+        """Lists that hold what features and rules (all that are not off) look up in them."""
         rules = [rule.when for rule in self.policy.rules if rule.mode is not Mode.OFF]
         roots = [feature.expression for feature in self.policy.features] + rules
         asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]
-        return tuple(dict.fromkeys(node.list for node in asked if evaluate(node, scope)))
+        hit = {node.list for node in asked if evaluate(node, scope)}
+        return tuple(spec.name for spec in self.policy.lists if spec.name in hit)
 
     # -- what is remembered --------------------------------------------------------------------------------------
     def remember(self, event: Event) -> None:

@@ -60,22 +60,23 @@ class Retention:
 
     def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
         """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        given_up = [place for place in places if self.is_given_up(group, key, place)]
+        too_late = reader.reader.time < (self.line(group) or reader.reader.time)
+        return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
+
+    def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
         line = self.line(group)
-        if line is None:
-            return False
-        given_up = [
-            place for place in self.places(reader.policy, group, reader.events).get(key, []) if place[0] <= line
-        ]
-        return bool(given_up) and (reader.reader.time < line or max(given_up) >= (end, reader.reader.seq))
+        return (line is not None and place[0] <= line) or (key in group.capped and place <= group.capped[key])
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
         """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
         for group in groups:
-            line = self.line(group)
             for key, places in self.places(policy, group, events).items():
-                dropped = group.capped.get(key, (-(2**63), 0))
-                kept = [place for place in places if place > dropped and (line is None or place[0] > line)]
+                kept = [place for place in places if not self.is_given_up(group, key, place)]
+                if group.merges:
+                    kept = sorted({time: (time, seq) for time, seq in reversed(kept)}.values())
                 excess = len(kept) - self.limits.ring_events_max
                 if excess > 0:
                     group.capped[key] = kept[excess - 1]
