@@ -51,7 +51,7 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         earlier = &frame.members_before[i]
-        if not group.reads_updates or earlier.lifted or same_entry(frame, group, i):
+        if not group.reads_updates or same_entry(frame, group, i):
             continue
         if earlier.is_member:
             (<RingStore>core.stores[i]).remove(
@@ -59,35 +59,6 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
             )
         if frame.members[i].is_member:
             enter_ring(core, frame, i, frame.members, frame.columns, record)
-    return 0
-
-
-# An event that is decided again counts itself virtually. Windows end at its own place and do not see its entry, but cells
-# know no places: there it is taken out while windows are read.
-cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
-    cdef GroupSpec* group
-    cdef Member* member
-    cdef uint32_t i
-    for i in range(core.layout.group_count):
-        group = &core.layout.groups[i]
-        if (<RingStore>core.stores[i]).every == 0:
-            continue
-        weigh_group(core, book, frame, i, frame.members_before, frame.columns_before)
-        member = &frame.members_before[i]
-        member.lifted = member.is_member and (<RingStore>core.stores[i]).remove(
-            member.key, record.time, record.seq, frame.columns_before + group.column_first, core.watermark_
-        )
-    return 0
-
-
-# Puts it back, where it still belongs: `members` and `columns` are what the groups make of it now.
-cdef int lower_cells(Core core, Frame* frame, Member* members, int64_t* columns, const RecordHead* record) except -1:
-    cdef uint32_t i
-    for i in range(core.layout.group_count):
-        if frame.members_before[i].lifted:
-            frame.members_before[i].lifted = 0
-            if members[i].is_member:
-                enter_ring(core, frame, i, members, columns, record)
     return 0
 
 

@@ -330,11 +330,8 @@ cdef class Core:
                 return self.repeat(known, frame, point)
             else:
                 load_event(self, self.book, frame, known)
-                seq, frame.late = known.record.seq, known.record.flags & FLAG_LATE
-                lift_cells(self, self.book, frame, known.record)
+                seq = known.record.seq
             decide_route(self, self.book, frame, point, seq)
-            if known != NULL:
-                lower_cells(self, frame, frame.members_before, frame.columns_before, known.record)
             return self.unrecorded(frame, point)
         finally:
             self.give_frame(frame)
@@ -394,7 +391,6 @@ cdef class Core:
         state = state_of(self, book, known)
         load_event(self, book, frame, known)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
-        lift_cells(self, book, frame, known.record)
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
         load_event(self, book, frame, known)
@@ -405,7 +401,6 @@ cdef class Core:
         tell_outcome(state, record, at)
         load_event(self, book, frame, known)
         mend_groups(self, book, frame, known.record)
-        lower_cells(self, frame, frame.members, frame.columns, known.record)
         self.counters.again += 1
         decision = new_decision(book, <const uint8_t*>record, False)
         self.finish(frame)

@@ -3,7 +3,6 @@
 
 cdef struct Member:  # what one group makes of the event at hand
     uint8_t is_member
-    uint8_t lifted  # its entry was taken out of its cell, to be put back
     Hash key
 
 cdef struct Verdict:  # what the rules of a point said

@@ -73,7 +73,7 @@ cdef class Layout:
                 lookup += 1
         self.lookup_count, self.column_count = lookup, column
         self._load_windows(book)
-        regs = sorted({reg for group in groups for keys in (group.keys, *[lookup_.keys for lookup_ in group.lookups]) for reg in keys})
+        regs = sorted(key_registers(book.plan))
         self.hash_count = len(regs)
         self.hash_regs = <uint32_t*>take(self.hash_count, sizeof(uint32_t))
         for i, reg in enumerate(regs):
@@ -190,7 +190,7 @@ cdef void weigh_groups(Core core, Book book, Frame* frame, bint updating, Member
 cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
     cdef const GroupSpec* group = &core.layout.groups[i]
     cdef uint32_t c
-    members[i].is_member = members[i].lifted = 0
+    members[i].is_member = 0
     if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &members[i].key):
         return
     if group.end != group.start:
@@ -277,7 +277,10 @@ cdef inline void prefetch_lists(Core core, Book book, Frame* frame) noexcept nog
     for i in range(book.probe_count):
         key = book.probes[i].key
         if frame.regs[key].present:
-            frame.probe_hashes[i] = hash_text(core.key, frame.regs[key].v.s, frame.regs[key].n)
+            if book.probes[i].is_key:
+                frame.probe_hashes[i] = frame.hashes[key]
+            else:
+                frame.probe_hashes[i] = hash_text(core.key, frame.regs[key].v.s, frame.regs[key].n)
             lists_prefetch(core.lists.refs, book.probes[i].list, frame.probe_hashes[i])
 
 
