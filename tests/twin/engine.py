@@ -262,7 +262,7 @@ class Twin:
         )
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
-        """Lists that hold what features and rules (all that are not off) look up in them, in the policy's order."""
+        """Lists that hold what features and rules (all that are not off) look up in them."""
         rules = [rule.when for rule in self.policy.rules if rule.mode is not Mode.OFF]
         roots = [feature.expression for feature in self.policy.features] + rules
         asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]

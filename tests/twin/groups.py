@@ -73,6 +73,13 @@ class Group:
         """Can a later fact change who belongs to it, or what it counts?"""
         return any(map(reads_updates, [self.members.where, *(column.value for column in self.read)]))
 
+    @property
+    def merges(self) -> bool:
+        """Is a cell one entry: are only totals asked of it."""
+        return self.members.every_ms > 0 and all(
+            "sums" in kept and "extremes" not in kept for kept in self.columns.values()
+        )
+
     def serves(self, need: Need) -> bool:
         if not self.fixed:
             return True

@@ -60,22 +60,23 @@ class Retention:
 
     def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
         """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
-        line, dropped = self.line(group), group.capped.get(key)
         places = self.places(reader.policy, group, reader.events).get(key, [])
-        old = [place for place in places if line is not None and place[0] <= line]
-        folded = old + [place for place in places if dropped is not None and place <= dropped]
-        if old and line is not None and reader.reader.time < line:
-            return True
-        return bool(folded) and max(folded) >= (end, reader.reader.seq)
+        given_up = [place for place in places if self.is_given_up(group, key, place)]
+        too_late = reader.reader.time < (self.line(group) or reader.reader.time)
+        return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
+
+    def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
+        line = self.line(group)
+        return (line is not None and place[0] <= line) or (key in group.capped and place <= group.capped[key])
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
         """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
         for group in groups:
-            line = self.line(group)
             for key, places in self.places(policy, group, events).items():
-                dropped = group.capped.get(key, (-(2**63), 0))
-                kept = [place for place in places if place > dropped and (line is None or place[0] > line)]
+                kept = [place for place in places if not self.is_given_up(group, key, place)]
+                if group.merges:
+                    kept = sorted({time: (time, seq) for time, seq in reversed(kept)}.values())
                 excess = len(kept) - self.limits.ring_events_max
                 if excess > 0:
                     group.capped[key] = kept[excess - 1]
