@@ -234,8 +234,12 @@ cdef class RingStore:
     cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef uint32_t latest = self.member_enters(ring, where, values)
-        cdef uint32_t sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
+        cdef uint32_t latest, sibling
+        if tree.is_capped and not before(tree.capped, where) and not self.life:
+            self.release(values)  # its place was given up
+            return 0
+        latest = self.member_enters(ring, where, values)
+        sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
         if sibling:
             self.grow_root(tree, sibling)
             self.trim_tree(ring, line)
@@ -537,7 +541,8 @@ cdef class RingStore:
         cdef uint32_t at, c
         cdef Chunk* leaf = tree_seek(&self.forest, tree.root, tree.level, place(-TIME_FAR, 0), &at)
         cdef Place first = chunk_place(shape, leaf, 0)
-        tree.capped, tree.is_capped = first, True  # of a life group only its windows mind: totals know of it
+        if not tree.is_capped or before(tree.capped, first):
+            tree.capped, tree.is_capped = first, True  # of a life group only its windows mind: totals know of it
         self.fold(ring, leaf, 0)
         for c in range(shape.shown):
             if shape.column[c].member != NONE:
