@@ -23,7 +23,7 @@ import doctest
 import inspect
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -90,6 +90,8 @@ def items(markdown: str) -> Iterator[Block | Table]:
                 at += 1
             header, _, *rows = map(cells, lines[start:at])
             yield Table(start + 1, header, tuple(rows))
+        else:
+            assert not lines[start].lstrip().startswith(("```", "|")), f"line {start + 1}: indented, so nobody runs it"
 
 
 def cells(line: str) -> tuple[str, ...]:
@@ -216,7 +218,7 @@ def read_block(block: Block, shared: Shared) -> Callable[[Path], None] | None:
         case ["yaml", "wrong"]:
             shared.wrong = shared.completed(block.text)
             return None
-        case ["json", "event"]:
+        case ["json", "event"] if shared.override is None:
             read_event(block, shared)
             return None
         case ["text", "error"]:
@@ -298,20 +300,25 @@ def read_table(table: Table, shared: Shared) -> Callable[[Path], None] | None:
     return None
 
 
-def values_of(table: Table, shared: Shared) -> Callable[[Path], None]:
-    """Each row's expression is a feature of the event after the history."""
-    expressions = [plain(row[0]) for row in table.rows]
+def features_of(expressions: list[str], shared: Shared) -> Callable[[Path], Policy]:
+    """Loads the standard policy with the expressions as features f0, f1, ..."""
     part = "features:\n" + "".join(f"  f{index}: |-\n    {text}\n" for index, text in enumerate(expressions))
     text, files = shared.completed(part), dict(shared.files)
+    return lambda folder: loaded(text, files, folder)
+
+
+def values_of(table: Table, shared: Shared) -> Callable[[Path], None]:
+    """Each row's expression is a feature of the event after the history."""
+    with_features = features_of([plain(row[0]) for row in table.rows], shared)
 
     def run(folder: Path) -> None:
-        policy = loaded(text, files, folder)
+        policy = with_features(folder)
         values = decided(policy, shared, shared.event).features
         for index, row in enumerate(table.rows):
-            named = dict(zip(table.header, row, strict=True))
-            compare(table.line + 2 + index, row[0], plain(named["value"]), shown(values[f"f{index}"]))
-            if "type" in named:
-                compare(table.line + 2 + index, row[0], named["type"], type_of(policy, f"f{index}"))
+            line, cell = table.line + 2 + index, dict(zip(table.header, row, strict=True))
+            compare(line, row[0], plain(cell["value"]), shown(values[f"f{index}"]))
+            if "type" in cell:
+                compare(line, row[0], cell["type"], type_of(policy, f"f{index}"))
 
     return run
 
@@ -323,35 +330,39 @@ def type_of(policy: Policy, name: str) -> str:
 
 
 def truths_of(table: Table, shared: Shared) -> Callable[[Path], None]:
+    """Columns are fields of the event, or expressions over them."""
     names = [plain(cell) for cell in table.header]
-    results = [name for name in names if not name.isidentifier()]
-    part = "features:\n" + "".join(f"  f{index}: |-\n    {text}\n" for index, text in enumerate(results))
-    text, files = shared.completed(part), dict(shared.files)
+    told, asked = [n for n in names if n.isidentifier()], [n for n in names if not n.isidentifier()]
+    with_features = features_of(asked, shared)
 
     def run(folder: Path) -> None:
-        policy = loaded(text, files, folder)
+        policy = with_features(folder)
         for index, row in enumerate(table.rows):
-            told = dict(zip(names, map(plain, row), strict=True))
-            event = shared.event | {name: parsed(told[name]) for name in names if name.isidentifier()}
-            values = decided(policy, shared, event).features
-            for at, name in enumerate(results):
-                compare(table.line + 2 + index, name, told[name], shown(values[f"f{at}"]))
+            cell = dict(zip(names, map(plain, row), strict=True))
+            values = decided(policy, shared, shared.event | {name: parsed(cell[name]) for name in told}).features
+            for at, name in enumerate(asked):
+                compare(table.line + 2 + index, name, cell[name], shown(values[f"f{at}"]))
 
     return run
+
+
+def number(cell: str) -> int | None:
+    """`24h` in ms, or "1,024 bytes"."""
+    return parse_duration(plain(cell)) if is_code(cell) else int(cell.split(" ", maxsplit=1)[0].replace(",", ""))
 
 
 def check_bounds(table: Table) -> None:
     """| bound | at most | name in `frmcore.limits` |"""
     for _, most, name in table.rows:
-        value = getattr(limits, plain(name))
-        written = parse_duration(plain(most)) if is_code(most) else int(most.split(" ")[0].replace(",", ""))
-        assert written == value, f"{name} is {value}"
+        assert number(most) == getattr(limits, plain(name)), name
 
 
 def check_keys(table: Table) -> None:
     owner = table.header[0].removeprefix("key of ")
     documented = [plain(key) for row in table.rows for key in row[0].split(", ")]
     assert sorted(documented) == sorted(KEYS[owner])
+    if owner == "`limits`":
+        assert [number(row[2]) for row in table.rows] == list(astuple(sections.DEFAULT_LIMITS))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
@@ -426,7 +437,8 @@ features: {c: vip}
 WRONG: Final = {
     "unknown block": "```yaml polcy\npolicy: x\n```\n",
     "no kind": "```\npolicy: x\n```\n",
-    "python without a prompt": "```python\nx = 1\n```\n",
+    "python beside a standard policy": "```python\n>>> 1\n2\n```\n",
+    "an event after an event": "```json event\n{}\n```\n\n```json event\n{}\n```\n\n```text decision\n```\n",
     "a policy that does not load": "```yaml policy\npolicy: x\n```\n",
     "a wrong policy without its error": "```yaml wrong\npolicy: x\n```\n",
     "an error of nothing": "```text error\nx\n```\n",
@@ -456,7 +468,10 @@ def test_what_is_wrong_fails(markdown: str, tmp_path: Path) -> None:
     assert failed == 1
 
 
-def test_a_wrong_python_example_fails() -> None:
+def test_a_wrong_python_example_fails(tmp_path: Path) -> None:
+    [(_, without_prompt)] = read("```python\nx = 1\n```\n")
+    with pytest.raises(pytest.fail.Exception, match="no kind of block"):
+        without_prompt(tmp_path)
     right, wrong = Block(1, "python", ">>> 1 + 1\n2\n"), Block(5, "python", ">>> 1 + 1\n3\n")
     assert not failed_examples("x", [right])
     assert "line 6" in failed_examples("x", [right, wrong])
