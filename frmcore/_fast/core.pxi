@@ -274,8 +274,20 @@ cdef class Core:
     # ---- decide ---------------------------------------------------------------------------------------------------
 
     def decide(self, event, point=None, *, strict=False):
+        cdef Decision decision
+        if not self.book.program.runs_python:
+            decision = self.decide_event(event, point, strict, False)
+            if decision is not None:
+                return decision
+        with self.lock:
+            return self.decide_event(event, point, strict, True)
+
+    # None when the event's own values loaded a policy that must be decided under the lock.
+    cdef Decision decide_event(self, object event, object point, bint strict, bint locked):
         cdef Frame* frame = self.enter(event, strict)
         try:
+            if self.book.program.runs_python and not locked:
+                return None
             return self.decide_frame(frame, point)
         finally:
             self.give_frame(frame)
@@ -301,19 +313,42 @@ cdef class Core:
         return decision
 
     def evaluate(self, event, point=None, *, strict=False):
+        with self.lock:
+            return self.evaluate_event(event, point, strict)
+
+    cdef Decision evaluate_event(self, object event, object point_name, bint strict):
         cdef Frame* frame = self.enter(event, strict)
         cdef IdRecord* known
-        cdef uint32_t at
+        cdef uint32_t point
         try:
             known = self.find_id(frame)
-            at = self.point_for(frame, point)
-            if known != NULL:
-                return self.repeat(known, frame, at)
-            self.check_age(frame)
-            decide_route(self, self.book, frame, at, self.seq + 1)
-            return self.unrecorded(frame, at)
+            point = self.point_for(frame, point_name)
+            if known == NULL:
+                self.check_age(frame)
+            elif self.was_decided(known, frame, point):
+                return self.repeat(known, frame, point)
+            else:
+                return self.evaluate_again(known, frame, point)
+            decide_route(self, self.book, frame, point, self.seq + 1)
+            return self.unrecorded(frame, point)
         finally:
             self.give_frame(frame)
+
+    cdef Decision evaluate_again(self, IdRecord* known, Frame* frame, uint32_t point):
+        load_event(self, self.book, frame, known)
+        lift_cells(self, self.book, frame, known.record)
+        try:
+            frame.late = known.record.flags & FLAG_LATE
+            decide_route(self, self.book, frame, point, known.record.seq)
+            return self.unrecorded(frame, point)
+        finally:
+            load_event(self, self.book, frame, known)
+            lower_cells(self, self.book, frame, known.record)
+
+    # Is there a decision at that point already? Raises EventConflict for other content.
+    cdef bint was_decided(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
+        self.check_content(known, frame)
+        return known.record.type == RECORD_OBSERVED or self.decided_at(known, point) != NULL
 
     cdef Decision unrecorded(self, Frame* frame, uint32_t point):
         cdef uint8_t* out = <uint8_t*>take(record_bound(self.book, frame.regs, &frame.verdict), 1)
@@ -326,6 +361,10 @@ cdef class Core:
     # ---- decide again ---------------------------------------------------------------------------------------------
 
     def decide_again(self, event_id, point, at, dict fields):
+        with self.lock:
+            return self.decide_known(event_id, point, at, fields)
+
+    cdef Decision decide_known(self, object event_id, object point, object at, dict fields):
         cdef Frame* frame
         cdef Telling* tellings
         cdef IdRecord* known
@@ -360,6 +399,7 @@ cdef class Core:
         self.check_order(known, point)
         state = state_of(self, book, known)
         load_event(self, book, frame, known)
+        lift_cells(self, book, frame, known.record)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
@@ -370,7 +410,8 @@ cdef class Core:
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
         load_event(self, book, frame, known)
-        mend_groups(self, book, frame, known.record)
+        mend_groups(self, book, frame, known.record, True)
+        lower_cells(self, book, frame, known.record)
         self.counters.again += 1
         decision = new_decision(book, <const uint8_t*>record, False)
         self.finish(frame)
@@ -397,6 +438,10 @@ cdef class Core:
     # ---- observe, update ------------------------------------------------------------------------------------------
 
     def observe(self, event):
+        with self.lock:
+            self.observe_event(event)
+
+    cdef int observe_event(self, object event) except -1:
         cdef Frame* frame = self.enter(event, False)
         cdef Telling* tellings
         cdef IdRecord* known
@@ -412,7 +457,7 @@ cdef class Core:
             if known != NULL:
                 self.check_content(known, frame)
                 self.counters.duplicates += 1
-                return
+                return 0
             self.check_age(frame)
             frame.verdict.outcome = frame.verdict.score = 0
             weakest(self.book, frame.regs)
@@ -434,6 +479,10 @@ cdef class Core:
             self.give_frame(frame)
 
     def update(self, event_id, at, by, source, dict fields):
+        with self.lock:
+            self.tell_event(event_id, at, by, source, fields)
+
+    cdef int tell_event(self, object event_id, object at, object by, object source, dict fields) except -1:
         cdef Frame* frame
         cdef Book book
         cdef Telling* tellings
@@ -455,7 +504,7 @@ cdef class Core:
             self.seq += 1
             apply_tellings(state, tellings, count, told_at, self.seq)
             load_event(self, book, frame, known)
-            mend_groups(self, book, frame, known.record)
+            mend_groups(self, book, frame, known.record, False)
             self.counters.updated += 1
             if self.hooks:
                 self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, {

@@ -153,17 +153,21 @@ cdef void since_range(const Window* window, const Reading* reading, int64_t t, R
 cdef uint8_t range_problem(
     RingStore store, Ring* ring, uint32_t handle, const Window* window, const Reading* reading, const Range* range_
 ) noexcept nogil:
-    cdef int64_t line = store.line(reading.watermark)
     cdef TreeHead* tree
     if window.span == SPAN_LIFE:
-        return life_problem(store, ring, handle, reading, range_, line)
-    if range_.lo.time <= line and reading.oldest <= line and reading.at.time < reading.watermark:
+        return life_problem(store, ring, handle, reading, range_, store.line(reading.watermark))
+    if reading.at.time < reading.watermark and late_problem(store, reading, range_):
         return NOTE_LATE
     if ring != NULL and handle >> CLASS_SHIFT == TREE:
         tree = store.tree(ring)
         if tree.is_capped and not before(tree.capped, range_.lo):
             return NOTE_CAPPED
     return 0
+
+
+cdef inline bint late_problem(RingStore store, const Reading* reading, const Range* range_) noexcept nogil:
+    cdef int64_t line = store.line(reading.watermark)
+    return range_.lo.time <= line and floor_to(reading.oldest, store.every) <= line
 
 
 cdef uint8_t life_problem(
@@ -261,7 +265,8 @@ cdef uint32_t put_output(
     const Range* range_, LastRead* seen, Reg* regs, uint32_t* notes, uint64_t* overflows,
 ) noexcept:
     cdef Reg* dst = &regs[output.dst]
-    cdef ColumnTotals totals
+    cdef const ColumnTotals* totals = &seen.totals.columns[output.column if output.column >= 0 else 0]
+    cdef ColumnTotals whole
     cdef uint64_t count
     if output.agg >= AGG_FIRST:
         return put_single(store, ring, handle, window, output, reading, range_, regs, notes)
@@ -269,14 +274,13 @@ cdef uint32_t put_output(
         reg_set_int(dst, <int64_t>count_distinct(store, ring, handle, <uint32_t>output.column, reading, range_, seen))
         return 0
     count = seen.totals.count
-    totals_clear(&totals)
-    if output.column >= 0:
-        totals = seen.totals.columns[output.column]
     if window.span == SPAN_LIFE and ring != NULL:
         count += store.base(ring).count
         if output.column >= 0:
-            totals_merge(&totals, store.base_totals(ring) + output.column)
-    if not put_total(dst, output, &totals, count, store.forest.shape.column[output.column if output.column >= 0 else 0].kind):
+            whole = totals[0]
+            totals_merge(&whole, store.base_totals(ring) + output.column)
+            totals = &whole
+    if not put_total(dst, output, totals, count, store.forest.shape.column[output.column if output.column >= 0 else 0].kind):
         overflows[0] += 1
         return put_note(notes, NOTE_OVERFLOW, output, regs)
     return 0
