@@ -137,19 +137,23 @@ cdef Range window_range(RingStore store, Ring* ring, uint32_t handle, const Wind
 
 cdef void since_range(const Window* window, const Reading* reading, int64_t t, Range* result) noexcept nogil:
     cdef Place bound
+    cdef bint is_cut
     result.lo = place(-TIME_FAR, 0)
     if reading.mark_state == MARK_FOUND:
         result.lo = reading.mark
         result.lo.seq += 0 if window.left else 1
-    elif reading.mark_state != MARK_NONE:
-        result.problem = NOTE_LATE if reading.mark_state == MARK_LATE else NOTE_LOST
-    if window.over:
-        bound = place(t - window.over + (0 if window.left else 1), 0)
-        if before(result.lo, bound):
-            result.lo = bound
+    bound = place(t - window.over + (0 if window.left else 1), 0)
+    is_cut = window.over != 0 and before(result.lo, bound)
+    if is_cut:
+        result.lo = bound
+    if reading.mark_state == MARK_LATE:
+        result.problem = NOTE_LATE
+    elif reading.mark_state == MARK_LOST and not (is_cut and before(reading.mark, bound)):
+        result.problem = NOTE_LOST
 
 
-# Does the window reach what was given up? Judged by the line, not by what happens to be there still.
+# Does the window reach what was given up? Judged by the line, never by what happens to be there still: the answer is a function
+# of what was recorded.
 cdef uint8_t range_problem(
     RingStore store, Ring* ring, uint32_t handle, const Window* window, const Reading* reading, const Range* range_
 ) noexcept nogil:
@@ -170,14 +174,18 @@ cdef uint8_t life_problem(
     RingStore store, Ring* ring, uint32_t handle, const Reading* reading, const Range* range_, int64_t line
 ) noexcept nogil:
     cdef Base* base
+    cdef Chunk* chunk
     cdef uint32_t at
     if ring == NULL:
         return 0
     base = store.base(ring)
+    chunk = store.seek_before(ring, handle, place(line + 1, 0), &at)  # not folded yet, but it might be
+    if chunk != NULL and (reading.at.time <= line or not before(chunk_place(&store.forest.shape, chunk, at), range_.hi)):
+        return NOTE_LATE
+    if base.count and reading.at.time <= line and base.first.time <= line:
+        return NOTE_LATE
     if base.count and not before(base.last, range_.hi):
-        return NOTE_LATE
-    if reading.at.time < line and (base.count or store.seek_before(ring, handle, place(line + 1, 0), &at) != NULL):
-        return NOTE_LATE
+        return NOTE_LATE if base.last.time <= line else NOTE_CAPPED
     return 0
 
 
@@ -239,7 +247,7 @@ cdef void read_totals(
         add_itself(shape, reading.values, &seen.totals)
     if inline_ring:
         chunk_totals(shape, chunk, l, r, &seen.totals)
-    elif ring != NULL and before(range_.lo, range_.hi):
+    elif ring != NULL and store.tree(ring).root and before(range_.lo, range_.hi):
         tree_totals(&store.forest, store.tree(ring).root, store.tree(ring).level, range_.lo, range_.hi, True, True, &seen.totals)
 
 
@@ -379,7 +387,7 @@ cdef uint64_t count_distinct(
     if handle >> CLASS_SHIFT != TREE:
         return distinct_inline(shape, store.chunk(ring), c, reading, range_, seen)
     tree = store.tree(ring)
-    if before(tree.last, range_.hi):
+    if tree.root == 0 or before(tree.last, range_.hi):
         return seen.totals.columns[c].latest + (range_.with_itself and not seen_in_tree(store, ring, c, reading, range_))
     return distinct_in_tree(store, tree, c, reading, range_)
 

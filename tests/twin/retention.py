@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Key = tuple["Value", ...]
 Place = tuple[int, int]
 Why = Literal["late", "capped", "overflow"]
+NOWHERE: Place = (-(2**63), 0)
 
 
 class Retention:
@@ -35,11 +36,16 @@ class Retention:
 
     def line(self, group: Group) -> int | None:
         """Entries at or before it are given up; None: nothing was ever recorded there."""
+        line = self.limit(group)
+        if line is None or self.oldest is None or floored(self.oldest, group.members.every_ms) > line:
+            return None
+        return line
+
+    def limit(self, group: Group) -> int | None:
         if group.span_ms == UNBOUNDED or self.oldest is None:
             return None
-        every_ms = group.members.every_ms
-        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms
-        return line if floored(self.oldest, every_ms) <= line else None
+        line = floored(self.watermark - self.limits.horizon_ms, group.members.every_ms) - group.span_ms - 1
+        return line if group.given_up is None else max(line, group.given_up)
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
         """Why this window can't be told."""
@@ -48,7 +54,9 @@ class Retention:
             return "late"
         if aggregate.over is None and aggregate.since is None:
             after_end = bounds.end + (bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0))
-            return "late" if self.late_life(reader, group, key, after_end) else None
+            if self.late_life(reader, group, key, after_end):
+                return "late"
+            return "capped" if group.capped.get(key, NOWHERE) >= (after_end, reader.reader.seq) else None
         line = self.line(group)
         earliest = bounds.earliest
         if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
@@ -64,7 +72,7 @@ class Retention:
         if line is None:
             return False
         given_up = [entry.place for entry in reader.entries(group.members, key, None) if entry.time <= line]
-        return bool(given_up) and (reader.reader.time < line or max(given_up) >= (end, reader.reader.seq))
+        return bool(given_up) and (reader.reader.time <= line or max(given_up) >= (end, reader.reader.seq))
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
@@ -82,7 +90,7 @@ class Retention:
         for event in events:
             key = tuple(event.values[name] for name in group.members.by)
             place = (floored(event.time, group.members.every_ms), event.seq)
-            kept = (line is None or place[0] > line) and place > group.capped.get(key, (-(2**63), 0))
+            kept = (line is None or place[0] > line) and place > group.capped.get(key, NOWHERE)
             if kept and belongs(group.members, event, Facts(policy, event)):
                 found.setdefault(key, []).append(place)
         return {key: sorted(places) for key, places in found.items()}
