@@ -13,10 +13,12 @@ cdef const RecordHead* append_record(Core core, Frame* frame, uint8_t type, uint
 cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
     cdef GroupSpec* group
     cdef uint32_t i
+    cdef bint fired
     reg_set_int(&frame.regs[book.final_reg], record.outcome)
     reg_set_int(&frame.regs[book.score_reg], record.score)
     for i in range(book.fired_count):
-        reg_set_int(&frame.regs[book.fired[i].reg], record_fired(<const uint8_t*>record, book.fired[i].rule))
+        fired = record.type != RECORD_OBSERVED and record_fired(<const uint8_t*>record, book.fired[i].rule)
+        reg_set_int(&frame.regs[book.fired[i].reg], fired)
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         if group.reads_decision and group.kinds & frame.kind_bit:

@@ -53,6 +53,7 @@ cdef struct ProbeSpec:
     uint32_t list
     uint32_t key
     uint32_t dst
+    uint8_t is_key  # some event is filed under or looked up by it, so its hash is there
 
 cdef struct FeatureSpec:
     uint32_t reg
@@ -231,6 +232,7 @@ cdef class Book:
     cdef int _load_features(self) except -1:
         cdef uint32_t i
         plan = self.plan
+        keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
         self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
         for i, feature in enumerate(plan.features):
@@ -238,6 +240,7 @@ cdef class Book:
         self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
         for i, probe in enumerate(plan.probes):
             self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
+            self.probes[i].is_key = probe.key in keys
         self.fired_count = len(plan.fired)
         self.fired = <PairSpec*>take(self.fired_count, sizeof(PairSpec))
         for i, pair in enumerate(plan.fired):
@@ -302,6 +305,12 @@ cdef class Book:
                 self.event_type = NULL  # a Struct laid out in a way we do not know: read it as a mapping
                 return 0
         return 0
+
+
+# The registers that events are filed under or looked up by.
+cdef set key_registers(object plan):
+    lookups = [lookup.keys for group in plan.groups for lookup in group.lookups]
+    return {reg for keys in (*lookups, *[group.keys for group in plan.groups]) for reg in keys}
 
 
 # How long an event's facts must be kept: as long as a feature that reads updates can look at it, and never less than the ids.

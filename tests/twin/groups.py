@@ -67,12 +67,19 @@ class Group:
     marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
     given_up: int | None = None  # what the limits before a reload took away
     capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
-    filled_after: int | None = None  # it was filled when events up to this time had been forgotten
+    unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
 
     @property
     def reads_updates(self) -> bool:
         """Can a later fact change who belongs to it, or what it counts?"""
         return any(map(reads_updates, [self.members.where, *(column.value for column in self.read)]))
+
+    @property
+    def merges(self) -> bool:
+        """Is a cell one entry: are only totals asked of it."""
+        return self.members.every_ms > 0 and all(
+            "sums" in kept and "extremes" not in kept for kept in self.columns.values()
+        )
 
     def serves(self, need: Need) -> bool:
         if not self.fixed:
@@ -119,7 +126,7 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
             again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
-            again.filled_after, again.given_up = group.filled_after, group.given_up
+            again.unknown, again.given_up = group.unknown, group.given_up
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again
     return None

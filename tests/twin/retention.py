@@ -50,13 +50,12 @@ class Retention:
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
         """Why this window can't be told."""
         key = reader.key(aggregate.lookup)
-        if group.marks is not None and self.late_life(reader, group.marks, key, reader.reader.time):
-            return "late"
+        here = (reader.reader.time, reader.reader.seq)
+        if group.marks is not None and (why := self.life(reader, group.marks, key, here)):
+            return why
         if aggregate.over is None and aggregate.since is None:
-            after_end = bounds.end + (bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0))
-            if self.late_life(reader, group, key, after_end):
-                return "late"
-            return "capped" if group.capped.get(key, NOWHERE) >= (after_end, reader.reader.seq) else None
+            past_end = (bounds.end + 1, 0) if aggregate.delay_ms else here
+            return self.life(reader, group, key, past_end if bounds.right else (bounds.end, 0))
         line = self.line(group)
         earliest = bounds.earliest
         if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
@@ -66,31 +65,36 @@ class Retention:
             return "capped"
         return None
 
-    def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
-        """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
+    def life(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
+        """Totals of what was given up can't be split: they serve windows that end after all of it."""
         line = self.line(group)
-        if line is None:
-            return False
-        given_up = [entry.place for entry in reader.entries(group.members, key, None) if entry.time <= line]
-        return bool(given_up) and (reader.reader.time <= line or max(given_up) >= (end, reader.reader.seq))
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        if line is not None and end[0] <= line and any(place[0] <= line for place in places):
+            return "late"
+        dropped = group.capped.get(key, NOWHERE)
+        return "capped" if any(end <= place <= dropped for place in places) else None
+
+    def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
+        line = self.line(group)
+        return (line is not None and place[0] <= line) or place <= group.capped.get(key, NOWHERE)
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
         """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
         for group in groups:
-            for key, places in self.rings(policy, group, events).items():
-                excess = len(places) - self.limits.ring_events_max
+            for key, places in self.places(policy, group, events).items():
+                kept = [place for place in places if not self.is_given_up(group, key, place)]
+                if group.merges:
+                    kept = sorted({time: (time, seq) for time, seq in reversed(kept)}.values())
+                excess = len(kept) - self.limits.ring_events_max
                 if excess > 0:
-                    group.capped[key] = places[excess - 1]
+                    group.capped[key] = kept[excess - 1]
 
-    def rings(self, policy: Policy, group: Group, events: Iterable[Event]) -> dict[Key, list[Place]]:
-        """The places retained under each key, in order."""
-        line = self.line(group)
+    def places(self, policy: Policy, group: Group, events: Iterable[Event]) -> dict[Key, list[Place]]:
+        """The places of all members by key, in order."""
         found: dict[Key, list[Place]] = {}
         for event in events:
-            key = tuple(event.values[name] for name in group.members.by)
-            place = (floored(event.time, group.members.every_ms), event.seq)
-            kept = (line is None or place[0] > line) and place > group.capped.get(key, NOWHERE)
-            if kept and belongs(group.members, event, Facts(policy, event)):
-                found.setdefault(key, []).append(place)
+            if event.seq not in group.unknown and belongs(group.members, event, Facts(policy, event)):
+                key = tuple(event.values[name] for name in group.members.by)
+                found.setdefault(key, []).append((floored(event.time, group.members.every_ms), event.seq))
         return {key: sorted(places) for key, places in found.items()}
