@@ -135,6 +135,8 @@ class Twin:
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
+        for group in self.groups:
+            group.given_up = self.retention.limit(group)
         self.groups, self.group_of = place_features(policy, self.groups)
         self.retention.limits = policy.limits
         known = {event.seq for event in self.known.values()}
