@@ -34,11 +34,15 @@ class Retention:
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
     def line(self, group: Group) -> int | None:
-        """Entries at or before it are given up; None: nothing was ever recorded there."""
+        """Entries at or before it are given up; None: nothing was ever recorded there.
+
+        A life group gives up by folding into totals, so it keeps one more millisecond: an event up to the horizon late,
+        decided again, is not among them itself.
+        """
         if group.span_ms == UNBOUNDED or self.oldest is None:
             return None
         every_ms = group.members.every_ms
-        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms
+        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms - group.life
         return line if floored(self.oldest, every_ms) <= line else None
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
@@ -62,7 +66,8 @@ class Retention:
         """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
         places = self.places(reader.policy, group, reader.events).get(key, [])
         given_up = [place for place in places if self.is_given_up(group, key, place)]
-        too_late = reader.reader.time < (self.line(group) or reader.reader.time)
+        line = self.line(group)
+        too_late = line is not None and reader.reader.time <= line
         return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
 
     def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
