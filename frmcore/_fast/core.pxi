@@ -320,7 +320,6 @@ cdef class Core:
         cdef Frame* frame = self.enter(event, strict)
         cdef IdRecord* known
         cdef uint32_t point
-        cdef uint64_t seq = self.seq + 1
         try:
             known = self.find_id(frame)
             point = self.point_for(frame, point_name)
@@ -329,12 +328,22 @@ cdef class Core:
             elif self.was_decided(known, frame, point):
                 return self.repeat(known, frame, point)
             else:
-                load_event(self, self.book, frame, known)
-                seq = known.record.seq
-            decide_route(self, self.book, frame, point, seq)
+                return self.evaluate_again(known, frame, point)
+            decide_route(self, self.book, frame, point, self.seq + 1)
             return self.unrecorded(frame, point)
         finally:
             self.give_frame(frame)
+
+    cdef Decision evaluate_again(self, IdRecord* known, Frame* frame, uint32_t point):
+        load_event(self, self.book, frame, known)
+        lift_cells(self, self.book, frame, known.record)
+        try:
+            frame.late = known.record.flags & FLAG_LATE
+            decide_route(self, self.book, frame, point, known.record.seq)
+            return self.unrecorded(frame, point)
+        finally:
+            load_event(self, self.book, frame, known)
+            lower_cells(self, self.book, frame, known.record)
 
     # Is there a decision at that point already? Raises EventConflict for other content.
     cdef bint was_decided(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
@@ -390,6 +399,7 @@ cdef class Core:
         self.check_order(known, point)
         state = state_of(self, book, known)
         load_event(self, book, frame, known)
+        lift_cells(self, book, frame, known.record)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
@@ -400,7 +410,8 @@ cdef class Core:
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
         load_event(self, book, frame, known)
-        mend_groups(self, book, frame, known.record)
+        mend_groups(self, book, frame, known.record, True)
+        lower_cells(self, book, frame, known.record)
         self.counters.again += 1
         decision = new_decision(book, <const uint8_t*>record, False)
         self.finish(frame)
@@ -493,7 +504,7 @@ cdef class Core:
             self.seq += 1
             apply_tellings(state, tellings, count, told_at, self.seq)
             load_event(self, book, frame, known)
-            mend_groups(self, book, frame, known.record)
+            mend_groups(self, book, frame, known.record, False)
             self.counters.updated += 1
             if self.hooks:
                 self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, {

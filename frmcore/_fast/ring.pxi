@@ -537,8 +537,7 @@ cdef class RingStore:
         cdef uint32_t at, c
         cdef Chunk* leaf = tree_seek(&self.forest, tree.root, tree.level, place(-TIME_FAR, 0), &at)
         cdef Place first = chunk_place(shape, leaf, 0)
-        if not self.life:
-            tree.capped, tree.is_capped = first, True
+        tree.capped, tree.is_capped = first, True  # of a life group only its windows mind: totals know of it
         self.fold(ring, leaf, 0)
         for c in range(shape.shown):
             if shape.column[c].member != NONE:
