@@ -143,6 +143,7 @@ class Twin:
         for group in self.groups:
             if not group.fixed:
                 group.unknown = frozenset(event.seq for event in self.events) - known
+        self.settle()
         for event in self.events:
             event.remembered.clear()
         self.seq += 1
