@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Key = tuple["Value", ...]
 Place = tuple[int, int]
 Why = Literal["late", "capped", "overflow"]
+NOWHERE: Place = (-(2**63), 0)
 
 
 class Retention:
@@ -34,25 +35,27 @@ class Retention:
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
     def line(self, group: Group) -> int | None:
-        """Entries at or before it are given up; None: nothing was ever recorded there.
+        """Entries at or before it are given up; None: nothing was ever recorded there."""
+        line = self.limit(group)
+        if line is None or self.oldest is None or floored(self.oldest, group.members.every_ms) > line:
+            return None
+        return line
 
-        A life group gives up by folding into totals, so it keeps one more millisecond: an event up to the horizon late,
-        decided again, is not among them itself.
-        """
+    def limit(self, group: Group) -> int | None:
         if group.span_ms == UNBOUNDED or self.oldest is None:
             return None
-        every_ms = group.members.every_ms
-        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms - group.life
-        return line if floored(self.oldest, every_ms) <= line else None
+        line = floored(self.watermark - self.limits.horizon_ms, group.members.every_ms) - group.span_ms - 1
+        return line if group.given_up is None else max(line, group.given_up)
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
         """Why this window can't be told."""
         key = reader.key(aggregate.lookup)
-        if group.marks is not None and self.late_life(reader, group.marks, key, reader.reader.time):
-            return "late"
+        here = (reader.reader.time, reader.reader.seq)
+        if group.marks is not None and (why := self.life(reader, group.marks, key, here)):
+            return why
         if aggregate.over is None and aggregate.since is None:
-            after_end = bounds.end + (bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0))
-            return "late" if self.late_life(reader, group, key, after_end) else None
+            past_end = (bounds.end + 1, 0) if aggregate.delay_ms else here
+            return self.life(reader, group, key, past_end if bounds.right else (bounds.end, 0))
         line = self.line(group)
         earliest = bounds.earliest
         if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
@@ -62,17 +65,18 @@ class Retention:
             return "capped"
         return None
 
-    def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
-        """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
-        places = self.places(reader.policy, group, reader.events).get(key, [])
-        given_up = [place for place in places if self.is_given_up(group, key, place)]
+    def life(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
+        """Totals of what was given up can't be split: they serve windows that end after all of it."""
         line = self.line(group)
-        too_late = line is not None and reader.reader.time <= line
-        return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        if line is not None and end[0] <= line and any(place[0] <= line for place in places):
+            return "late"
+        dropped = group.capped.get(key, NOWHERE)
+        return "capped" if any(end <= place <= dropped for place in places) else None
 
     def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
         line = self.line(group)
-        return (line is not None and place[0] <= line) or (key in group.capped and place <= group.capped[key])
+        return (line is not None and place[0] <= line) or place <= group.capped.get(key, NOWHERE)
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
