@@ -85,8 +85,9 @@ cdef class RingStore:
         slab_destroy(&self.latest_slab)
 
     # A reload keeps the rings; limits and the group's other words are the new policy's.
-    cdef void adopt(self, group, limits):
+    cdef int adopt(self, group, limits) except -1:
         self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+        return 0
 
     # ---- finding --------------------------------------------------------------------------------------------------
 
