@@ -67,8 +67,8 @@ class Engine:
         self._reloading = RLock()
         self._decoder = _decoder(self._policy)
         # The hot calls go straight to the extension, without a frame of Python between.
-        self.decide = self._core.decide
-        self.evaluate = self._core.evaluate
+        self.decide = self._core.decide  # type: ignore[method-assign]
+        self.evaluate = self._core.evaluate  # type: ignore[method-assign]
 
     @property
     def policy(self) -> Policy:

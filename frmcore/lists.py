@@ -115,7 +115,8 @@ class EntityList:
     def __len__(self) -> int:
         if self._spec.values is not None:
             return len(self._spec.values)
-        return len(self._entries) - self._expiring.bisect_left((self._core.now() + 1, ""))
+        expired: int = self._expiring.bisect_left((self._core.now() + 1, ""))
+        return len(self._entries) - expired
 
     def __iter__(self) -> Iterator[str]:
         if self._spec.values is not None:

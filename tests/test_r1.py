@@ -18,8 +18,8 @@ LISTS = ("bl_card", "bl_device", "bl_ip", "bl_email")
 
 
 def listed() -> dict[str, set[str]]:
-    """The listed values that occur in the stream: those published, and the few of the million others (random, unpublished)
-    that happen to be in it too. The expected flags tell which these are: 2 addresses and 9 e-mails, no more."""
+    """The listed values that occur in the stream: those published, and the few of the million others (random and
+    unpublished) that happen to be in it too. The expected flags tell which: 2 addresses and 9 e-mails, no more."""
     values = json.loads(gzip.decompress((SHARED / "r1" / "listed_live.json.gz").read_bytes()))
     lists = {f"bl_{name}": set(found) for name, found in values.items()}
     for event, row in rows():

@@ -1,4 +1,4 @@
-"""Seeded runs of engine against twin: 50,000 operations, 500 programs. `python tests/soak.py` runs millions."""
+"""Seeded runs of engine against twin: 50,000 operations and 500 programs; in soak a million and 100,000."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ PARTS, OPERATIONS, PROGRAMS = 25, 2_000, 500
 def test_operations(part: int) -> None:
     """A failure names its seed; `python tests/soak.py operations 1 --seed SEED` replays it."""
     soak.runs("operations", OPERATIONS, seed=1_000 * part)
+
+
+@pytest.mark.soak
+def test_a_million_operations() -> None:
+    soak.runs("operations", 1_000_000, seed=1_000_000)
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_programs() -> None:
+    soak.runs("programs", 100_000, seed=1_000_000)
 
 
 @pytest.mark.parametrize("part", range(5))

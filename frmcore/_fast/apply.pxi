@@ -13,10 +13,12 @@ cdef const RecordHead* append_record(Core core, Frame* frame, uint8_t type, uint
 cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
     cdef GroupSpec* group
     cdef uint32_t i
+    cdef bint fired
     reg_set_int(&frame.regs[book.final_reg], record.outcome)
     reg_set_int(&frame.regs[book.score_reg], record.score)
     for i in range(book.fired_count):
-        reg_set_int(&frame.regs[book.fired[i].reg], record_fired(<const uint8_t*>record, book.fired[i].rule))
+        fired = record.type != RECORD_OBSERVED and record_fired(<const uint8_t*>record, book.fired[i].rule)
+        reg_set_int(&frame.regs[book.fired[i].reg], fired)
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         if group.reads_decision and group.kinds & frame.kind_bit:
@@ -41,7 +43,8 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
 
 
 # After something was told: each group that reads updates, as it was before (members_before) and as it is now.
-cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+# `lifted`: those with cells are in the caller's hands.
+cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record, bint lifted) except -1:
     cdef GroupSpec* group
     cdef Member* earlier
     cdef uint32_t i
@@ -49,7 +52,7 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         earlier = &frame.members_before[i]
-        if not group.reads_updates or same_entry(frame, group, i):
+        if not group.reads_updates or same_entry(frame, group, i) or (lifted and group.has_cells):
             continue
         if earlier.is_member:
             (<RingStore>core.stores[i]).remove(
@@ -57,6 +60,33 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
             )
         if frame.members[i].is_member:
             enter_ring(core, frame, i, frame.members, frame.columns, record)
+    return 0
+
+
+# An event that is decided again counts itself, virtually, once: its own part in cells, which know no places inside, is taken out
+# for that long. The registers hold what is known of it.
+cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef GroupSpec* group
+    cdef uint32_t i
+    for i in range(core.layout.group_count):
+        group = &core.layout.groups[i]
+        if not group.has_cells:
+            continue
+        weigh_group(core, book, frame, i, frame.members, frame.columns)
+        if frame.members[i].is_member:
+            (<RingStore>core.stores[i]).remove(
+                frame.members[i].key, record.time, record.seq, frame.columns + group.column_first, core.watermark_
+            )
+    return 0
+
+
+cdef int lower_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef uint32_t i
+    for i in range(core.layout.group_count):
+        if core.layout.groups[i].has_cells:
+            weigh_group(core, book, frame, i, frame.members, frame.columns)
+            if frame.members[i].is_member:
+                enter_ring(core, frame, i, frame.members, frame.columns, record)
     return 0
 
 

@@ -4,6 +4,8 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from collections import namedtuple as _namedtuple
 
+from frmcore.plan import Rate as _Rate
+
 _FactSpec = _namedtuple("_FactSpec", "kind rep scale values currency")
 
 cdef enum:
@@ -51,6 +53,7 @@ cdef struct ProbeSpec:
     uint32_t list
     uint32_t key
     uint32_t dst
+    uint8_t is_key  # some event is filed under or looked up by it, so its hash is there
 
 cdef struct FeatureSpec:
     uint32_t reg
@@ -206,13 +209,16 @@ cdef class Book:
     cdef int _load_rates(self) except -1:
         cdef uint32_t i
         plan = self.plan
-        self.currency_count, self.rate_count = len(plan.currencies), len(plan.rates)
+        rates = list(plan.rates)
+        if plan.base_currency:
+            rates.append(_Rate(plan.base_currency, plan.base_exponent, -TIME_FAR, 10**10))
+        self.currency_count, self.rate_count = len(plan.currencies), len(rates)
         self.currencies = <CurrencySpec*>take(self.currency_count, sizeof(CurrencySpec))
         self.rates = <RateSpec*>take(self.rate_count, sizeof(RateSpec))
         for i, money in enumerate(plan.currencies):
             spec = &self.currencies[i]
             spec.amount, spec.currency, spec.original, spec.rate = money.amount, money.currency, money.original, money.rate
-        for i, rate in enumerate(plan.rates):
+        for i, rate in enumerate(rates):
             code = rate.currency.encode()
             memcpy(self.rates[i].code, <const char*>code, 3)
             self.rates[i].since, self.rates[i].rate = rate.since_ms, rate.rate
@@ -222,6 +228,7 @@ cdef class Book:
     cdef int _load_features(self) except -1:
         cdef uint32_t i
         plan = self.plan
+        keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
         self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
         for i, feature in enumerate(plan.features):
@@ -229,6 +236,7 @@ cdef class Book:
         self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
         for i, probe in enumerate(plan.probes):
             self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
+            self.probes[i].is_key = probe.key in keys
         self.fired_count = len(plan.fired)
         self.fired = <PairSpec*>take(self.fired_count, sizeof(PairSpec))
         for i, pair in enumerate(plan.fired):
@@ -293,6 +301,12 @@ cdef class Book:
                 self.event_type = NULL  # a Struct laid out in a way we do not know: read it as a mapping
                 return 0
         return 0
+
+
+# The registers that events are filed under or looked up by.
+cdef set key_registers(object plan):
+    lookups = [lookup.keys for group in plan.groups for lookup in group.lookups]
+    return {reg for keys in (*lookups, *[group.keys for group in plan.groups]) for reg in keys}
 
 
 # How long an event's facts must be kept: as long as a feature that reads updates can look at it, and never less than the ids.

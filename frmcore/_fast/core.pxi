@@ -130,7 +130,8 @@ cdef class Core:
         fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept]
         pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
         for i, store in enumerate(stores):
-            (<RingStore>store).adopt(plan.groups[i], plan.limits)
+            if plan.groups[i].signature in kept:
+                (<RingStore>store).adopt(plan.groups[i], plan.limits, self.watermark_)
             pointers[i] = <PyObject*>store
         free(self.stores)
         self.stores, self.store_list, self.sweep_at = pointers, stores, 0
@@ -361,10 +362,19 @@ cdef class Core:
             earlier = self.decided_before(known, frame, at)
             if earlier != NULL:
                 return self.duplicate(earlier)
-            self.route_again(known, frame, at)
-            return self.unrecorded(frame, at)
+            return self.evaluate_again(known, frame, at)
         finally:
             self.give_frame(frame)
+
+    cdef Decision evaluate_again(self, IdRecord* known, Frame* frame, uint32_t point):
+        load_event(self, self.book, frame, known)
+        lift_cells(self, self.book, frame, known.record)
+        try:
+            self.route_again(known, frame, point)
+            return self.unrecorded(frame, point)
+        finally:
+            load_event(self, self.book, frame, known)
+            lower_cells(self, self.book, frame, known.record)
 
     cdef Decision unrecorded(self, Frame* frame, uint32_t point):
         cdef uint8_t* out = <uint8_t*>take(record_bound(self.book, frame.regs, &frame.verdict), 1)
@@ -406,6 +416,7 @@ cdef class Core:
         self.check_order(known, point)
         state = state_of(self, book, known)
         load_event(self, book, frame, known)
+        lift_cells(self, book, frame, known.record)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
@@ -414,7 +425,8 @@ cdef class Core:
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
         load_event(self, book, frame, known)
-        mend_groups(self, book, frame, known.record)
+        mend_groups(self, book, frame, known.record, True)
+        lower_cells(self, book, frame, known.record)
         self.counters.again += 1
         decision = new_decision(book, <const uint8_t*>record, False)
         self.finish(frame)
@@ -508,7 +520,7 @@ cdef class Core:
         self.seq += 1
         apply_tellings(state, frame.tellings, count, at, self.seq)
         load_event(self, book, frame, known)
-        mend_groups(self, book, frame, known.record)
+        mend_groups(self, book, frame, known.record, False)
         self.counters.updated += 1
         return 0
 

@@ -166,7 +166,7 @@ cdef class Decision:
     @property
     def lists(self) -> tuple[str, ...]:
         plan = self.book.plan
-        return tuple(dict.fromkeys([plan.lists[plan.probes[i].list].name for i in self.verdict()[4]]))
+        return tuple([plan.lists[index].name for index in sorted({plan.probes[i].list for i in self.verdict()[4]})])
 
     @property
     def notes(self) -> tuple[str, ...]:

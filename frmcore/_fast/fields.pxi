@@ -29,7 +29,6 @@ from collections.abc import Mapping as _Mapping
 import msgspec as _msgspec
 
 from frmcore import limits as _limits
-from frmcore import text as _text
 from frmcore.errors import EngineClosed, EngineForked, EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 
 cdef object UNSET = _msgspec.UNSET

@@ -228,12 +228,10 @@ cdef list get_verdict(const uint8_t* record):
     return lists
 
 
-# Is `rule` among the fired ones. What was only observed has no verdict.
+# Is `rule` among the fired ones.
 cdef bint record_fired(const uint8_t* record, uint32_t rule) noexcept nogil:
     cdef const uint8_t* p = record + (<const RecordHead*>record).verdict_at
     cdef uint64_t count, number
-    if (<const RecordHead*>record).type == RECORD_OBSERVED:
-        return False
     p = get_varint(p, &count)
     while count:
         p = get_varint(p, &number)

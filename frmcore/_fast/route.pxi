@@ -22,6 +22,7 @@ cdef struct GroupSpec:
     int32_t marks_group
     uint8_t reads_updates
     uint8_t reads_decision
+    uint8_t has_cells
     ColumnSpec* columns
 
 cdef struct LookupSpec:
@@ -62,6 +63,7 @@ cdef class Layout:
             spec.where, spec.start, spec.end = group.where, group.code.start, group.code.end
             spec.marks_group = group.marks_group
             spec.reads_updates, spec.reads_decision = group.reads_updates, group.reads_decision
+            spec.has_cells = group.every_ms > 0
             spec.column_first, spec.column_count = column, len(group.columns)
             spec.columns = self._columns(book, group)
             column += spec.column_count
@@ -73,7 +75,7 @@ cdef class Layout:
                 lookup += 1
         self.lookup_count, self.column_count = lookup, column
         self._load_windows(book)
-        regs = sorted({reg for group in groups for keys in (group.keys, *[lookup_.keys for lookup_ in group.lookups]) for reg in keys})
+        regs = sorted(key_registers(book.plan))
         self.hash_count = len(regs)
         self.hash_regs = <uint32_t*>take(self.hash_count, sizeof(uint32_t))
         for i, reg in enumerate(regs):
@@ -195,8 +197,8 @@ cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* me
         return
     if group.end != group.start:
         program_run(&book.program.machine, frame.regs, group.start, group.end, &frame.arena, frame.time, False)
-        if group.where >= 0 and not is_true(&frame.regs[group.where]):
-            return
+    if group.where >= 0 and not is_true(&frame.regs[group.where]):  # a fact by itself needs no code
+        return
     members[i].is_member = 1
     for c in range(group.column_count):
         columns[group.column_first + c] = column_value(core.key, &frame.regs[group.columns[c].reg], &group.columns[c])
@@ -240,7 +242,7 @@ cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Rea
     reading.zones = core.book.program.zones
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
-    reading.mark_state = MARK_NONE
+    reading.has_mark, reading.mark_problem = False, 0
     if group.marks_group >= 0:
         marks = <RingStore>core.stores[group.marks_group]
         find_mark(marks, marks.find(frame.looked[i].key), reading)
@@ -277,7 +279,10 @@ cdef inline void prefetch_lists(Core core, Book book, Frame* frame) noexcept nog
     for i in range(book.probe_count):
         key = book.probes[i].key
         if frame.regs[key].present:
-            frame.probe_hashes[i] = hash_text(core.key, frame.regs[key].v.s, frame.regs[key].n)
+            if book.probes[i].is_key:
+                frame.probe_hashes[i] = frame.hashes[key]
+            else:
+                frame.probe_hashes[i] = hash_text(core.key, frame.regs[key].v.s, frame.regs[key].n)
             lists_prefetch(core.lists.refs, book.probes[i].list, frame.probe_hashes[i])
 
 

@@ -63,7 +63,6 @@ class Run:
         self.detection = Detection(rule.id for rule in engine.policy.rules)
         self.outcomes: Counter[str] = Counter(dict.fromkeys(engine.policy.outcomes, 0))
         self.events = self.decisions = self.duplicates = self.late = self.updates = self.too_late = 0
-        self.shadow: Counter[str] = Counter()
         self._answered = "answered" in {point.name for point in engine.policy.points}
         self._strength = {outcome: i for i, outcome in enumerate(engine.policy.outcomes)}
         self._pending: dict[str, Pending] = {}
@@ -112,8 +111,7 @@ class Run:
     def count(self, pending: Pending, last: Decision) -> None:
         """An event is through: what any of its decisions found counts once."""
         first = pending.decision
-        fired = dict.fromkeys((*first.fired, *last.fired))
-        self.shadow.update(dict.fromkeys((*first.shadow, *last.shadow), 1))
+        fired = dict.fromkeys((*first.fired, *last.fired, *first.shadow, *last.shadow))
         outcome = max(first.outcome, last.outcome, key=self._strength.__getitem__)
         self.outcomes[outcome] += 1
         self.detection.add(fired, self._strength[outcome] > 0, pending.scenario, pending.amount)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from frmcore.cli.console import micros
+from frmcore.plan import Mode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,16 +69,18 @@ def _speed(run: Run) -> Table:
 
 def _rules(run: Run) -> Table:
     table = Table(title="Rules: how often they fired, and on what")
-    table.add_column("rule")
+    table.add_column("rule", no_wrap=True)
     for heading in ("fired", "precision", "recall"):
         table.add_column(heading, justify="right")
     table.add_column("finds most of")
-    for score in run.detection.rules.values():
+    for rule in run.engine.policy.rules:
+        score = run.detection.rules[rule.id]
+        name = f"{rule.id} *" if rule.mode is Mode.SHADOW else rule.id
         target = run.detection.target(score)
         aim = f"{target[0]} {target[1]:.0%}" if target else ""
-        shadow = f"in shadow {run.shadow[score.rule]:,}" if run.shadow[score.rule] else ""
         recall = percent(run.detection.recall(score) if score.fired else None)
-        table.add_row(score.rule, f"{score.fired:,}", percent(score.precision), recall, shadow or aim)
+        table.add_row(name, f"{score.fired:,}", percent(score.precision), recall, aim)
+    table.caption = "* in shadow: evaluated and measured, not enforced"
     return table
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -12,14 +13,17 @@ from rich.text import Text
 from rich.tree import Tree
 
 import frmcore
+from frmcore import Decision
 from frmcore.cli.arguments import AsJson, PolicyFile, Source, Updates
 from frmcore.cli.console import complain, plain
 from frmcore.cli.formats import format_of
 from frmcore.cli.replay import Invalid, Replay
+from frmcore.cli.rows_in import EPOCH
+from frmcore.cli.run import row
 from frmcore.report.latency import Latency
 
 if TYPE_CHECKING:
-    from frmcore import Explanation, TraceValue
+    from frmcore.explain import Explanation, Node
 
 EVIDENCE_SHOWN = 5  # ids of a window's events in the table; --json has all that the engine lists
 
@@ -43,7 +47,7 @@ def explain(
         raise typer.Exit(1)
     explanation = engine.explain(event_id)
     if as_json:
-        typer.echo(msgspec.json.encode(explanation, enc_hook=dict))
+        typer.echo(msgspec.json.encode(explanation, enc_hook=_encoded))
     else:
         _show(Console(), explanation)
 
@@ -59,48 +63,56 @@ def _show(console: Console, found: Explanation) -> None:
 
 
 def _event(found: Explanation) -> Table:
-    table = Table(title="Event", show_header=False)
-    for name, value in found.event.items():
-        table.add_row(name, Text(shown(value)))
-    if decision_lists := found.decision.lists:
-        table.add_row("on lists", ", ".join(decision_lists))
+    table = Table(title="Event, as known now", show_header=False)
+    for name, value in found.fields.items():
+        table.add_row(name, Text("absent" if value is None else plain(str(value))))
+    table.add_row("final", found.final)
+    if found.lists:
+        table.add_row("on lists", ", ".join(found.lists))
     return table
 
 
 def _rules(found: Explanation) -> Tree:
-    """Fired and unknown rules with every value of their expressions; the silent ones by name."""
+    """What fired or almost did with every value of its expression; the silent rules by name."""
     tree = Tree("Rules")
-    silent = [rule.id for rule in found.rules if rule.verdict == "silent"]
+    silent = [rule.id for rule in found.rules if rule.state == "silent"]
     for rule in found.rules:
-        if rule.verdict != "silent":
-            _grow(tree.add(f"{rule.id}: {rule.verdict}"), rule.tree)
+        if rule.state != "silent":
+            _grow(tree.add(Text(plain(f"{rule.id}: {rule.state}"))), rule.tree)
     tree.add(Text(f"silent: {', '.join(silent) or 'none'}"))
     return tree
 
 
-def _grow(branch: Tree, node: TraceValue) -> None:
-    here = branch.add(Text(plain(f"{node.text} = {shown(node.value)}")))
+def _grow(branch: Tree, node: Node) -> None:
+    here = branch.add(Text(plain(f"{node.text}: {node.shown}")))
     for child in node.children:
         _grow(here, child)
 
 
 def _features(found: Explanation) -> Table:
     table = Table(title="Features")
-    for heading in ("feature", "value", "window from", "to", "evidence"):
+    table.add_column("feature", no_wrap=True)
+    for heading in ("value", "window from", "until", "its events, newest first"):
         table.add_column(heading)
     for feature in found.features:
         ids = [plain(event_id) for event_id in feature.evidence[:EVIDENCE_SHOWN]]
         more = len(feature.evidence) - len(ids)
         evidence = ", ".join(ids) + (f" and {more} more" if more else "")
-        cells = (feature.name, shown(feature.value), shown(feature.start), shown(feature.end), evidence)
+        cells = (feature.name, plain(feature.shown), _instant(feature.start), _instant(feature.end), evidence)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def shown(value: Any) -> str:
-    """A value as a person reads it; absent ones as `absent`."""
-    if value is None:
-        return "absent"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return plain(str(value))
+def _instant(ms: int | None) -> str:
+    """A time for people, in UTC; one beyond the years of the calendar as it is."""
+    if ms is None:
+        return ""
+    try:
+        return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        return str(ms)
+
+
+def _encoded(value: object) -> object:
+    """What JSON has no form for: the decision, mappings."""
+    return row(value, flat=False) if isinstance(value, Decision) else dict(value)  # type: ignore[call-overload]

@@ -24,7 +24,7 @@ Fields: TypeAlias = "Mapping[str, tuple[tuple[str, ...], Kind]]"
 """Name -> where the field stands in an event, and its kind."""
 
 
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Row(NamedTuple):
@@ -75,7 +75,7 @@ def epoch_ms(value: object) -> int | None:
         except ValueError:
             return None
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return (value - _EPOCH) // timedelta(milliseconds=1)
+        return (value - EPOCH) // timedelta(milliseconds=1)
     return value if type(value) is int else None
 
 

@@ -45,6 +45,6 @@ def a_decimal(random: Random, scale: int) -> Decimal:
 
 
 def a_time(random: Random) -> int:
-    """From 1938 to 2100, often at a full hour."""
-    ms = random.randrange(-(10**12), 4 * 10**12)
+    """From 1972 to 2097, often at a full hour: with what is added to it within the years that time zones know."""
+    ms = random.randrange(6 * 10**10, 4 * 10**12)
     return ms - ms % 3_600_000 if random.random() < 0.3 else ms

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
+from frmcore.plan import Mode
 from frmcore.policy.tree import InList
 from twin.decision import Decision, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
@@ -134,8 +135,15 @@ class Twin:
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
+        for group in self.groups:
+            group.given_up = self.retention.limit(group)
         self.groups, self.group_of = place_features(policy, self.groups)
         self.retention.limits = policy.limits
+        known = {event.seq for event in self.known.values()}
+        for group in self.groups:
+            if not group.fixed:
+                group.unknown = frozenset(event.seq for event in self.events) - known
+        self.settle()
         for event in self.events:
             event.remembered.clear()
         self.seq += 1
@@ -257,9 +265,9 @@ class Twin:
         )
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
-        """Lists that hold what the policy's rules and features look up in them, in the lists' order."""
-        policy = self.policy
-        roots = [feature.expression for feature in policy.features] + [rule.when for rule in policy.rules]
+        """Lists that hold what features and rules (all that are not off) look up in them."""
+        rules = [rule.when for rule in self.policy.rules if rule.mode is not Mode.OFF]
+        roots = [feature.expression for feature in self.policy.features] + rules
         asked = [node for root in roots for node in walk(root) if isinstance(node, InList)]
         hit = {node.list for node in asked if evaluate(node, scope)}
         return tuple(spec.name for spec in self.policy.lists if spec.name in hit)

@@ -65,13 +65,21 @@ class Group:
     columns: dict[Column, frozenset[str]] = field(default_factory=dict)
     read: set[Column] = field(default_factory=set)  # by the present policy
     marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
+    given_up: int | None = None  # what the limits before a reload took away
     capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
-    filled_after: int | None = None  # it was filled when events up to this time had been forgotten
+    unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
 
     @property
     def reads_updates(self) -> bool:
         """Can a later fact change who belongs to it, or what it counts?"""
         return any(map(reads_updates, [self.members.where, *(column.value for column in self.read)]))
+
+    @property
+    def merges(self) -> bool:
+        """Is a cell one entry: are only totals asked of it."""
+        return self.members.every_ms > 0 and all(
+            "sums" in kept and "extremes" not in kept for kept in self.columns.values()
+        )
 
     def serves(self, need: Need) -> bool:
         if not self.fixed:
@@ -101,12 +109,13 @@ def place_features(policy: tree.Policy, running: Sequence[Group]) -> tuple[list[
 
 
 def place(need: Need, groups: list[Group], running: Sequence[Group]) -> Group:
+    """A group that goes on, if any serves, because it is warm; else the one new group of these members."""
     same = [group for group in groups if group.members == need.members]
-    found = next((group for group in same if group.serves(need)), None)
-    if found is None:
-        marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
-        found = going_on(need, groups, running) or Group(need.members)
-        found.marks = marks
+    found = next((group for group in same if group.fixed and group.serves(need)), None)
+    found = found or going_on(need, groups, running) or next((group for group in same if not group.fixed), None)
+    found = found or Group(need.members)
+    if found not in groups:
+        found.marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
         groups.append(found)
     found.take_on(need)
     return found
@@ -118,7 +127,7 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
             again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
-            again.filled_after = group.filled_after
+            again.unknown, again.given_up = group.unknown, group.given_up
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again
     return None
@@ -134,7 +143,13 @@ def need_of(policy: tree.Policy, aggregate: tree.Aggregate) -> Need:
     on = None if aggregate.on is None else frozenset(aggregate.on)
     members = Members(aggregate.by, on, where, aggregate.every_ms, aggregate.since)
     life = aggregate.over is None and aggregate.since is None
-    return Need(members, span_ms(aggregate), life, column_of(aggregate), KEPT.get(aggregate.function, frozenset()))
+    return Need(members, span_ms(aggregate), life, column_of(aggregate), kept_of(aggregate))
+
+
+def kept_of(aggregate: tree.Aggregate) -> frozenset[str]:
+    """first and last of cells want entries that are not merged, as min and max do."""
+    function = "min" if aggregate.every_ms and aggregate.function in ("first", "last") else aggregate.function
+    return KEPT.get(function, frozenset())
 
 
 KEPT: Mapping[str, frozenset[str]] = {

@@ -34,11 +34,15 @@ class Retention:
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
     def line(self, group: Group) -> int | None:
-        """Entries at or before it are given up; None: nothing was ever recorded there."""
+        """Entries at or before it are given up; None: nothing was ever recorded there.
+
+        A life group gives up by folding into totals, so it keeps one more millisecond: an event up to the horizon late,
+        decided again, is not among them itself.
+        """
         if group.span_ms == UNBOUNDED or self.oldest is None:
             return None
         every_ms = group.members.every_ms
-        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms
+        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms - group.life
         return line if floored(self.oldest, every_ms) <= line else None
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
@@ -60,29 +64,33 @@ class Retention:
 
     def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
         """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        given_up = [place for place in places if self.is_given_up(group, key, place)]
         line = self.line(group)
-        if line is None:
-            return False
-        given_up = [entry.place for entry in reader.entries(group.members, key, None) if entry.time <= line]
-        return bool(given_up) and (reader.reader.time < line or max(given_up) >= (end, reader.reader.seq))
+        too_late = line is not None and reader.reader.time <= line
+        return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
+
+    def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
+        line = self.line(group)
+        return (line is not None and place[0] <= line) or (key in group.capped and place <= group.capped[key])
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
         """Called after every operation: each ring that grew beyond its limit loses its oldest entries."""
         for group in groups:
-            for key, places in self.rings(policy, group, events).items():
-                excess = len(places) - self.limits.ring_events_max
+            for key, places in self.places(policy, group, events).items():
+                kept = [place for place in places if not self.is_given_up(group, key, place)]
+                if group.merges:
+                    kept = sorted({time: (time, seq) for time, seq in reversed(kept)}.values())
+                excess = len(kept) - self.limits.ring_events_max
                 if excess > 0:
-                    group.capped[key] = places[excess - 1]
+                    group.capped[key] = kept[excess - 1]
 
-    def rings(self, policy: Policy, group: Group, events: Iterable[Event]) -> dict[Key, list[Place]]:
-        """The places retained under each key, in order."""
-        line = self.line(group)
+    def places(self, policy: Policy, group: Group, events: Iterable[Event]) -> dict[Key, list[Place]]:
+        """The places of all members by key, in order."""
         found: dict[Key, list[Place]] = {}
         for event in events:
-            key = tuple(event.values[name] for name in group.members.by)
-            place = (floored(event.time, group.members.every_ms), event.seq)
-            kept = (line is None or place[0] > line) and place > group.capped.get(key, (-(2**63), 0))
-            if kept and belongs(group.members, event, Facts(policy, event)):
-                found.setdefault(key, []).append(place)
+            if event.seq not in group.unknown and belongs(group.members, event, Facts(policy, event)):
+                key = tuple(event.values[name] for name in group.members.by)
+                found.setdefault(key, []).append((floored(event.time, group.members.every_ms), event.seq))
         return {key: sorted(places) for key, places in found.items()}

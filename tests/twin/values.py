@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 Value = int | float | str | None
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+INT_MAX = 2**63 - 1  # -2**63 is no value: its negation would not fit
 
 
 def int64(value: int) -> int | None:
     """Beyond int64 there is no value."""
-    return value if INT64_MIN <= value <= INT64_MAX else None
+    return value if -INT_MAX <= value <= INT_MAX else None
 
 
 def finite(value: float) -> float | None:

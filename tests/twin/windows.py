@@ -56,6 +56,7 @@ class Reader:
     def __init__(self, policy: Policy, events: Sequence[Event], reader: Event) -> None:
         self.policy = policy
         self.reader = reader
+        self.events = events
         self.others = [event for event in events if event.seq != reader.seq]
 
     def bounds(self, aggregate: Aggregate, group: Group) -> Bounds:
@@ -68,7 +69,7 @@ class Reader:
         if group.marks is None:
             return None
         here = (self.reader.time, self.reader.seq)
-        marks = self.entries(group.marks.members, self.key(aggregate.lookup), None)
+        marks = self.entries(group.marks, self.key(aggregate.lookup), None)
         return max((mark.place for mark in marks if mark.place < here), default=None)
 
     def key(self, names: tuple[str, ...]) -> tuple[Value, ...]:
@@ -76,7 +77,7 @@ class Reader:
 
     def window(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> list[Entry]:
         """The entries that belong to it, in order, without the event that reads."""
-        found = self.entries(group.members, self.key(aggregate.lookup), aggregate.value)
+        found = self.entries(group, self.key(aggregate.lookup), aggregate.value)
         return sorted(
             (entry for entry in found if after_start(entry, bounds) and self.before_end(entry, bounds, aggregate)),
             key=lambda entry: entry.place,
@@ -88,15 +89,15 @@ class Reader:
             return entry.time < bounds.end
         return bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0 or entry.seq < self.reader.seq)
 
-    def entries(self, members: Members, key: tuple[Value, ...], value: Expr | None) -> list[Entry]:
-        """Every member filed under the key, with the value that is looked at."""
+    def entries(self, group: Group, key: tuple[Value, ...], value: Expr | None) -> list[Entry]:
+        """Every other member filed under the key, with the value that is looked at."""
+        members = group.members
         found = []
         for event in self.others:
-            if tuple(event.values[name] for name in members.by) == key:
+            if event.seq not in group.unknown and tuple(event.values[name] for name in members.by) == key:
                 facts = Facts(self.policy, event)
                 if belongs(members, event, facts):
-                    seen = None if value is None else facts.of(value)
-                    found.append(Entry(floored(event.time, members.every_ms), event.seq, seen))
+                    found.append(Entry(floored(event.time, members.every_ms), event.seq, seen(value, facts)))
         return found
 
     def itself(self, aggregate: Aggregate, members: Members) -> Entry | None:
@@ -104,8 +105,7 @@ class Reader:
         facts = Facts(self.policy, self.reader, deciding=True)
         if self.key(aggregate.by) != self.key(aggregate.lookup) or not belongs(members, self.reader, facts):
             return None
-        value = None if aggregate.value is None else facts.of(aggregate.value)
-        return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, value)
+        return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, seen(aggregate.value, facts))
 
     def aggregate(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> Value:
         entries = self.window(aggregate, group, bounds)
@@ -113,6 +113,12 @@ class Reader:
             return of_earlier(aggregate, entries, floored(self.reader.time, aggregate.every_ms))
         own = self.itself(aggregate, group.members) if bounds.right and not aggregate.delay_ms else None
         return of_all(aggregate, [*entries, own] if own else entries)
+
+
+def seen(value: Expr | None, facts: Facts) -> Value:
+    """A value as a window keeps it: -0.0 counts as 0.0."""
+    found = None if value is None else facts.of(value)
+    return found + 0.0 if isinstance(found, float) else found
 
 
 def after_start(entry: Entry, bounds: Bounds) -> bool:
