@@ -46,7 +46,7 @@ def feature_value(spec: Spec, raw: Raw) -> Value:
     if spec.kind is Kind.BOOL:
         return bool(raw)
     if spec.kind is Kind.DECIMAL:
-        return int(raw) / 10**spec.scale
+        return float(int(raw) / 10**spec.scale)
     return raw
 
 

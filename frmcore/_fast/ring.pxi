@@ -88,9 +88,10 @@ cdef class RingStore:
         slab_destroy(&self.latest_slab)
 
     # A reload keeps the rings; limits and the group's other words are the new policy's.
-    cdef void adopt(self, group, limits, int64_t watermark):
+    cdef int adopt(self, group, limits, int64_t watermark) except -1:
         self.given_up = self.line(watermark)
         self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+        return 0
 
     # ---- finding --------------------------------------------------------------------------------------------------
 
