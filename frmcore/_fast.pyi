@@ -1,4 +1,5 @@
-"""The hot path, as Python sees it. `Engine` is what a program holds; `Core` is its inside, and what is named a door is for tests."""
+"""The hot path, as Python sees it. `Engine` is what a program holds; `Core` is its inside, and what is named a door
+is for tests."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -19,10 +20,12 @@ def system_clock() -> int:
     """Milliseconds since the epoch."""
 
 def epoch_ms(value: object) -> int | object:
-    """A time as epoch milliseconds (floored): an int, an aware datetime, or RFC 3339 text. A marker that is no int otherwise."""
+    """A time as epoch milliseconds (floored): an int, an aware datetime, or RFC 3339 text. A marker that is no int
+    otherwise."""
 
 def scaled_decimal(value: object, scale: int) -> int | object:
-    """A decimal as an integer of 10**-scale units; a marker that is no int when it is not a number that fits exactly."""
+    """A decimal as an integer of 10**-scale units; a marker that is no int when it is not a number that fits
+    exactly."""
 
 def shorten(value: object) -> str:
     """A value as an error shows it: its type and repr, short; of containers and unknown types the type."""
@@ -135,7 +138,8 @@ class Core:
     def trace(self, decision: Decision) -> list[Raw]:
         """Every register of the decision's program, run once more on what was recorded."""
     def evidence(self, decision: Decision, room: int) -> dict[str, tuple[int | None, int, list[str]]]:
-        """Aggregate -> (from ms, until ms, ids of the events in its window, newest first, at most `room`), as known now."""
+        """Aggregate -> (from ms, until ms, ids of the events in its window, newest first, at most `room`), as known
+        now."""
     def features(self, given: dict[str, str], at: int) -> dict[str, Value]: ...
     def told_time(self, at: Time) -> int:
         """A time as epoch ms. Raises InvalidEvent."""

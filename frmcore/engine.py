@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from frmcore._fast import Core, system_clock
-from frmcore.errors import InvalidEvent, UnknownName
+from frmcore.errors import UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
@@ -22,6 +21,7 @@ from frmcore.policy.lower import lower
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from frmcore._fast import Decision
     from frmcore.explain import Explanation
@@ -36,11 +36,13 @@ class Engine:
 
     path: a folder for the state; None keeps it in memory (the only choice so far).
     policy: a path, a policy's text (with a line break), or a loaded `Policy`.
-    clock: milliseconds since the epoch; None switches the guard against events from the future off, for history. It may not
+    clock: milliseconds since the epoch; None switches the guard against events from the future off, for history. It
+    may not
         call the engine.
     max_ahead: how far ahead of the clock an event may be, in ms; None takes the policy's limit (5 minutes).
     key: 16 secret bytes that entity keys are hashed with; None draws them. No decision depends on them.
-    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the process.
+    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the
+    process.
 
     Raises PolicyError. One engine may be used from several threads; a forked child must open its own.
     """
@@ -62,7 +64,9 @@ class Engine:
         self._policy = policy if isinstance(policy, Policy) else load(policy)
         plan = lower(self._policy)
         contents = list_contents(plan)
-        self._core = Core(plan, self._policy, contents, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead)
+        self._core = Core(
+            plan, self._policy, contents, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead
+        )
         self._lists = EntityLists(self._core, plan)
         self._reloading = RLock()
         self._decoder = _decoder(self._policy)
@@ -84,7 +88,8 @@ class Engine:
         def decide(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
             """Decides one event and records it. O(windows * log events); microseconds.
 
-            event: a mapping, or a `policy.Event`; unknown keys are ignored unless `strict`. point: a decision point, where
+            event: a mapping, or a `policy.Event`; unknown keys are ignored unless `strict`. point: a decision point,
+            where
             several take this kind. A remembered id returns its decision, marked `duplicate`. Raises InvalidEvent,
             EventTooOld, EventConflict, UnknownName, EngineClosed, EngineForked; nothing has changed then.
             """
@@ -97,32 +102,44 @@ class Engine:
         return self.decide(self._decode(data), point)
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
-        """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay decided."""
+        """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
+        decided."""
         return [self.decide(self._decode(event) if isinstance(event, bytes) else event, point) for event in events]
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
-        """Tells updates about a known event, then decides it at a later point, as of its own place with all that is known now.
+        """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
+        known now.
 
         Raises UnknownEvent, UnknownName, InvalidEvent, and EventConflict when it was decided there with other updates.
         """
         return self._core.decide_again(event_id, point, at, updates)
 
     def update(
-        self, event_id: str, /, *, at: Time | None = None, by: str | None = None, source: str | None = None, **fields: Any
+        self,
+        event_id: str,
+        /,
+        *,
+        at: Time | None = None,
+        by: str | None = None,
+        source: str | None = None,
+        **fields: Any,
     ) -> None:
         """Tells later facts about an event: the policy's updates, or `final`. Absolute values; per field the greatest
-        (at, order of telling) wins. at: when it became true, default now. by, source: who says so, for the record. Raises
+        (at, order of telling) wins. at: when it became true, default now. by, source: who says so, for the record.
+        Raises
         UnknownEvent, InvalidEvent."""
         self._core.update(event_id, at, by, source, fields)
 
     def observe(self, event: Event) -> None:
-        """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and `final`.
+        """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and
+        `final`.
 
         Raises as `decide`."""
         self._core.observe(event)
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
-        """The decision as it was made: every rule with every value, every window's bounds, its events. Raises UnknownEvent,
+        """The decision as it was made: every rule with every value, every window's bounds, its events. Raises
+        UnknownEvent,
         UnknownName."""
         return explain(self._core, self._core.find(event_id, point))
 
@@ -135,7 +152,8 @@ class Engine:
         return self._core.features(entities, now)
 
     def reload(self, policy: str | Path | Policy) -> None:
-        """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the events
+        """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the
+        events
         still remembered. Raises PolicyError; the old policy stays then."""
         policy = policy if isinstance(policy, Policy) else load(policy)
         with self._reloading:
@@ -176,7 +194,9 @@ class Engine:
 
     def _decode(self, data: bytes | str) -> Event:
         if len(data) > JSON_BYTES_MAX:
-            raise self._core.unreadable(f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}")
+            raise self._core.unreadable(
+                f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"
+            )
         try:
             try:
                 return cast("Event", self._decoder.decode(data))

@@ -44,8 +44,10 @@ class Entry:
 class EntityList:
     """One list: `add`, `add_many`, `remove`, `get`, `in`, `len`, iteration over its values.
 
-    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member. `in`,
-    `len` and iteration go by the engine's clock. Values of a private list are kept and shown as hashes. Every operation on
+    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member.
+    `in`,
+    `len` and iteration go by the engine's clock. Values of a private list are kept and shown as hashes. Every
+    operation on
     one value is O(1), or O(log n) where it expires; on a network list a change is O(n log n).
     """
 
@@ -198,7 +200,8 @@ class EntityLists(Mapping[str, EntityList]):
 
 
 def list_contents(plan: Plan) -> list[list[Any] | None]:
-    """What the policy's own lists hold, for the hot path: raw values or ranges; None for a list that changes at run time."""
+    """What the policy's own lists hold, for the hot path: raw values or ranges; None for a list that changes at run
+    time."""
     return [None if spec.values is None else [_content(spec, value) for value in spec.values] for spec in plan.lists]
 
 
@@ -254,6 +257,8 @@ def _expiry(expires: Expiry, now: int) -> int | None:
         duration = parse_duration(expires) if isinstance(expires, str) else None
         until = now + duration if duration is not None else epoch_ms(expires)
     if not isinstance(until, int) or not -TIME_MS_MAX <= until <= TIME_MS_MAX:
-        expected = 'a duration ("90d", a timedelta), epoch milliseconds, an aware datetime, or RFC 3339 text with its offset'
+        expected = (
+            'a duration ("90d", a timedelta), epoch milliseconds, an aware datetime, or RFC 3339 text with its offset'
+        )
         raise InvalidEvent(f"expires: expected {expected}, got {shorten(expires)}", "expires")
     return until
