@@ -115,9 +115,12 @@ cdef class RingStore:
     cdef inline TreeHead* tree(self, Ring* ring) noexcept nogil:
         return <TreeHead*>(<char*>(ring + 1) + self.base_bytes)
 
-    # Before this time nothing is kept in rings (it may still be there, and is not read).
+    # Up to this time nothing is kept in rings (it may still be there, and is not read). A life group keeps one more millisecond, so
+    # that an event just as late as the horizon allows is not among the folded itself when it is decided again.
     cdef inline int64_t line(self, int64_t watermark) noexcept nogil:
-        return floor_to(watermark, self.every) - self.span - self.horizon if self.span >= 0 else -TIME_FAR
+        if self.span < 0:
+            return -TIME_FAR
+        return floor_to(watermark, self.every) - self.span - self.horizon - self.life
 
     # ---- inserting ------------------------------------------------------------------------------------------------
 

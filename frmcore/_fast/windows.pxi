@@ -174,14 +174,19 @@ cdef uint8_t life_problem(
     RingStore store, Ring* ring, uint32_t handle, const Reading* reading, const Range* range_, int64_t line
 ) noexcept nogil:
     cdef Base* base
+    cdef Chunk* chunk
     cdef uint32_t at
+    if reading.at.time < reading.watermark and reading.at.time <= line and reading.oldest <= line:
+        return NOTE_LATE
     if ring == NULL:
         return 0
     base = store.base(ring)
     if base.count and not before(base.last, range_.hi):
         return NOTE_LATE
-    if reading.at.time < line and (base.count or store.seek_before(ring, handle, place(line + 1, 0), &at) != NULL):
-        return NOTE_LATE
+    if reading.at.time < reading.watermark and range_.hi.time <= line:  # what is due to be folded counts as folded, done or not
+        chunk = store.seek_before(ring, handle, place(line + 1, 0), &at)
+        if chunk != NULL and not before(chunk_place(&store.forest.shape, chunk, at), range_.hi):
+            return NOTE_LATE
     return 0
 
 
@@ -448,13 +453,13 @@ cdef void find_mark(RingStore marks, uint32_t handle, Reading* reading) noexcept
     cdef Base* base
     cdef uint32_t at
     cdef Range range_
+    ring = marks.at(handle) if handle else NULL
     reading.mark_state = MARK_NONE
-    if handle == 0:
-        return
-    ring = marks.at(handle)
     range_.lo, range_.hi = place(-TIME_FAR, 0), reading.at
     if life_problem(marks, ring, handle, reading, &range_, marks.line(reading.watermark)):
         reading.mark_state = MARK_LATE
+        return
+    if ring == NULL:
         return
     chunk = marks.seek_before(ring, handle, reading.at, &at)
     base = marks.base(ring)

@@ -68,7 +68,7 @@ class Retention:
         given_up = [place for place in places if self.is_given_up(group, key, place)]
         line = self.line(group)
         too_late = line is not None and reader.reader.time <= line
-        return bool(given_up) and (too_late or max(given_up) >= (end, reader.reader.seq))
+        return too_late or (bool(given_up) and max(given_up) >= (end, reader.reader.seq))
 
     def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
         line = self.line(group)
