@@ -229,7 +229,7 @@ class Column(NamedTuple):
     kind: ColumnKind
     squares: bool  # a deviation needs sums of squares
     sums: bool
-    extremes: bool
+    extremes: bool  # min, max; first and last of cells too: entries must not be merged
     text: str  # names its expression by meaning, as `Group.signature` does; "": of a kept ring, read by nobody any more
 
 

@@ -15,7 +15,7 @@ cdef struct ColumnShape:
     uint8_t squares
     uint8_t extremes
     int32_t member  # index among the MEMBER columns, or NONE
-    int32_t squares_at  # cells: the hidden column with the low half of the squares (the high half follows), or NONE
+    int32_t wide_at  # cells: the hidden column with the sum's high half, then three with the squares; or NONE
 
 cdef struct Shape:  # how the entries of one group are stored
     uint32_t columns  # hidden ones included
@@ -94,23 +94,26 @@ cdef inline uint32_t chunk_lower(const Shape* shape, const Chunk* chunk, Place a
 
 # Can an entry of that time be stored, after a shift of the base if need be?
 cdef inline bint chunk_holds(const Shape* shape, const Chunk* chunk, int64_t time) noexcept nogil:
+    cdef int64_t first, last
     if chunk.n == 0:
         return True
-    if time >= chunk.base:
-        return <uint64_t>time - <uint64_t>chunk.base <= UINT32_MAX
-    return <uint64_t>chunk_time(shape, chunk, chunk.n - 1) - <uint64_t>time <= UINT32_MAX
+    first, last = chunk_time(shape, chunk, 0), chunk_time(shape, chunk, chunk.n - 1)
+    return max(last, time) - min(first, time) <= <int64_t>UINT32_MAX
 
 
+# The base may lie long before the first entry, once older ones are gone.
 cdef inline void chunk_shift_base(const Shape* shape, Chunk* chunk, int64_t time) noexcept nogil:
     cdef uint32_t* times = chunk_times(shape, chunk)
+    cdef int64_t base
     cdef uint32_t i, shift
     if chunk.n == 0:
         chunk.base = time
-    elif time < chunk.base:
-        shift = <uint32_t>(<uint64_t>chunk.base - <uint64_t>time)
+    elif time < chunk.base or time - chunk.base > <int64_t>UINT32_MAX:
+        base = min(time, chunk_time(shape, chunk, 0))
+        shift = <uint32_t>(<uint64_t>chunk.base - <uint64_t>base)  # modulo 2**32, upwards too
         for i in range(chunk.n):
             times[i] += shift
-        chunk.base = time
+        chunk.base = base
 
 
 # Inserts at `at`; there is room, and the time can be held.
@@ -187,11 +190,15 @@ cdef void chunk_totals(const Shape* shape, const Chunk* chunk, uint32_t l, uint3
             totals.count += <uint64_t>column[i]
     for c in range(shape.shown):
         spec, out, column = &shape.column[c], &totals.columns[c], chunk_column(shape, chunk, c)
+        if spec.wide_at != NONE:
+            chunk_cells(shape, chunk, c, l, r, out)
+            continue
         if spec.sums:
             for i in range(l, r):
                 add_sum(out, column[i])
         if spec.squares:
-            chunk_squares(shape, chunk, c, l, r, out)
+            for i in range(l, r):
+                add_square(out, column[i])
         if spec.extremes:
             for i in range(l, r):
                 add_extreme(out, column[i])
@@ -203,37 +210,35 @@ cdef inline uint32_t bits_between(uint32_t l, uint32_t r) noexcept nogil:
     return <uint32_t>(((<uint64_t>1 << r) - 1) & ~((<uint64_t>1 << l) - 1))
 
 
-cdef void chunk_squares(const Shape* shape, const Chunk* chunk, uint32_t c, uint32_t l, uint32_t r, ColumnTotals* out) noexcept nogil:
-    cdef const int64_t* column = chunk_column(shape, chunk, c)
-    cdef int32_t at = shape.column[c].squares_at
-    cdef const int64_t* low
-    cdef const int64_t* high
+# A merged cell's sum is 128 bits wide, its squares are 192: no cell is ever full.
+cdef void chunk_cells(const Shape* shape, const Chunk* chunk, uint32_t c, uint32_t l, uint32_t r, ColumnTotals* out) noexcept nogil:
+    cdef const int64_t* low = chunk_column(shape, chunk, c)
+    cdef const int64_t* high = chunk_column(shape, chunk, <uint32_t>shape.column[c].wide_at)
+    cdef const int64_t* squares[3]
     cdef uint32_t i
-    if at == NONE:
-        for i in range(l, r):
-            add_square(out, column[i])
-        return
-    low, high = chunk_column(shape, chunk, <uint32_t>at), chunk_column(shape, chunk, <uint32_t>at + 1)
     for i in range(l, r):
-        add_squares(out, <uint64_t>low[i], <uint64_t>high[i], 0)
+        add_wide_sum(out, low[i], high[i])
+    if shape.column[c].squares:
+        for i in range(3):
+            squares[i] = chunk_column(shape, chunk, <uint32_t>shape.column[c].wide_at + 1 + i)
+        for i in range(l, r):
+            add_squares(out, <uint64_t>squares[0][i], <uint64_t>squares[1][i], <uint64_t>squares[2][i])
 
 
 # Adds (or takes away) one event's value of a column.
-cdef inline void column_bump(const Shape* shape, uint32_t c, ColumnTotals* totals, const int64_t* values, int sign) noexcept nogil:
+cdef inline void column_bump(const Shape* shape, uint32_t c, ColumnTotals* totals, int64_t value, int sign) noexcept nogil:
     cdef const ColumnShape* spec = &shape.column[c]
     cdef uint64_t low, high
     if spec.sums:
         if sign > 0:
-            add_sum(totals, values[c])
+            add_sum(totals, value)
         else:
-            sub_sum(totals, values[c])
+            sub_sum(totals, value)
     if spec.squares:
-        square_of(values[c], &low, &high)
-        if spec.squares_at != NONE:
-            low, high = <uint64_t>values[spec.squares_at], <uint64_t>values[spec.squares_at + 1]
+        square_of(value, &low, &high)
         if sign > 0:
             add_squares(totals, low, high, 0)
         else:
             sub_squares(totals, low, high, 0)
     if spec.extremes and sign > 0:
-        add_extreme(totals, values[c])
+        add_extreme(totals, value)

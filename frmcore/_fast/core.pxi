@@ -124,7 +124,8 @@ cdef class Core:
         fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept]
         pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
         for i, store in enumerate(stores):
-            (<RingStore>store).adopt(plan.groups[i], plan.limits)
+            if plan.groups[i].signature in kept:
+                (<RingStore>store).adopt(plan.groups[i], plan.limits, self.watermark_)
             pointers[i] = <PyObject*>store
         free(self.stores)
         self.stores, self.store_list, self.sweep_at = pointers, stores, 0

@@ -17,32 +17,45 @@ cdef struct EntryPrint:
     Hash ring
     Hash group
     Place place
-    int64_t[COLUMNS_MAX] values
+    int64_t[STORED_MAX] values
+
+cdef struct RingPrint:  # of a life group: what was given up, whether it is folded already or not
+    Hash ring
+    Hash group
+    uint64_t count  # of all there ever was
+    Place first
+    Place last
+    int64_t[2] lost
+    int64_t[COLUMNS_MAX] first_values
+    int64_t[COLUMNS_MAX] last_values
+    ColumnTotals totals[COLUMNS_MAX]
 
 
-# One ring: its entries after the line; of a life group also the totals of all there ever was.
+# One ring: its entries after the line, the place up to which it was capped; of a life group also what was given up.
 cdef int fingerprint_ring(Fingerprint* sum_, RingStore store, Hash group, uint32_t handle, int64_t line) except -1:
     cdef Ring* ring = store.at(handle)
     cdef EntryPrint entry
-    cdef Place where = place(-TIME_FAR if store.life else line + 1, 0)
-    cdef Totals totals
-    cdef Chunk* chunk
-    cdef uint32_t at, c
-    totals_start(&totals, store.forest.shape.shown)
-    chunk = store.seek(ring, handle, where, &at)
+    cdef uint32_t at
+    cdef Chunk* chunk = store.seek(ring, handle, place(line + 1, 0), &at)
+    memset(&entry, 0, sizeof(EntryPrint))
+    entry.ring, entry.group = ring.hash, group
     while chunk != NULL:
-        chunk_totals(&store.forest.shape, chunk, at, at + 1, &totals)
-        memset(&entry, 0, sizeof(EntryPrint))
-        entry.ring, entry.group, entry.place = ring.hash, group, chunk_place(&store.forest.shape, chunk, at)
-        for c in range(store.forest.shape.columns):
-            entry.values[c] = fingerprint_value(store, c, chunk_column(&store.forest.shape, chunk, c)[at])
-        if entry.place.time > line:
-            fingerprint_add(sum_, &entry, sizeof(EntryPrint))
-        where = place(entry.place.time, entry.place.seq + 1)
-        chunk = store.seek(ring, handle, where, &at)
+        entry.place = chunk_place(&store.forest.shape, chunk, at)
+        fingerprint_values(store, store.forest.shape.columns, chunk, at, entry.values)
+        fingerprint_add(sum_, &entry, <uint32_t>(sizeof(Hash) * 2 + sizeof(Place)) + 8 * store.forest.shape.columns)
+        chunk = store.seek(ring, handle, place(entry.place.time, entry.place.seq + 1), &at)
+    if handle >> CLASS_SHIFT == TREE and store.tree(ring).is_capped and store.tree(ring).capped.time > line:
+        entry.place = store.tree(ring).capped
+        fingerprint_add(sum_, &entry, <uint32_t>(sizeof(Hash) * 2 + sizeof(Place)))
     if store.life:
-        fingerprint_base(sum_, store, ring, group, &totals)
+        fingerprint_life(sum_, store, group, handle, line)
     return 0
+
+
+cdef void fingerprint_values(RingStore store, uint32_t columns, const Chunk* chunk, uint32_t at, int64_t* values) noexcept nogil:
+    cdef uint32_t c
+    for c in range(columns):
+        values[c] = fingerprint_value(store, c, chunk_column(&store.forest.shape, chunk, c)[at])
 
 
 cdef int64_t fingerprint_value(RingStore store, uint32_t c, int64_t value) noexcept nogil:
@@ -51,28 +64,62 @@ cdef int64_t fingerprint_value(RingStore store, uint32_t c, int64_t value) noexc
     return value
 
 
-cdef void fingerprint_base(Fingerprint* sum_, RingStore store, Ring* ring, Hash group, Totals* totals) noexcept nogil:
-    cdef EntryPrint entry
+# The first and the last entry that were given up, and the totals of all.
+cdef int fingerprint_life(Fingerprint* sum_, RingStore store, Hash group, uint32_t handle, int64_t line) except -1:
+    cdef const Shape* shape = &store.forest.shape
+    cdef Ring* ring = store.at(handle)
+    cdef Base* base = store.base(ring)
+    cdef RingPrint sums
+    cdef Chunk* chunk
+    cdef uint32_t c, at
+    memset(&sums, 0, sizeof(RingPrint))
+    sums.ring, sums.group = ring.hash, group
+    if base.count:
+        sums.first, sums.last, sums.lost[0], sums.lost[1] = base.first, base.last, base.first_lost, base.last_lost
+        for c in range(shape.shown):
+            sums.first_values[c] = 0 if base.first_lost else fingerprint_value(store, c, store.base_first(ring)[c])
+            sums.last_values[c] = 0 if base.last_lost else fingerprint_value(store, c, store.base_last(ring)[c])
+    chunk = store.seek(ring, handle, place(-TIME_FAR, 0), &at)
+    if not base.count and chunk != NULL and chunk_time(shape, chunk, at) <= line:
+        sums.first = chunk_place(shape, chunk, at)
+        fingerprint_values(store, shape.shown, chunk, at, sums.first_values)
+    chunk = store.seek_before(ring, handle, place(line + 1, 0), &at)
+    if chunk != NULL:
+        sums.last, sums.lost[1] = chunk_place(shape, chunk, at), 0
+        fingerprint_values(store, shape.shown, chunk, at, sums.last_values)
+    fingerprint_totals(store, handle, &sums)
+    fingerprint_add(sum_, &sums, sizeof(RingPrint))
+    return 0
+
+
+cdef void fingerprint_totals(RingStore store, uint32_t handle, RingPrint* sums) noexcept nogil:
+    cdef Ring* ring = store.at(handle)
+    cdef Totals totals
     cdef uint32_t c
-    memset(&entry, 0, sizeof(EntryPrint))
-    entry.ring, entry.group = ring.hash, group
-    entry.place.seq = totals.count + store.base(ring).count
+    totals_start(&totals, store.forest.shape.shown)
+    if handle >> CLASS_SHIFT != TREE:
+        chunk_totals(&store.forest.shape, store.chunk(ring), 0, store.chunk(ring).n, &totals)
+    elif store.tree(ring).root:
+        tree_totals(&store.forest, store.tree(ring).root, store.tree(ring).level, place(0, 0), place(0, 0), False, False, &totals)
+    sums.count = totals.count + store.base(ring).count
     for c in range(store.forest.shape.shown):
         totals_merge(&totals.columns[c], store.base_totals(ring) + c)
-        sum_fits(&totals.columns[c], &entry.values[c])
-    fingerprint_add(sum_, &entry, sizeof(EntryPrint))
+        totals.columns[c].least = totals.columns[c].greatest = 0  # of a column that is summed they are not kept exact
+        totals.columns[c].latest = 0
+        sums.totals[c] = totals.columns[c]
 
 
 cdef int fingerprint_store(Fingerprint* sum_, RingStore store, int64_t watermark) except -1:
     cdef uint64_t cursor = 0
     cdef uint32_t[64] handles
     cdef uint32_t i, count
+    cdef int64_t line = store.line(watermark)
     signature = store.group.signature.encode()
     cdef Hash group = hash_text(sum_.key, <const char*>signature, <uint32_t>len(signature))
     while True:
         count = table_scan(&store.table, &cursor, handles, 64)
         for i in range(count):
-            fingerprint_ring(sum_, store, group, handles[i], store.line(watermark))
+            fingerprint_ring(sum_, store, group, handles[i], line)
         if cursor == 0:
             return 0
 

@@ -39,6 +39,7 @@ cdef struct Latest:  # large rings: where a value of a MEMBER column occurred la
 
 
 @cython.final
+@cython.no_gc_clear  # __dealloc__ needs `texts`
 cdef class RingStore:
     """The rings of one group. Costs: find O(1), one or two cache misses; insert, remove O(log n) of the ring's entries."""
 
@@ -50,6 +51,7 @@ cdef class RingStore:
     cdef uint32_t base_bytes
     cdef bint life
     cdef int64_t span, every, horizon
+    cdef int64_t given_up  # the line when a reload last changed the limits: what it took away does not come back
     cdef uint64_t ring_max
     cdef Texts texts
     cdef uint64_t sweep_cursor
@@ -59,7 +61,7 @@ cdef class RingStore:
         cdef uint32_t k
         self.group, self.texts = group, texts
         self.life, self.span, self.every = group.life, group.span_ms, group.every_ms
-        self.horizon, self.ring_max = limits.horizon_ms, limits.ring_events_max
+        self.horizon, self.ring_max, self.given_up = limits.horizon_ms, limits.ring_events_max, -TIME_FAR
         shape_init(&self.forest.shape, group)
         if self.life:
             self.base_bytes = <uint32_t>(sizeof(Base) + self.forest.shape.shown * (sizeof(ColumnTotals) + 16))
@@ -76,6 +78,7 @@ cdef class RingStore:
 
     def __dealloc__(self):
         cdef uint32_t k
+        self.release_texts()
         table_destroy(&self.table)
         table_destroy(&self.latest_table)
         for k in range(CLASSES + 1):
@@ -85,7 +88,8 @@ cdef class RingStore:
         slab_destroy(&self.latest_slab)
 
     # A reload keeps the rings; limits and the group's other words are the new policy's.
-    cdef void adopt(self, group, limits):
+    cdef void adopt(self, group, limits, int64_t watermark):
+        self.given_up = self.line(watermark)
         self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
 
     # ---- finding --------------------------------------------------------------------------------------------------
@@ -115,20 +119,20 @@ cdef class RingStore:
     cdef inline TreeHead* tree(self, Ring* ring) noexcept nogil:
         return <TreeHead*>(<char*>(ring + 1) + self.base_bytes)
 
-    # Up to this time nothing is kept in rings (it may still be there, and is not read). A life group keeps one more millisecond, so
-    # that an event just as late as the horizon allows is not among the folded itself when it is decided again.
+    # At or before this time nothing is kept in rings (it may still be there, and is not read). No window of an event up to
+    # `horizon` late starts there.
     cdef inline int64_t line(self, int64_t watermark) noexcept nogil:
-        if self.span < 0:
-            return -TIME_FAR
-        return floor_to(watermark, self.every) - self.span - self.horizon - self.life
+        if self.span < 0 or watermark == INT64_MIN:
+            return self.given_up
+        return max(self.given_up, floor_to(watermark - self.horizon, self.every) - self.span - 1)
 
     # ---- inserting ------------------------------------------------------------------------------------------------
 
     # Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way.
     cdef int insert(self, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
-        cdef int64_t[COLUMNS_MAX] stored
+        cdef int64_t[STORED_MAX] stored
         cdef uint32_t handle
-        cdef Place where = place(floor_to(time, self.every), seq)
+        cdef Place where = self.place_of(time, seq)
         cdef int64_t line = self.line(watermark)
         self.fill(stored, values)
         handle = table_find(&self.table, hash)
@@ -149,14 +153,22 @@ cdef class RingStore:
             raise MemoryError
         return 0
 
+    # Where an event stands. In a merged cell it has no place of its own.
+    cdef inline Place place_of(self, int64_t time, uint64_t seq) noexcept nogil:
+        return place(floor_to(time, self.every), seq if self.forest.shape.weight == NONE else 0)
+
     # The columns as stored: the group's own, then the hidden ones of cells.
     cdef inline void fill(self, int64_t* stored, const int64_t* values) noexcept nogil:
         cdef const Shape* shape = &self.forest.shape
-        cdef uint32_t c
+        cdef uint32_t c, w
         for c in range(shape.shown):
             stored[c] = values[c]
-            if shape.column[c].squares_at != NONE:
-                square_of(values[c], <uint64_t*>&stored[shape.column[c].squares_at], <uint64_t*>&stored[shape.column[c].squares_at + 1])
+            if shape.column[c].wide_at != NONE:
+                w = <uint32_t>shape.column[c].wide_at
+                stored[w] = -1 if values[c] < 0 else 0
+                if shape.column[c].squares:
+                    square_of(values[c], <uint64_t*>&stored[w + 1], <uint64_t*>&stored[w + 2])
+                    stored[w + 3] = 0
         if shape.weight != NONE:
             stored[shape.weight] = 1
 
@@ -178,17 +190,13 @@ cdef class RingStore:
         cdef Ring* ring = self.at(handle)
         cdef Chunk* chunk = self.chunk(ring)
         cdef uint32_t at
-        if chunk.n == chunk.capacity:
+        if chunk.n == chunk.capacity or chunk.n >= self.ring_max or not chunk_holds(shape, chunk, where.time):
             self.trim_inline(ring, line)
+            if chunk.n == CHUNK_MAX or chunk.n >= self.ring_max or not chunk_holds(shape, chunk, where.time):
+                return self.insert_tree(self.to_tree(handle), where, values, line)
             if chunk.n == chunk.capacity:
-                if chunk.n == CHUNK_MAX:
-                    return self.insert_tree(self.to_tree(handle), where, values, line)
                 handle = self.resize(handle, (handle >> CLASS_SHIFT) + 1)
                 chunk = self.chunk(self.at(handle))
-        if not chunk_holds(shape, chunk, where.time):
-            self.trim_inline(self.at(handle), line)
-            if not chunk_holds(shape, chunk, where.time):
-                return self.insert_tree(self.to_tree(handle), where, values, line)
         at = chunk_lower(shape, chunk, where)
         chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
         return 0
@@ -237,16 +245,20 @@ cdef class RingStore:
     cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef uint32_t latest = self.member_enters(ring, where, values)
-        cdef uint32_t sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
+        cdef uint32_t latest = self.member_enters(ring, where, values), sibling = 0, dropped = 0
+        if tree.root:
+            sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
+        else:
+            tree.root = tree_plant(&self.forest, where, values, latest)
+        tree.entries += 1
+        if tree.entries == 1 or before(tree.last, where):
+            tree.last = where
         if sibling:
             self.grow_root(tree, sibling)
             self.trim_tree(ring, line)
-        tree.entries += 1
-        if before(tree.last, where):
-            tree.last = where
-        if tree.entries > self.ring_max:
+        while tree.entries > self.ring_max and dropped < 2:  # two: a ring catches up with a limit that a reload lowered
             self.drop_capped(ring)
+            dropped += 1
         return 0
 
     cdef int grow_root(self, TreeHead* tree, uint32_t sibling) except -1:
@@ -339,28 +351,30 @@ cdef class RingStore:
 
     # Retracts the event at that place; `values` are what it brought. False when it is not there any more.
     cdef bint remove(self, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
-        cdef Place where = place(floor_to(time, self.every), seq)
-        cdef int64_t[COLUMNS_MAX] stored
+        cdef Place where = self.place_of(time, seq)
         cdef uint32_t handle = table_find(&self.table, hash), at
         cdef Chunk* chunk
+        cdef bint found
         if handle == 0:
             return False
-        if self.forest.shape.weight != NONE:
-            self.fill(stored, values)
-            return self.unmerge_cell(handle, where, stored)
+        if self.life:
+            self.fold_to(handle, self.line(watermark))
         chunk = self.seek(self.at(handle), handle, where, &at)
-        if chunk == NULL or before(where, chunk_place(&self.forest.shape, chunk, at)):
-            if self.life:
-                self.fill(stored, values)
-                return self.out_of_base(self.at(handle), where, stored)
-            return False
-        self.remove_entry(handle, chunk, at, where)
-        return True
+        if chunk != NULL and same_place(where, chunk_place(&self.forest.shape, chunk, at)):
+            found = True
+            if self.forest.shape.weight == NONE or self.unmerge_cell(handle, chunk, at, values):
+                self.remove_entry(handle, chunk, at, where)
+        else:
+            found = self.life and self.out_of_base(self.at(handle), where, values)
+        self.compact(handle)
+        return found
 
     # The chunk with the first entry not before `where`, or NULL.
     cdef inline Chunk* seek(self, Ring* ring, uint32_t handle, Place where, uint32_t* at) noexcept nogil:
         cdef Chunk* chunk
         if handle >> CLASS_SHIFT == TREE:
+            if self.tree(ring).root == 0:
+                return NULL
             return tree_seek(&self.forest, self.tree(ring).root, self.tree(ring).level, where, at)
         chunk = self.chunk(ring)
         at[0] = chunk_lower(&self.forest.shape, chunk, where)
@@ -370,6 +384,8 @@ cdef class RingStore:
     cdef inline Chunk* seek_before(self, Ring* ring, uint32_t handle, Place where, uint32_t* at) noexcept nogil:
         cdef Chunk* chunk
         if handle >> CLASS_SHIFT == TREE:
+            if self.tree(ring).root == 0:
+                return NULL
             return tree_seek_before(&self.forest, self.tree(ring).root, self.tree(ring).level, where, at)
         chunk = self.chunk(ring)
         at[0] = chunk_lower(&self.forest.shape, chunk, where)
@@ -381,21 +397,37 @@ cdef class RingStore:
     cdef int remove_entry(self, uint32_t handle, Chunk* chunk, uint32_t at, Place where) except -1:
         cdef const Shape* shape = &self.forest.shape
         cdef Ring* ring = self.at(handle)
-        cdef TreeHead* tree
         cdef uint32_t c
         self.release_entry(chunk, at)
         if handle >> CLASS_SHIFT != TREE:
             inline_unlatest(shape, chunk, at)
             chunk_remove(shape, chunk, at)
-            return self.shrink(handle)
-        tree = self.tree(ring)
+            return 0
         for c in range(shape.shown):
             if shape.column[c].member != NONE:
                 self.member_leaves(ring, where, c, chunk_column(shape, chunk, c)[at])
+        self.cut_tree(self.tree(ring), where)
+        return 0
+
+    # Takes out the entry at that place. A tree with nothing in it has no root.
+    cdef void cut_tree(self, TreeHead* tree, Place where) noexcept nogil:
         tree.entries -= 1
         if tree_remove(&self.forest, tree.root, tree.level, where):
             tree.root = 0
-        return self.shrink_tree(handle)
+        else:
+            self.lower_root(tree)
+            if same_place(where, tree.last):
+                tree.last = self.last_place(tree)
+
+    # A root with one child gives way to it.
+    cdef void lower_root(self, TreeHead* tree) noexcept nogil:
+        cdef Node* root = node_at(&self.forest, tree.root)
+        cdef uint32_t child
+        while tree.level > 0 and root.n == 1:
+            child = root.child[0]
+            slab_give(&self.forest.nodes, tree.root)
+            tree.root, tree.level = child, tree.level - 1
+            root = node_at(&self.forest, child)
 
     # Releases what the entry's TEXT columns hold on to.
     cdef inline void release_entry(self, Chunk* chunk, uint32_t at) noexcept:
@@ -410,7 +442,10 @@ cdef class RingStore:
             if self.forest.shape.column[c].kind == COLUMN_TEXT:
                 self.texts.release(values[c])
 
-    # An inline ring gives memory back: to a smaller record, or altogether when nothing is in it.
+    # A ring gives memory back: to a smaller record, or altogether when nothing is in it.
+    cdef int compact(self, uint32_t handle) except -1:
+        return self.shrink_tree(handle) if handle >> CLASS_SHIFT == TREE else self.shrink(handle)
+
     cdef int shrink(self, uint32_t handle) except -1:
         cdef Chunk* chunk = self.chunk(self.at(handle))
         cdef uint32_t k = handle >> CLASS_SHIFT, fits = 0
@@ -425,17 +460,12 @@ cdef class RingStore:
     cdef int shrink_tree(self, uint32_t handle) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef Node* root
-        if tree.root == 0:
-            return self.drop_ring(handle) if self.base_empty(ring) and not tree.is_capped else self.to_inline(handle)
-        root = node_at(&self.forest, tree.root)
-        while root.n == 1 and tree.level > 0:
-            slab_give(&self.forest.nodes, tree.root)
-            tree.root, tree.level = root.child[0], tree.level - 1
-            root = node_at(&self.forest, tree.root)
-        tree.last = self.last_place(tree)
-        if tree.entries <= CHUNK_MAX // 2 and not tree.is_capped and self.one_chunk_holds(tree):
-            self.to_inline(handle)
+        if tree.is_capped or tree.entries > CHUNK_MAX // 2:
+            return 0
+        if tree.root == 0 and self.base_empty(ring):
+            return self.drop_ring(handle)
+        if tree.root == 0 or self.one_chunk_holds(tree):
+            return self.to_inline(handle)
         return 0
 
     cdef Place last_place(self, TreeHead* tree) noexcept nogil:
@@ -492,14 +522,15 @@ cdef class RingStore:
     cdef int trim_tree(self, Ring* ring, int64_t line) except -1:
         cdef TreeHead* tree = self.tree(ring)
         cdef uint32_t dropped = 0
-        while dropped < 2 and self.second_leaf_time(tree) <= line:
+        while dropped < 2 and tree.root and self.first_leaf_until(tree) <= line:
             self.drop_first_leaf(ring)
             dropped += 1
         return 0
 
-    cdef int64_t second_leaf_time(self, TreeHead* tree) noexcept nogil:
+    # When the second leaf begins, or the only one ends.
+    cdef int64_t first_leaf_until(self, TreeHead* tree) noexcept nogil:
         cdef Node* node = node_at(&self.forest, tree.root)
-        cdef int64_t time = TIME_FAR
+        cdef int64_t time = tree.last.time
         while True:
             if node.n > 1:
                 time = node.first[1].time
@@ -522,7 +553,10 @@ cdef class RingStore:
                 if shape.column[c].member != NONE:
                     self.member_dropped(ring, c, chunk_column(shape, leaf, c)[i])
         tree.entries -= leaf.n
-        tree_drop_first(&self.forest, tree.root, tree.level)
+        if tree_drop_first(&self.forest, tree.root, tree.level):
+            tree.root = 0
+        else:
+            self.lower_root(tree)
         return 0
 
     # The oldest occurrence of a value goes: if it was the only one, so does the value.
@@ -535,19 +569,22 @@ cdef class RingStore:
 
     # A ring beyond ring_events_max: its oldest entry goes, and every window that would reach it reads absent from now on.
     cdef int drop_capped(self, Ring* ring) except -1:
+        self.tree(ring).capped, self.tree(ring).is_capped = self.drop_first(ring), True
+        return 0
+
+    # Gives up the oldest entry of a tree; its place.
+    cdef Place drop_first(self, Ring* ring) except *:
         cdef const Shape* shape = &self.forest.shape
         cdef TreeHead* tree = self.tree(ring)
         cdef uint32_t at, c
         cdef Chunk* leaf = tree_seek(&self.forest, tree.root, tree.level, place(-TIME_FAR, 0), &at)
         cdef Place first = chunk_place(shape, leaf, 0)
-        tree.capped, tree.is_capped = first, True  # of a life group only its windows mind: totals know of it
         self.fold(ring, leaf, 0)
         for c in range(shape.shown):
             if shape.column[c].member != NONE:
                 self.member_dropped(ring, c, chunk_column(shape, leaf, c)[0])
-        tree.entries -= 1
-        tree_remove(&self.forest, tree.root, tree.level, first)
-        return 0
+        self.cut_tree(tree, first)
+        return first
 
     # ---- life groups: what left the ring --------------------------------------------------------------------------
 
@@ -569,6 +606,22 @@ cdef class RingStore:
         for c in range(self.forest.shape.shown):
             totals_clear(self.base_totals(ring) + c)
 
+    # Everything at or before the line into the base: what a retraction finds there must not depend on who trimmed when.
+    cdef int fold_to(self, uint32_t handle, int64_t line) except -1:
+        cdef Ring* ring = self.at(handle)
+        cdef TreeHead* tree
+        if handle >> CLASS_SHIFT != TREE:
+            return self.trim_inline(ring, line)
+        tree = self.tree(ring)
+        while tree.root and self.first_leaf_until(tree) <= line:
+            self.drop_first_leaf(ring)
+        while tree.root and self.first_time(tree) <= line:
+            self.drop_first(ring)
+        return 0
+
+    cdef inline int64_t first_time(self, TreeHead* tree) noexcept nogil:
+        return node_at(&self.forest, tree.root).first[0].time
+
     # An event at or before the line that nothing in the ring precedes goes where its elders went.
     cdef bint into_base(self, Ring* ring, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Base* base = self.base(ring)
@@ -586,14 +639,14 @@ cdef class RingStore:
         cdef Base* base = self.base(ring)
         cdef uint32_t c
         for c in range(shape.shown):
-            column_bump(shape, c, self.base_totals(ring) + c, values, 1)
-        if base.count == 0 or before(where, base.first):
+            column_bump(shape, c, self.base_totals(ring) + c, values[c], 1)
+        if base.count == 0 or not before(base.first, where):  # at the same place: it was retracted and told anew
             self.keep_values(self.base_first(ring), values, base.count > 0)
             base.first, base.first_lost = where, False
-        if base.count == 0 or before(base.last, where):
+        if base.count == 0 or not before(where, base.last):
             self.keep_values(self.base_last(ring), values, base.count > 0)
             base.last, base.last_lost = where, False
-        base.count += 1 if shape.weight == NONE else <uint64_t>values[shape.weight]
+        base.count += 1
 
     cdef void keep_values(self, int64_t* kept, const int64_t* values, bint replaces) noexcept:
         cdef uint32_t c
@@ -610,7 +663,7 @@ cdef class RingStore:
         if base.count == 0:
             return False
         for c in range(self.forest.shape.shown):
-            column_bump(&self.forest.shape, c, self.base_totals(ring) + c, values, -1)
+            column_bump(&self.forest.shape, c, self.base_totals(ring) + c, values[c], -1)
         base.count -= 1
         base.first_lost |= same_place(where, base.first)
         base.last_lost |= same_place(where, base.last)
@@ -625,45 +678,34 @@ cdef class RingStore:
         cdef int64_t[COLUMNS_MAX] values
         cdef uint32_t c
         if self.life:
-            for c in range(self.forest.shape.columns):
+            for c in range(self.forest.shape.shown):
                 values[c] = chunk_column(&self.forest.shape, chunk, c)[at]
             self.base_add(ring, chunk_place(&self.forest.shape, chunk, at), values)
         self.release_entry(chunk, at)
 
     # ---- cells ----------------------------------------------------------------------------------------------------
 
-    # Adds an event to the entry of its cell; False when there is none (or its 64-bit sum is full: a second one is made).
+    # Adds an event to the entry of its cell; False when there is none.
     cdef bint merge_cell(self, uint32_t handle, Place where, const int64_t* values) noexcept:
-        cdef Ring* ring = self.at(handle)
         cdef uint32_t at
-        cdef Chunk* chunk = self.seek(ring, handle, place(where.time, 0), &at)
-        if chunk == NULL or chunk_time(&self.forest.shape, chunk, at) != where.time:
+        cdef Chunk* chunk = self.seek(self.at(handle), handle, where, &at)
+        if chunk == NULL or not same_place(where, chunk_place(&self.forest.shape, chunk, at)):
             return False
-        return self.bump_entry(ring, handle, chunk, at, values, 1)
-
-    cdef bint bump_entry(self, Ring* ring, uint32_t handle, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept:
-        cdef const Shape* shape = &self.forest.shape
-        cdef Place where = chunk_place(shape, chunk, at)
-        if not entry_bump(shape, chunk, at, values, sign):
-            return False
-        if handle >> CLASS_SHIFT == TREE:
-            tree_bump(&self.forest, self.tree(ring).root, self.tree(ring).level, where, values, sign)
+        self.bump_cell(handle, chunk, at, values, 1)
         return True
 
-    cdef bint unmerge_cell(self, uint32_t handle, Place where, const int64_t* values) except -1:
+    # Takes an event out of its cell's entry; True when that leaves it empty.
+    cdef bint unmerge_cell(self, uint32_t handle, Chunk* chunk, uint32_t at, const int64_t* values) noexcept:
+        self.bump_cell(handle, chunk, at, values, -1)
+        return chunk_column(&self.forest.shape, chunk, <uint32_t>self.forest.shape.weight)[at] == 0
+
+    cdef void bump_cell(self, uint32_t handle, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept:
         cdef const Shape* shape = &self.forest.shape
-        cdef Ring* ring = self.at(handle)
-        cdef Place at_place = place(where.time, 0)
-        cdef uint32_t at
-        cdef Chunk* chunk = self.seek(ring, handle, at_place, &at)
-        while chunk != NULL and chunk_time(shape, chunk, at) == where.time:
-            if self.bump_entry(ring, handle, chunk, at, values, -1):
-                if entry_is_empty(shape, chunk, at):
-                    self.remove_entry(handle, chunk, at, chunk_place(shape, chunk, at))
-                return True
-            at_place.seq = chunk_seqs(shape, chunk)[at] + 1
-            chunk = self.seek(ring, handle, at_place, &at)
-        return self.out_of_base(ring, where, values) if self.life else False
+        cdef TreeHead* tree
+        entry_bump(shape, chunk, at, values, sign)
+        if handle >> CLASS_SHIFT == TREE:
+            tree = self.tree(self.at(handle))
+            tree_bump(&self.forest, tree.root, tree.level, chunk_place(shape, chunk, at), values, sign)
 
     # ---- housekeeping ---------------------------------------------------------------------------------------------
 
@@ -678,23 +720,57 @@ cdef class RingStore:
 
     cdef int sweep_ring(self, uint32_t handle, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
-        cdef TreeHead* tree
+        cdef TreeHead* tree = self.tree(ring)
         if handle >> CLASS_SHIFT != TREE:
-            if self.chunk(ring).n and chunk_time(&self.forest.shape, self.chunk(ring), 0) <= line:
-                self.trim_inline(ring, line)
-                self.shrink(handle)
-            return 0
-        tree = self.tree(ring)
-        if tree.root:
+            self.trim_inline(ring, line)
+        else:
             self.trim_tree(ring, line)
-            if tree.level == 0 and node_at(&self.forest, tree.root).n == 1 and tree.last.time <= line:
-                self.drop_first_leaf(ring)
-                tree.root = 0
-        if tree.is_capped and tree.capped.time <= line:
-            tree.is_capped = False
-        if tree.root == 0 or tree.entries <= CHUNK_MAX // 2:
-            self.shrink_tree(handle)
-        return 0
+            if tree.is_capped and tree.capped.time <= line:
+                tree.is_capped = False
+        return self.compact(handle)
+
+    # Lets go of every text that the rings keep.
+    cdef void release_texts(self) noexcept:
+        cdef uint64_t cursor = 0
+        cdef uint32_t[64] handles
+        cdef uint32_t i, count
+        if not self.keeps_texts():
+            return
+        while True:
+            count = table_scan(&self.table, &cursor, handles, 64)
+            for i in range(count):
+                self.release_ring(handles[i])
+            if cursor == 0:
+                return
+
+    cdef bint keeps_texts(self) noexcept nogil:
+        cdef uint32_t c
+        for c in range(self.forest.shape.shown):
+            if self.forest.shape.column[c].kind == COLUMN_TEXT:
+                return self.table.count > 0
+        return False
+
+    cdef void release_ring(self, uint32_t handle) noexcept:
+        cdef Ring* ring = self.at(handle)
+        cdef uint32_t i
+        if not self.base_empty(ring):
+            self.release(self.base_first(ring))
+            self.release(self.base_last(ring))
+        if handle >> CLASS_SHIFT == TREE:
+            if self.tree(ring).root:
+                self.release_tree(self.tree(ring).root, self.tree(ring).level)
+            return
+        for i in range(self.chunk(ring).n):
+            self.release_entry(self.chunk(ring), i)
+
+    cdef void release_tree(self, uint32_t index, int level) noexcept:
+        cdef uint32_t i
+        if level < 0:
+            for i in range(leaf_at(&self.forest, index).n):
+                self.release_entry(leaf_at(&self.forest, index), i)
+            return
+        for i in range(node_at(&self.forest, index).n):
+            self.release_tree(node_at(&self.forest, index).child[i], level - 1)
 
     cdef uint64_t bytes_used(self) noexcept nogil:
         cdef uint64_t total = self.table.bytes + self.latest_table.bytes
@@ -732,22 +808,22 @@ cdef int shape_init(Shape* shape, object group) except -1:
     memset(shape, 0, sizeof(Shape))
     shape.weight = NONE
     shape.columns = shape.shown = len(group.columns)
-    merges = group.every_ms > 0 and all([column.sums and not column.extremes for column in group.columns])
-    for c, column in enumerate(group.columns[:COLUMNS_MAX]):
+    if shape.shown > COLUMNS_MAX:
+        raise ValueError(f"the features by {group.entity} look at too many different values: {COLUMNS_MAX} at most share a ring")
+    merges = group.every_ms > 0 and not group.life and all([column.sums and not column.extremes for column in group.columns])
+    for c, column in enumerate(group.columns):
         spec = &shape.column[c]
         spec.kind, spec.sums, spec.squares, spec.extremes = column.kind, column.sums, column.squares, column.extremes
-        spec.member = spec.squares_at = NONE
+        spec.member = spec.wide_at = NONE
         if column.kind == COLUMN_MEMBER:
             spec.member = shape.members
             shape.members += 1
-        if merges and column.squares:
-            spec.squares_at = shape.columns
-            shape.columns += 2
+        if merges:
+            spec.wide_at = shape.columns
+            shape.columns += 4 if column.squares else 1
     if merges:
         shape.weight = shape.columns
         shape.columns += 1
-    if shape.columns > COLUMNS_MAX:
-        raise ValueError(f"the features by {group.entity} look at too many different values: {COLUMNS_MAX} at most share a ring")
     shape.head = <uint32_t>(sizeof(int64_t) + 4 + 4 * shape.members + 7) & ~<uint32_t>7
     return 0
 
@@ -796,46 +872,35 @@ cdef inline void inline_unlatest(const Shape* shape, Chunk* chunk, uint32_t at) 
 
 cdef extern from *:
     """
-    /* The 128-bit squares of a cell, in two columns; 0 when they overflow. */
-    static inline int frm_bump_squares(int64_t *low, int64_t *high, int64_t by_low, int64_t by_high, int sign) {
-        frm_u128 q = ((frm_u128)(uint64_t)*high << 64) | (uint64_t)*low, old = q;
-        frm_u128 by = ((frm_u128)(uint64_t)by_high << 64) | (uint64_t)by_low;
-        q = sign > 0 ? q + by : q - by;
-        if (sign > 0 ? q < old : q > old) return 0;
+    /* Wide numbers in several columns: *low, *high (128 bits) and, for squares, *top (192), plus or minus `by`. */
+    static inline void frm_bump_sum(int64_t *low, int64_t *high, int64_t by, int sign) {
+        frm_u128 s = ((frm_u128)(uint64_t)*high << 64) | (uint64_t)*low, wide = (frm_u128)(frm_i128)by;
+        s = sign > 0 ? s + wide : s - wide;
+        *low = (int64_t)(uint64_t)s; *high = (int64_t)(uint64_t)(s >> 64);
+    }
+    static inline void frm_bump_squares(int64_t *low, int64_t *high, int64_t *top, int64_t by, int sign) {
+        frm_u128 q = ((frm_u128)(uint64_t)*high << 64) | (uint64_t)*low, old = q, square = (frm_u128)((frm_i128)by * by);
+        q = sign > 0 ? q + square : q - square;
+        if (sign > 0 ? q < old : q > old) *top += sign;
         *low = (int64_t)(uint64_t)q; *high = (int64_t)(uint64_t)(q >> 64);
-        return 1;
     }
     """
-    bint bump_squares "frm_bump_squares"(int64_t* low, int64_t* high, int64_t by_low, int64_t by_high, int sign) noexcept nogil
+    void bump_sum "frm_bump_sum"(int64_t* low, int64_t* high, int64_t by, int sign) noexcept nogil
+    void bump_squares "frm_bump_squares"(int64_t* low, int64_t* high, int64_t* top, int64_t by, int sign) noexcept nogil
 
 
-# Adds an event to a cell's entry, or takes it away; False, and nothing done, where a total would not fit any more.
-cdef bint entry_bump(const Shape* shape, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept nogil:
-    cdef int64_t[COLUMNS_MAX] result
-    cdef uint32_t c
-    cdef int32_t q
-    for c in range(shape.columns):
-        result[c] = chunk_column(shape, chunk, c)[at]
+# Adds an event to a cell's entry, or takes it away.
+cdef void entry_bump(const Shape* shape, Chunk* chunk, uint32_t at, const int64_t* values, int sign) noexcept nogil:
+    cdef int64_t* cell[5]
+    cdef uint32_t c, i
     for c in range(shape.shown):
-        if add_overflow(result[c], sign * values[c], &result[c]):
-            return False
-        q = shape.column[c].squares_at
-        if q != NONE and not bump_squares(&result[q], &result[q + 1], values[q], values[q + 1], sign):
-            return False
-    result[shape.weight] += sign
-    if result[shape.weight] < 0:
-        return False
-    for c in range(shape.columns):
-        chunk_column(shape, chunk, c)[at] = result[c]
-    return True
-
-
-cdef bint entry_is_empty(const Shape* shape, const Chunk* chunk, uint32_t at) noexcept nogil:
-    cdef uint32_t c
-    for c in range(shape.columns):
-        if chunk_column(shape, chunk, c)[at]:
-            return False
-    return True
+        cell[0] = chunk_column(shape, chunk, c) + at
+        for i in range(4 if shape.column[c].squares else 1):
+            cell[1 + i] = chunk_column(shape, chunk, <uint32_t>shape.column[c].wide_at + i) + at
+        bump_sum(cell[0], cell[1], values[c], sign)
+        if shape.column[c].squares:
+            bump_squares(cell[2], cell[3], cell[4], values[c], sign)
+    chunk_column(shape, chunk, <uint32_t>shape.weight)[at] += sign
 
 
 # The totals above an entry of a tree, after it changed by these values.
@@ -849,4 +914,4 @@ cdef void tree_bump(Forest* forest, uint32_t index, int level, Place where, cons
     tree_bump(forest, node.child[i], level - 1, where, values, sign)
     node.count[i] += <uint64_t><int64_t>sign
     for c in range(forest.shape.shown):
-        column_bump(&forest.shape, c, slot_totals(forest, node, i) + c, values, sign)
+        column_bump(&forest.shape, c, slot_totals(forest, node, i) + c, values[c], sign)

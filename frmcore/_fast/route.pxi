@@ -242,7 +242,7 @@ cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Rea
     reading.zones = core.book.program.zones
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
-    reading.mark_state = MARK_NONE
+    reading.has_mark, reading.mark_problem = False, 0
     if group.marks_group >= 0:
         marks = <RingStore>core.stores[group.marks_group]
         find_mark(marks, marks.find(frame.looked[i].key), reading)

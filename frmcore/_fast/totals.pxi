@@ -19,6 +19,9 @@ cdef extern from *:
     }
     static inline void frm_add_sum(frm_column_totals *t, int64_t v) { t->sum += v; }
     static inline void frm_sub_sum(frm_column_totals *t, int64_t v) { t->sum -= v; }
+    static inline void frm_add_wide_sum(frm_column_totals *t, int64_t low, int64_t high) {
+        t->sum += (frm_i128)(((frm_u128)(uint64_t)high << 64) | (uint64_t)low);
+    }
     static inline void frm_add_squares(frm_column_totals *t, uint64_t low, uint64_t high, uint64_t top) {
         frm_u128 q = ((frm_u128)high << 64) | low;
         t->squares += q;
@@ -96,6 +99,7 @@ cdef extern from *:
     void totals_clear "frm_totals_clear"(ColumnTotals* t) noexcept nogil
     void add_sum "frm_add_sum"(ColumnTotals* t, int64_t v) noexcept nogil
     void sub_sum "frm_sub_sum"(ColumnTotals* t, int64_t v) noexcept nogil
+    void add_wide_sum "frm_add_wide_sum"(ColumnTotals* t, int64_t low, int64_t high) noexcept nogil
     void add_square "frm_add_square"(ColumnTotals* t, int64_t v) noexcept nogil
     void add_squares "frm_add_squares"(ColumnTotals* t, uint64_t low, uint64_t high, uint64_t top) noexcept nogil
     void sub_squares "frm_sub_squares"(ColumnTotals* t, uint64_t low, uint64_t high, uint64_t top) noexcept nogil
@@ -107,7 +111,8 @@ cdef extern from *:
     double deviation_of "frm_deviation"(const ColumnTotals* t, uint64_t n, int ddof) noexcept nogil
 
 cdef enum:
-    COLUMNS_MAX = 16  # columns of one group, hidden ones of cells included
+    COLUMNS_MAX = 16  # columns of one group
+    STORED_MAX = 5 * COLUMNS_MAX + 1  # with the hidden ones of cells
 
 cdef struct Totals:
     uint64_t count  # events (of cells: their sum)

@@ -114,16 +114,27 @@ cdef void slot_add(Forest* forest, Node* node, uint32_t i, Place where, const in
     cdef const Shape* shape = &forest.shape
     cdef ColumnTotals* totals = slot_totals(forest, node, i)
     cdef uint32_t c
-    node.count[i] += 1 if shape.weight == NONE else <uint64_t>values[shape.weight]
+    node.count[i] += 1
     if before(where, node.first[i]):
         node.first[i] = where
     for c in range(shape.shown):
-        column_bump(shape, c, &totals[c], values, 1)
+        column_bump(shape, c, &totals[c], values[c], 1)
         if shape.column[c].member != NONE:
             totals[c].latest += latest >> shape.column[c].member & 1
 
 
 # ---- inserting ---------------------------------------------------------------------------------------------------------
+
+# A tree of one entry: its root; 0: out of memory.
+cdef uint32_t tree_plant(Forest* forest, Place where, const int64_t* values, uint32_t latest) noexcept nogil:
+    cdef uint32_t leaf = leaf_new(forest), root = node_new(forest, 0)
+    if leaf == 0 or root == 0:
+        return 0
+    chunk_insert(&forest.shape, leaf_at(forest, leaf), 0, where, values, latest)
+    node_at(forest, root).n, node_at(forest, root).child[0] = 1, leaf
+    slot_refresh(forest, node_at(forest, root), 0)
+    return root
+
 
 # Inserts below `index`; returns a new right sibling of it, or 0. `level` -1 is a leaf.
 cdef uint32_t tree_insert(

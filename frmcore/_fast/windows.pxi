@@ -47,15 +47,10 @@ cdef struct Reading:  # what a lookup's windows are read with
     int64_t oldest  # of all events ever recorded
     bint counts_itself  # the event belongs to the group, under the key that is looked up
     const int64_t* values  # then: its columns
+    bint has_mark
     Place mark  # since: the last mark before the event
-    uint8_t mark_state
+    uint8_t mark_problem  # a Note: why it can't be told
     const ZoneTable* zones
-
-cdef enum MarkState:
-    MARK_NONE = 0
-    MARK_FOUND = 1
-    MARK_LATE = 2
-    MARK_LOST = 3
 
 cdef struct Range:  # a window on a ring
     Place lo
@@ -137,25 +132,27 @@ cdef Range window_range(RingStore store, Ring* ring, uint32_t handle, const Wind
 
 cdef void since_range(const Window* window, const Reading* reading, int64_t t, Range* result) noexcept nogil:
     cdef Place bound
+    cdef bint is_cut
     result.lo = place(-TIME_FAR, 0)
-    if reading.mark_state == MARK_FOUND:
+    if reading.has_mark:
         result.lo = reading.mark
         result.lo.seq += 0 if window.left else 1
-    elif reading.mark_state != MARK_NONE:
-        result.problem = NOTE_LATE if reading.mark_state == MARK_LATE else NOTE_LOST
-    if window.over:
-        bound = place(t - window.over + (0 if window.left else 1), 0)
-        if before(result.lo, bound):
-            result.lo = bound
+    bound = place(t - window.over + (0 if window.left else 1), 0)
+    is_cut = window.over != 0 and before(result.lo, bound)
+    if is_cut:
+        result.lo = bound
+    if reading.mark_problem != NOTE_LOST or not is_cut or before(bound, reading.mark):
+        result.problem = reading.mark_problem
 
 
-# Does the window reach what was given up? Judged by the line, not by what happens to be there still.
+# Does the window reach what was given up? Judged by the line, never by what happens to be there still: the answer is a function
+# of what was recorded.
 cdef uint8_t range_problem(
     RingStore store, Ring* ring, uint32_t handle, const Window* window, const Reading* reading, const Range* range_
 ) noexcept nogil:
     cdef TreeHead* tree
     if window.span == SPAN_LIFE:
-        return life_problem(store, ring, handle, reading, range_, store.line(reading.watermark))
+        return life_problem(store, ring, handle, range_, store.line(reading.watermark))
     if reading.at.time < reading.watermark and late_problem(store, reading, range_):
         return NOTE_LATE
     if ring != NULL and handle >> CLASS_SHIFT == TREE:
@@ -170,24 +167,20 @@ cdef inline bint late_problem(RingStore store, const Reading* reading, const Ran
     return range_.lo.time <= line and floor_to(reading.oldest, store.every) <= line
 
 
+# Totals of what was given up can't be split: they serve windows that end after all of it.
 cdef uint8_t life_problem(
-    RingStore store, Ring* ring, uint32_t handle, const Reading* reading, const Range* range_, int64_t line
+    RingStore store, Ring* ring, uint32_t handle, const Range* range_, int64_t line
 ) noexcept nogil:
     cdef Base* base
-    cdef Chunk* chunk
     cdef uint32_t at
-    if reading.at.time < reading.watermark and reading.at.time <= line and reading.oldest <= line:
-        return NOTE_LATE
     if ring == NULL:
         return 0
     base = store.base(ring)
-    if base.count and not before(base.last, range_.hi):
+    if range_.hi.time <= line and (
+        (base.count and base.first.time <= line) or store.seek_before(ring, handle, place(line + 1, 0), &at) != NULL
+    ):
         return NOTE_LATE
-    if reading.at.time < reading.watermark and range_.hi.time <= line:  # what is due to be folded counts as folded, done or not
-        chunk = store.seek_before(ring, handle, place(line + 1, 0), &at)
-        if chunk != NULL and not before(chunk_place(&store.forest.shape, chunk, at), range_.hi):
-            return NOTE_LATE
-    return 0
+    return NOTE_CAPPED if base.count and not before(base.last, range_.hi) else 0
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
@@ -248,7 +241,7 @@ cdef void read_totals(
         add_itself(shape, reading.values, &seen.totals)
     if inline_ring:
         chunk_totals(shape, chunk, l, r, &seen.totals)
-    elif ring != NULL and before(range_.lo, range_.hi):
+    elif ring != NULL and store.tree(ring).root and before(range_.lo, range_.hi):
         tree_totals(&store.forest, store.tree(ring).root, store.tree(ring).level, range_.lo, range_.hi, True, True, &seen.totals)
 
 
@@ -388,7 +381,7 @@ cdef uint64_t count_distinct(
     if handle >> CLASS_SHIFT != TREE:
         return distinct_inline(shape, store.chunk(ring), c, reading, range_, seen)
     tree = store.tree(ring)
-    if before(tree.last, range_.hi):
+    if tree.root == 0 or before(tree.last, range_.hi):
         return seen.totals.columns[c].latest + (range_.with_itself and not seen_in_tree(store, ring, c, reading, range_))
     return distinct_in_tree(store, tree, c, reading, range_)
 
@@ -453,20 +446,21 @@ cdef void find_mark(RingStore marks, uint32_t handle, Reading* reading) noexcept
     cdef Base* base
     cdef uint32_t at
     cdef Range range_
-    ring = marks.at(handle) if handle else NULL
-    reading.mark_state = MARK_NONE
-    range_.lo, range_.hi = place(-TIME_FAR, 0), reading.at
-    if life_problem(marks, ring, handle, reading, &range_, marks.line(reading.watermark)):
-        reading.mark_state = MARK_LATE
+    reading.has_mark, reading.mark_problem = False, 0
+    if handle == 0:
         return
-    if ring == NULL:
+    ring = marks.at(handle)
+    range_.lo, range_.hi = place(-TIME_FAR, 0), reading.at
+    reading.mark_problem = life_problem(marks, ring, handle, &range_, marks.line(reading.watermark))
+    if reading.mark_problem:
         return
     chunk = marks.seek_before(ring, handle, reading.at, &at)
     base = marks.base(ring)
     if chunk != NULL:
-        reading.mark, reading.mark_state = chunk_place(&marks.forest.shape, chunk, at), MARK_FOUND
+        reading.mark, reading.has_mark = chunk_place(&marks.forest.shape, chunk, at), True
     elif base.count:
-        reading.mark, reading.mark_state = base.last, MARK_LOST if base.last_lost else MARK_FOUND
+        reading.mark, reading.has_mark = base.last, not base.last_lost
+        reading.mark_problem = NOTE_LOST if base.last_lost else 0
 
 
 # ---- evidence ----------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Needs:
             kind=_column_kind(aggregate, expr),
             squares=function == "std",
             sums=function in ("sum", "mean", "std", "share"),
-            extremes=function in ("min", "max"),
+            extremes=function in ("min", "max") or (aggregate.every_ms > 0 and function in ("first", "last")),
         )
 
     def _members(

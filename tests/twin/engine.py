@@ -92,10 +92,13 @@ class Twin:
             return decision
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
+        asking = replace(known, told=dict(known.told), remembered={})  # the rings still hold it as it was
         for name, value in told.items():
-            known.tell(name, Told(at, self.seq + 1, value))
-        decision = self.judged(known, point)
+            asking.tell(name, Told(at, self.seq + 1, value))
+        decision = self.judged(asking, point)
         self.seq += 1
+        for name, value in told.items():
+            known.tell(name, Told(at, self.seq, value))
         known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
         self.log.append((known, False))
         self.forget()
@@ -135,6 +138,10 @@ class Twin:
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
+        for group in self.groups:
+            group.given_up = self.retention.limit(group)
+        for group in self.groups:
+            group.given_up = self.retention.line(group)
         self.groups, self.group_of = place_features(policy, self.groups)
         self.retention.limits = policy.limits
         known = {event.seq for event in self.known.values()}

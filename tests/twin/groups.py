@@ -65,7 +65,9 @@ class Group:
     columns: dict[Column, frozenset[str]] = field(default_factory=dict)
     read: set[Column] = field(default_factory=set)  # by the present policy
     marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
+    given_up: int | None = None  # what the limits before a reload took away
     capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
+    given_up: int = -(2**63)  # its line when a reload last brought other limits: what is gone does not come back
     unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
 
     @property
@@ -126,7 +128,7 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
             again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
-            again.unknown = group.unknown
+            again.unknown, again.given_up = group.unknown, group.given_up
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again
     return None
@@ -142,7 +144,13 @@ def need_of(policy: tree.Policy, aggregate: tree.Aggregate) -> Need:
     on = None if aggregate.on is None else frozenset(aggregate.on)
     members = Members(aggregate.by, on, where, aggregate.every_ms, aggregate.since)
     life = aggregate.over is None and aggregate.since is None
-    return Need(members, span_ms(aggregate), life, column_of(aggregate), KEPT.get(aggregate.function, frozenset()))
+    return Need(members, span_ms(aggregate), life, column_of(aggregate), kept_of(aggregate))
+
+
+def kept_of(aggregate: tree.Aggregate) -> frozenset[str]:
+    """first and last of cells want entries that are not merged, as min and max do."""
+    function = "min" if aggregate.every_ms and aggregate.function in ("first", "last") else aggregate.function
+    return KEPT.get(function, frozenset())
 
 
 KEPT: Mapping[str, frozenset[str]] = {

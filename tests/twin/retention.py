@@ -33,46 +33,46 @@ class Retention:
         self.watermark = time if self.oldest is None else max(self.watermark, time)
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
-    def line(self, group: Group) -> int | None:
-        """Entries at or before it are given up; None: nothing was ever recorded there.
-
-        A life group gives up by folding into totals, so it keeps one more millisecond: an event up to the horizon late,
-        decided again, is not among them itself.
-        """
+    def line(self, group: Group) -> int:
+        """Entries at or before it are given up: no window of an event up to the horizon late starts there."""
         if group.span_ms == UNBOUNDED or self.oldest is None:
-            return None
-        every_ms = group.members.every_ms
-        line = floored(self.watermark, every_ms) - group.span_ms - self.limits.horizon_ms - group.life
-        return line if floored(self.oldest, every_ms) <= line else None
+            return group.given_up
+        newest = floored(self.watermark - self.limits.horizon_ms, group.members.every_ms)
+        return max(group.given_up, newest - group.span_ms - 1)
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
         """Why this window can't be told."""
         key = reader.key(aggregate.lookup)
-        if group.marks is not None and self.late_life(reader, group.marks, key, reader.reader.time):
-            return "late"
+        place = (reader.reader.time, reader.reader.seq)
+        unsure = group.marks is not None and self.life_lost(reader, group.marks, key, place)
+        if unsure:
+            return unsure
         if aggregate.over is None and aggregate.since is None:
-            after_end = bounds.end + (bounds.right and (aggregate.delay_ms > 0 or aggregate.every_ms > 0))
-            return "late" if self.late_life(reader, group, key, after_end) else None
-        line = self.line(group)
-        earliest = bounds.earliest
-        if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
-            return "late"
-        dropped = group.capped.get(key)
-        if dropped is not None and (earliest is None or earliest <= dropped[0]):
-            return "capped"
-        return None
+            at_place = bounds.right and not aggregate.delay_ms
+            return self.life_lost(reader, group, key, place if at_place else (bounds.end + bounds.right, 0))
+        return self.late(reader, group, bounds) or self.beyond_cap(group, key, bounds.earliest)
 
-    def late_life(self, reader: Reader, group: Group, key: Key, end: int) -> bool:
-        """Totals of what was given up can't be split: they serve reads after all of it, not those amid it."""
-        places = self.places(reader.policy, group, reader.events).get(key, [])
-        given_up = [place for place in places if self.is_given_up(group, key, place)]
+    def late(self, reader: Reader, group: Group, bounds: Bounds) -> Why | None:
+        """Does the window of a late event start where entries are given up, and was anything ever recorded there."""
+        if self.oldest is None or bounds.earliest is None or reader.reader.time >= self.watermark:
+            return None
         line = self.line(group)
-        too_late = line is not None and reader.reader.time <= line
-        return too_late or (bool(given_up) and max(given_up) >= (end, reader.reader.seq))
+        return "late" if bounds.earliest <= line and floored(self.oldest, group.members.every_ms) <= line else None
+
+    def beyond_cap(self, group: Group, key: Key, earliest: int | None) -> Why | None:
+        dropped = group.capped.get(key)
+        return "capped" if dropped is not None and (earliest is None or earliest <= dropped[0]) else None
+
+    def life_lost(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
+        """Totals of what was given up can't be split: they serve windows that end after all of it."""
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        if end[0] <= self.line(group) and any(place[0] <= self.line(group) for place in places):
+            return "late"
+        capped = [place for place in places if key in group.capped and place <= group.capped[key]]
+        return "capped" if capped and max(capped) >= end else None
 
     def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
-        line = self.line(group)
-        return (line is not None and place[0] <= line) or (key in group.capped and place <= group.capped[key])
+        return place[0] <= self.line(group) or (key in group.capped and place <= group.capped[key])
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
