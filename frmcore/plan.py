@@ -456,7 +456,7 @@ class Plan:
     kind: int  # -1: no kind field
     final: int  # INT: index of the outcome
     score: int
-    fired: tuple[tuple[int, int], ...]  # (rule index, register) of rules that filters ask about
+    fired: tuple[tuple[str, int], ...]  # (rule id, register) of rules that filters ask about, off ones too: they may have fired before
     registers: int
     constants: tuple[tuple[int, int | float | str | bytes | PrivateText], ...]  # (register, value): bytes are raw text (an ip)
     features: tuple[FeaturePlan, ...]

@@ -389,7 +389,7 @@ def test_points_and_rules() -> None:
     assert (second.points, second.kinds, second.score, second.fires_if_unknown) == ((1,), (2,), 7, True)
     assert third.result == first.result
     assert third.live in {plan.code[at].dst for at in range(*checkout.code)}
-    assert plan.fired == ((1, plan.fired[0][1]),)
+    assert plan.fired == ((second.id, plan.fired[0][1]),)
     assert [part.text for part in first.reason] == ["tries", " tries"]
     assert first.reason[0].reg == plan.features[0].reg
     assert ops(plan, checkout.code) == ["LT_I", "BUCKET_S", "LT_I"]

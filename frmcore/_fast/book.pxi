@@ -60,6 +60,9 @@ cdef struct FeatureSpec:
     uint8_t rep
     uint8_t kind
 
+cdef enum:
+    NO_RULE = 0x7FFFFFFF  # a rule that is off: nothing that this policy decides fires it
+
 cdef struct PairSpec:  # (rule, register) of `fired`
     uint32_t rule
     uint32_t reg
@@ -243,8 +246,9 @@ cdef class Book:
             self.probes[i].is_key = probe.key in keys
         self.fired_count = len(plan.fired)
         self.fired = <PairSpec*>take(self.fired_count, sizeof(PairSpec))
-        for i, pair in enumerate(plan.fired):
-            self.fired[i].rule, self.fired[i].reg = pair
+        index_of = {rule.id: index for index, rule in enumerate(plan.rules)}
+        for i, (rule, reg) in enumerate(plan.fired):
+            self.fired[i].rule, self.fired[i].reg = index_of.get(rule, NO_RULE), reg
         return 0
 
     cdef int _load_points(self) except -1:

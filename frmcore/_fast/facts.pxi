@@ -72,7 +72,7 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
         reg_set_int(&frame.regs[book.final_reg], translate_outcome(core, book, record.book, record.outcome))
     reg_set_int(&frame.regs[book.score_reg], latest.score)
     for i in range(book.fired_count):
-        reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, book.fired[i].rule))
+        reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, i))
     for i in range(core.layout.hash_count):
         hash_one(core, book, frame, core.layout.hash_regs[i])
     return 0
@@ -84,13 +84,14 @@ cdef int64_t translate_outcome(Core core, Book book, uint32_t old, int64_t outco
     return outcomes.index(label) if label in outcomes else 0
 
 
-cdef bint was_fired(Core core, Book book, const RecordHead* record, uint32_t rule) except -1:
+# Did the rule that the i-th `fired` asks about fire in that record?
+cdef bint was_fired(Core core, Book book, const RecordHead* record, uint32_t i) except -1:
     if record.type == RECORD_OBSERVED:
         return False
     if record.book == book.index:
-        return record_fired(<const uint8_t*>record, rule)
+        return record_fired(<const uint8_t*>record, book.fired[i].rule)
     old = (<Book>core.books[record.book]).plan.rules
-    name = book.plan.rules[rule].id
+    name = book.plan.fired[i][0]
     return any([old[index].id == name for index in get_verdict(<const uint8_t*>record)[0]])
 
 

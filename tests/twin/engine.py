@@ -140,17 +140,15 @@ class Twin:
                 self.lists[spec.name].expiry = kept[spec.name].expiry
         for group in self.groups:
             group.given_up = self.retention.limit(group)
-        for group in self.groups:
-            group.given_up = self.retention.line(group)
         self.groups, self.group_of = place_features(policy, self.groups)
         self.retention.limits = policy.limits
         known = {event.seq for event in self.known.values()}
         for group in self.groups:
             if not group.fixed:
                 group.unknown = frozenset(event.seq for event in self.events) - known
-        self.settle()
         for event in self.events:
             event.remembered.clear()
+        self.settle()
         self.seq += 1
 
     def take_seq(self) -> None:

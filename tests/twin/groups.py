@@ -67,7 +67,6 @@ class Group:
     marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
     given_up: int | None = None  # what the limits before a reload took away
     capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
-    given_up: int = -(2**63)  # its line when a reload last brought other limits: what is gone does not come back
     unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Key = tuple["Value", ...]
 Place = tuple[int, int]
 Why = Literal["late", "capped", "overflow"]
+NOWHERE: Place = (-(2**63), 0)
 
 
 class Retention:
@@ -33,46 +34,49 @@ class Retention:
         self.watermark = time if self.oldest is None else max(self.watermark, time)
         self.oldest = time if self.oldest is None else min(self.oldest, time)
 
-    def line(self, group: Group) -> int:
-        """Entries at or before it are given up: no window of an event up to the horizon late starts there."""
+    def line(self, group: Group) -> int | None:
+        """Entries at or before it are given up; None: nothing was ever recorded there."""
+        line = self.limit(group)
+        if line is None or self.oldest is None or floored(self.oldest, group.members.every_ms) > line:
+            return None
+        return line
+
+    def limit(self, group: Group) -> int | None:
         if group.span_ms == UNBOUNDED or self.oldest is None:
-            return group.given_up
-        newest = floored(self.watermark - self.limits.horizon_ms, group.members.every_ms)
-        return max(group.given_up, newest - group.span_ms - 1)
+            return None
+        line = floored(self.watermark - self.limits.horizon_ms, group.members.every_ms) - group.span_ms - 1
+        return line if group.given_up is None else max(line, group.given_up)
 
     def lost(self, reader: Reader, aggregate: Aggregate, group: Group, bounds: Bounds) -> Why | None:
         """Why this window can't be told."""
         key = reader.key(aggregate.lookup)
-        place = (reader.reader.time, reader.reader.seq)
-        unsure = group.marks is not None and self.life_lost(reader, group.marks, key, place)
-        if unsure:
-            return unsure
+        here = (reader.reader.time, reader.reader.seq)
+        if group.marks is not None and (why := self.life(reader, group.marks, key, here)):
+            return why
         if aggregate.over is None and aggregate.since is None:
-            at_place = bounds.right and not aggregate.delay_ms
-            return self.life_lost(reader, group, key, place if at_place else (bounds.end + bounds.right, 0))
-        return self.late(reader, group, bounds) or self.beyond_cap(group, key, bounds.earliest)
-
-    def late(self, reader: Reader, group: Group, bounds: Bounds) -> Why | None:
-        """Does the window of a late event start where entries are given up, and was anything ever recorded there."""
-        if self.oldest is None or bounds.earliest is None or reader.reader.time >= self.watermark:
-            return None
+            past_end = (bounds.end + 1, 0) if aggregate.delay_ms else here
+            return self.life(reader, group, key, past_end if bounds.right else (bounds.end, 0))
         line = self.line(group)
-        return "late" if bounds.earliest <= line and floored(self.oldest, group.members.every_ms) <= line else None
-
-    def beyond_cap(self, group: Group, key: Key, earliest: int | None) -> Why | None:
-        dropped = group.capped.get(key)
-        return "capped" if dropped is not None and (earliest is None or earliest <= dropped[0]) else None
-
-    def life_lost(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
-        """Totals of what was given up can't be split: they serve windows that end after all of it."""
-        places = self.places(reader.policy, group, reader.events).get(key, [])
-        if end[0] <= self.line(group) and any(place[0] <= self.line(group) for place in places):
+        earliest = bounds.earliest
+        if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
             return "late"
-        capped = [place for place in places if key in group.capped and place <= group.capped[key]]
-        return "capped" if capped and max(capped) >= end else None
+        dropped = group.capped.get(key)
+        if dropped is not None and (earliest is None or earliest <= dropped[0]):
+            return "capped"
+        return None
+
+    def life(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
+        """Totals of what was given up can't be split: they serve windows that end after all of it."""
+        line = self.line(group)
+        places = self.places(reader.policy, group, reader.events).get(key, [])
+        if line is not None and end[0] <= line and any(place[0] <= line for place in places):
+            return "late"
+        dropped = group.capped.get(key, NOWHERE)
+        return "capped" if any(end <= place <= dropped for place in places) else None
 
     def is_given_up(self, group: Group, key: Key, place: Place) -> bool:
-        return place[0] <= self.line(group) or (key in group.capped and place <= group.capped[key])
+        line = self.line(group)
+        return (line is not None and place[0] <= line) or place <= group.capped.get(key, NOWHERE)
 
     # -- ring_events_max -----------------------------------------------------------------------------------------
     def drop(self, policy: Policy, groups: Iterable[Group], events: Iterable[Event]) -> None:
