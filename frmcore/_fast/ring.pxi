@@ -246,7 +246,13 @@ cdef class RingStore:
     cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef uint32_t latest = self.member_enters(ring, where, values), sibling = 0, dropped = 0
+        cdef uint32_t latest, sibling = 0, dropped = 0
+        if tree.is_capped and not before(tree.capped, where):  # its place was given up
+            if self.life:
+                self.base_add(ring, where, values)
+            self.release(values)
+            return 0
+        latest = self.member_enters(ring, where, values)
         if tree.root:
             sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
         else:
