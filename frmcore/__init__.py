@@ -11,10 +11,18 @@ from frmcore.errors import (
     InvalidEvent,
     PolicyError,
     ReadOnlyList,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreUnavailable,
+    StoreVersion,
     UnknownEvent,
     UnknownName,
 )
 from frmcore.policy import Policy, load
+from frmcore.store import StoreOptions
+from frmcore.version import VERSION as __version__
 
 __all__ = [
     "Decision",
@@ -28,7 +36,15 @@ __all__ = [
     "Policy",
     "PolicyError",
     "ReadOnlyList",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreOptions",
+    "StoreUnavailable",
+    "StoreVersion",
     "UnknownEvent",
     "UnknownName",
+    "__version__",
     "load",
 ]

@@ -44,6 +44,8 @@ class Decision:
     durable: bool
     """Safe from a crash of the process; False in memory."""
 
+    def lose(self) -> None:
+        """The store could not take it: `durable` is False."""
     @property
     def event_id(self) -> str: ...
     @property
@@ -113,6 +115,7 @@ class Core:
     seq: int
     book: object
     lists: Lists
+    is_open: bool
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class Core:
         private_key: bytes,
         clock: Callable[[], int] | None,
         max_ahead: int | None,
+        recovered: Recovered | None = None,
     ) -> None: ...
     def decide(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
     def evaluate(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
@@ -152,14 +156,17 @@ class Core:
         """The greatest event time recorded, epoch ms; None before the first event."""
     def groups(self) -> tuple[Group, ...]:
         """The groups whose rings a reload may keep."""
-    def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None]) -> None:
-        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
+    def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], files: dict[str, str]) -> None:
+        """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
     def change_list(
         self, spec: ListPlan, action: str, values: Sequence[tuple[bytes, int | None]], content: Mapping[str, object]
     ) -> int:
         """Adds or removes the values of a list, recorded as one operation; how many changed. Raises UnknownName."""
     def change_networks(self, spec: ListPlan, ranges: Sequence[Range], content: Mapping[str, object]) -> None:
         """Replaces the ranges of a network list, recorded as one operation. Raises UnknownName."""
+    def restore_list(self, spec: ListPlan, values: Sequence[tuple[bytes, int | None]]) -> None:
+        """The recorded values of a list, not recorded again."""
+    def restore_networks(self, spec: ListPlan, ranges: Sequence[Range]) -> None: ...
     def list_contains(self, spec: ListPlan, value: bytes, time: int) -> bool:
         """Whether a list holds the value (an ip: its bytes) at that time."""
     def hide(self, value: bytes) -> bytes:
@@ -169,6 +176,119 @@ class Core:
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
+    def attach(self, journal: JournalRing) -> None:
+        """From here on every record is put into the journal before its call returns."""
+    def policy_record(self, files: dict[str, str]) -> bytes:
+        """The record of the policy in force: enough to go on from it."""
+    def cut(self, take_spilled: bool = False) -> dict[str, Any]:
+        """Where the state stands, as of one sequence number; with the records that wait in memory, if asked."""
+    def image(self, signature: str, depth: int, prefix: int) -> tuple[int, int | None, int, bytes] | None:
+        """(sequence number, watermark, head, rings as bytes) of one piece of a group; None: no such group any more."""
+    def ring_groups(self) -> list[tuple[str, int, int, int]]:
+        """(signature, generation, rings, bytes) of each group."""
+    def replay(self, frames: bytes) -> tuple[bytes | None, bytes]:
+        """Applies recorded events and updates; the first other record it meets, and the frames behind it. Raises
+        ValueError."""
+    def start_at(self, seq: int) -> None:
+        """Replay starts behind that sequence number."""
+    def skip_record(self, seq: int) -> None:
+        """A record that changed neither rings nor ids: a list's."""
+    def replay_policy(
+        self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, content: dict[str, Any]
+    ) -> None:
+        """A policy was put in force here, as its record says."""
+    def settle(self, cut: dict[str, Any]) -> None:
+        """The state stands where `cut` was taken: from here on it forgets as a running engine does. Raises
+        ValueError."""
+    def decision_of(self, record: bytes) -> Decision | None:
+        """The decision that an old record holds; None of an observed event. Raises ValueError."""
+    def has_book(self, index: int) -> bool:
+        """Is the policy of that index at hand, so that its records can be read?"""
+    def add_book(self, index: int, plan: Plan, policy: Policy) -> None:
+        """An older policy, only for reading what was decided under it."""
+
+@final
+class Recovered:
+    """What a checkpoint holds beside the journal, to start a Core from."""
+
+    def __init__(
+        self,
+        book: int,
+        watermark: int | None,
+        covered_until: int,
+        origins: dict[str, tuple[int, int]],
+        pieces: dict[tuple[str, int], list[tuple[int, int, int, bytes]]],
+    ) -> None: ...
+
+@final
+class JournalRing:
+    """The ring over a writable buffer. `position` counts bytes ever written."""
+
+    position: int
+    taken: int
+    epoch: int
+    spilled_bytes: int
+    lost: int
+    spilling: bool
+
+    def __init__(self, area: memoryview, epoch: int, position: int) -> None: ...
+    def detach(self) -> None:
+        """Lets go of the buffer; nothing may be put after that."""
+    @property
+    def used(self) -> int:
+        """Bytes that hold records which are not released yet."""
+    @property
+    def size(self) -> int: ...
+    def has_room(self, size: int) -> bool:
+        """Would a record of that size find room now?"""
+    def take(self, most: int, end: int) -> bytes:
+        """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken."""
+    def untake(self) -> None:
+        """What was taken and not released is to be taken again."""
+    def release(self, position: int) -> None:
+        """Gives room back up to `position`, once what lay there is safe elsewhere."""
+    def spilled_safe(self) -> None:
+        """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
+    def recovered(self, position: int, seq: int) -> tuple[bytes, int]:
+        """(frames, position behind them): the whole records from `position` on that follow `seq` without a gap."""
+
+def crc32c(data: bytes | memoryview, before: int = 0) -> int:
+    """CRC-32C of the bytes, going on from `before`."""
+
+def crc32c_by_table(data: bytes | memoryview, before: int = 0) -> int: ...
+def record_frames(records: list[bytes]) -> bytes:
+    """Records as frames, as a ring would hold them."""
+
+def frames_split(frames: bytes, most: int) -> list[bytes]:
+    """The frames in parts of at most `most` bytes (one frame at least)."""
+
+def frame_records(frames: bytes) -> list[bytes]:
+    """The records of whole frames, in order. Raises ValueError where a frame is damaged."""
+
+def record_head(record: bytes) -> tuple[int, int, int, int]:
+    """(sequence number, type, time, index of the policy) of a record. Raises ValueError."""
+
+def record_content(record: bytes) -> dict[str, Any]:
+    """What the record of a list's change, an update or a policy says. Raises ValueError."""
+
+def stretch_of(frames: bytes, key: bytes) -> bytes:
+    """The stored form of frames: a head, the frames, their events' fingerprints, sorted."""
+
+def stretch_head(value: bytes) -> tuple[int, int, int, int, int, int] | None:
+    """(records, first, last sequence number, least, greatest time, others than events); None: no stretch."""
+
+def stretch_frames(value: bytes) -> bytes: ...
+def stretch_ids(value: bytes) -> bytes:
+    """The fingerprints of a stretch: sorted entries of 16 bytes."""
+
+def fingerprint_of(event_id: str, key: bytes) -> int:
+    """The fingerprint of an event id, as stretches keep it."""
+
+def ids_find(ids: bytes, fingerprint: int) -> list[int]:
+    """The sequence numbers under a fingerprint. O(log n)."""
+
+def ids_merged(runs: list[bytes]) -> bytes:
+    """One sorted run of several."""
 
 @final
 class ListTable:

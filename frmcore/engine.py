@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from frmcore._fast import Core, system_clock
-from frmcore.errors import UnknownName
+from frmcore.errors import UnknownEvent, UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
 from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
+from frmcore.policy.stored import digests
+from frmcore.store import Keys, Store, StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,27 +26,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frmcore._fast import Decision
+    from frmcore.errors import StoreError
     from frmcore.explain import Explanation
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
     Time = int | str | datetime
 
+KEY_BYTES = 16
+
 
 class Engine:
     """Decides events by a policy, over exact windows, in process.
 
-    path: a folder for the state; None keeps it in memory (the only choice so far).
+    path: a folder for the state; None keeps it in memory. What the folder holds is taken up again: events, lists,
+    decisions, and the policy, which gives way to `policy` where that is another one.
     policy: a path, a policy's text (with a line break), or a loaded `Policy`.
     clock: milliseconds since the epoch; None switches the guard against events from the future off, for history. It
     may not
         call the engine.
     max_ahead: how far ahead of the clock an event may be, in ms; None takes the policy's limit (5 minutes).
-    key: 16 secret bytes that entity keys are hashed with; None draws them. No decision depends on them.
-    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the
-    process.
+    key: 16 secret bytes that entity keys are hashed with; None draws them, and a store keeps them. No decision depends
+    on them.
+    private_key: 16 secret bytes for private fields. A store never keeps them: give the same ones each time. In memory
+    None draws them.
+    store: how a store is kept, see `StoreOptions`. progress: called with (done, all) while a store recovers.
 
-    Raises PolicyError. One engine may be used from several threads; a forked child must open its own.
+    Raises PolicyError, StoreError. One engine may be used from several threads; a forked child must open its own.
     """
 
     def __init__(
@@ -56,23 +64,42 @@ class Engine:
         max_ahead: int | None = None,
         key: bytes | None = None,
         private_key: bytes | None = None,
+        store: StoreOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        if path is not None:
-            raise ValueError("a store on disk is not there yet: pass None to keep all state in memory")
         if max_ahead is not None and not 0 <= max_ahead <= TIME_MS_MAX:
             raise ValueError(f"max_ahead: expected 0 to {TIME_MS_MAX} ms, got {max_ahead}")
-        self._policy = policy if isinstance(policy, Policy) else load(policy)
-        plan = lower(self._policy)
-        contents = list_contents(plan)
-        self._core = Core(
-            plan, self._policy, contents, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead
-        )
-        self._lists = EntityLists(self._core, plan)
+        for name, secret in (("key", key), ("private_key", private_key)):
+            if secret is not None and len(secret) != KEY_BYTES:
+                raise ValueError(f"{name}: expected {KEY_BYTES} secret bytes, got {len(secret)}")
+        wanted = policy if isinstance(policy, Policy) else load(policy)
         self._reloading = RLock()
-        self._decoder = _decoder(self._policy)
+        self._failure_hooks: list[Callable[[StoreError], object]] = []
+        self._store: Store | None = None
+        if path is None:
+            plan = lower(wanted)
+            secrets = (key or os.urandom(KEY_BYTES), private_key or os.urandom(KEY_BYTES))
+            self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
+            self._take(wanted, EntityLists(self._core, plan))
+        else:
+            options = store or StoreOptions()
+            opened = Store.open(
+                path, options, wanted, Keys(key, private_key),
+                clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
+            )  # fmt: skip
+            self._store, self._core = opened.store, opened.core
+            self._take(opened.policy, EntityLists(self._core, opened.plan))
+            self._lists.restore(opened.lists)
+            if wanted.hash != opened.policy.hash:
+                self.reload(wanted)
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
+        if self._store is not None and self._store.waits:
+            self.decide = self._decide_and_wait  # type: ignore[method-assign]
+
+    def _take(self, policy: Policy, lists: EntityLists) -> None:
+        self._policy, self._decoder, self._lists = policy, _decoder(policy), lists
 
     @property
     def policy(self) -> Policy:
@@ -112,7 +139,8 @@ class Engine:
 
         Raises UnknownEvent, UnknownName, InvalidEvent, and EventConflict when it was decided there with other updates.
         """
-        return self._core.decide_again(event_id, point, at, updates)
+        decision = self._core.decide_again(event_id, point, at, updates)
+        return self._waited(decision)
 
     def update(
         self,
@@ -129,6 +157,7 @@ class Engine:
         Raises
         UnknownEvent, InvalidEvent."""
         self._core.update(event_id, at, by, source, fields)
+        self._settled()
 
     def observe(self, event: Event) -> None:
         """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and
@@ -136,12 +165,19 @@ class Engine:
 
         Raises as `decide`."""
         self._core.observe(event)
+        self._settled()
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """The decision as it was made: every rule with every value, every window's bounds, its events. Raises
         UnknownEvent,
         UnknownName."""
-        return explain(self._core, self._core.find(event_id, point))
+        try:
+            decision = self._core.find(event_id, point)
+        except UnknownEvent:
+            if self._store is None:
+                raise
+            decision = self._store.find(self._core, event_id, point)
+        return explain(self._core, decision)
 
     def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
@@ -158,9 +194,13 @@ class Engine:
         policy = policy if isinstance(policy, Policy) else load(policy)
         with self._reloading:
             plan = lower(policy, keep=self._core.groups())
-            self._core.reload(plan, policy, list_contents(plan))
-            self._policy, self._decoder = policy, _decoder(policy)
-            self._lists = EntityLists(self._core, plan, self._lists)
+            if self._store is not None:
+                self._store.keep_policy(policy)
+            self._core.reload(plan, policy, list_contents(plan), digests(policy))
+            self._take(policy, EntityLists(self._core, plan, self._lists))
+            if self._store is not None:
+                self._store.reloaded()
+            self._settled()
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -168,8 +208,9 @@ class Engine:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts since the engine was opened, and what its memory holds, in bytes."""
-        return self._core.stats()
+        """Counts (with a store: since it was made), and what memory holds, in bytes; `store` for a store."""
+        stats = self._core.stats()
+        return stats if self._store is None else {**stats, "store": self._store.stats()}
 
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
@@ -180,8 +221,47 @@ class Engine:
         return digest.hexdigest()
 
     def close(self) -> None:
-        """Gives the state back; every later call raises EngineClosed."""
-        self._core.close()
+        """Gives the state back; every later call raises EngineClosed. A store is flushed and checkpointed first: raises
+        StoreError when that fails, and is closed all the same."""
+        if self._store is None or not self._core.is_open:
+            self._core.close()
+            return
+        try:
+            self._store.close()
+        finally:
+            self._core.close()
+
+    def flush(self) -> None:
+        """Returns once the store has everything recorded so far, safe from a crash of the machine. Raises StoreError."""
+        if self._store is not None:
+            self._store.flusher.flush()
+
+    def on_store_failure(self, hook: Callable[[StoreError], object]) -> None:
+        """Calls `hook(error)` when the store can no longer be written, once an outage; from another thread."""
+        self._failure_hooks.append(hook)
+
+    def _store_failed(self, error: StoreError) -> None:
+        for hook in self._failure_hooks:
+            hook(error)
+
+    def _decide_and_wait(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
+        self._store_guard()
+        return self._waited(self._core.decide(event, point, strict=strict))
+
+    def _store_guard(self) -> None:
+        """Refuses to record while the store fails, where that was asked for."""
+        if self._store is not None:
+            self._store.guard()
+
+    def _waited(self, decision: Decision) -> Decision:
+        """The decision, once it survives what `durability` says."""
+        if self._store is not None and not self._store.settled(decision.seq):
+            decision.lose()
+        return decision
+
+    def _settled(self) -> None:
+        if self._store is not None:
+            self._store.settled(self._core.seq)
 
     def __enter__(self) -> Self:
         return self

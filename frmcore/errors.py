@@ -79,3 +79,27 @@ class EngineForked(FrmcoreError):
 
     Open the engine in the child (gunicorn: in `post_fork`, without `--preload`).
     """
+
+
+class StoreError(FrmcoreError):
+    """The base of every error of a store. The message says which file, what is wrong, and what to do."""
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be opened or written: no such folder, no permission, a failing disk."""
+
+
+class StoreLocked(StoreError):
+    """Another engine has the store open, in this process or another one. A store has one owner at a time."""
+
+
+class StoreDamaged(StoreError):
+    """What the store holds is not what was written. Nothing was decided from it; restore a snapshot."""
+
+
+class StoreFull(StoreError):
+    """The disk, or the store's map, has no room."""
+
+
+class StoreVersion(StoreError):
+    """The store or snapshot was written by a newer frmcore."""

@@ -151,6 +151,15 @@ class EntityList:
             if action == "add":
                 self._keep(entry)
 
+    def restore(self, entries: Mapping[str, Entry]) -> None:
+        """Takes up recorded values, without recording them again."""
+        for entry in entries.values():
+            self._keep(entry)
+        if self._spec.network:
+            self._core.restore_networks(self._spec, list(map(_range, entries.values())))
+        else:
+            self._core.restore_list(self._spec, [(self._raw(entry.value), entry.expires) for entry in entries.values()])
+
     def _keep(self, entry: Entry) -> None:
         self._entries[entry.value] = entry
         if entry.expires is not None:
@@ -183,6 +192,12 @@ class EntityLists(Mapping[str, EntityList]):
         for spec in plan.lists:
             known = kept.get(spec.name)
             self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec)
+
+    def restore(self, lists: Mapping[str, Mapping[str, Entry]]) -> None:
+        """Fills the lists with what a store recorded."""
+        for name, entries in lists.items():
+            if name in self._lists:
+                self._lists[name].restore(entries)
 
     def __getitem__(self, name: str) -> EntityList:
         try:

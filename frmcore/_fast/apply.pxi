@@ -6,6 +6,8 @@ cdef const RecordHead* append_record(Core core, Frame* frame, uint8_t type, uint
         raise MemoryError
     put_record(out, core.book, frame, type, <uint8_t>point, seq)
     log_commit(&core.log, <RecordHead*>out)
+    if core.journal is not None:
+        core.journal.put(out, (<RecordHead*>out).size)
     return <const RecordHead*>out
 
 
@@ -32,6 +34,8 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
     cdef GroupSpec* group = &core.layout.groups[i]
     cdef uint32_t c
     cdef Reg* reg
+    if already_holds(core, <RingStore>core.stores[i], members[i].key):
+        return 0
     for c in range(group.column_count):
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
@@ -54,7 +58,7 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
         earlier = &frame.members_before[i]
         if not group.reads_updates or same_entry(frame, group, i) or (lifted and group.has_cells):
             continue
-        if earlier.is_member:
+        if earlier.is_member and not already_holds(core, <RingStore>core.stores[i], earlier.key):
             (<RingStore>core.stores[i]).remove(
                 earlier.key, record.time, record.seq, frame.columns_before + group.column_first, core.watermark_
             )
@@ -73,7 +77,7 @@ cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record
         if not group.has_cells:
             continue
         weigh_group(core, book, frame, i, frame.members, frame.columns)
-        if frame.members[i].is_member:
+        if frame.members[i].is_member and not already_holds(core, <RingStore>core.stores[i], frame.members[i].key):
             (<RingStore>core.stores[i]).remove(
                 frame.members[i].key, record.time, record.seq, frame.columns + group.column_first, core.watermark_
             )

@@ -68,7 +68,7 @@ cdef class Core:
     cdef bint any_recorded, any_forgotten
     cdef object clock
     cdef int64_t max_ahead
-    cdef bint is_open
+    cdef readonly bint is_open
     cdef uint64_t born  # forks when it was opened
     cdef Counters counters
     cdef dict invalid_by_field
@@ -77,8 +77,15 @@ cdef class Core:
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at
     cdef list hooks
+    cdef JournalRing journal  # None: nothing outlives the process
+    cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
+    cdef dict origins  # recovery: signature -> (generation, given_up) under the policy that replay starts with
+    cdef uint64_t replay_seq  # of the operation that is being replayed; 0: none is
+    cdef uint64_t covered_until  # every piece holds at least the operations up to here
+    cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
+    cdef bint is_settled  # replay has reached the state's own sequence number
 
-    def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead):
+    def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead, Recovered recovered=None):
         memset(&self.log, 0, sizeof(Log))
         self.key = hash_key(key)
         self.private_key = hash_key(private_key)
@@ -90,7 +97,11 @@ cdef class Core:
         self.born, self.is_open = forks, True
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
+        self.pieces, self.origins = {}, {}
+        if recovered is not None:
+            self.recover_from(recovered)
         self.install(plan, policy, contents)
+        self.origins = {}
 
     def __dealloc__(self):
         self.drop_frames()
@@ -126,7 +137,7 @@ cdef class Core:
         cdef Book book = Book(plan, policy, <uint32_t>len(self.books), lists, self.private_secret)
         cdef Layout layout = Layout(book)
         cdef uint32_t i
-        stores = [kept.get(group.signature) or RingStore(group, plan.limits, self.texts) for group in plan.groups]
+        stores = [kept.get(group.signature) or self.new_store(group, plan.limits) for group in plan.groups]
         fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept]
         pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
         for i, store in enumerate(stores):
@@ -178,7 +189,7 @@ cdef class Core:
         frame = self.take_frame()
         try:
             while head != NULL:
-                if head.type != RECORD_AGAIN:
+                if head.type != RECORD_AGAIN and head.seq >= self.back_fill_from:
                     known = self.seen.find(hash_text(self.key, <const char*>head + head.id_at, head.id_size))
                     load_event(self, self.book, frame, known)
                     for i in fresh:
@@ -191,15 +202,41 @@ cdef class Core:
             self.give_frame(frame)
         return 0
 
-    def reload(self, plan, policy, list contents):
-        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
+    def reload(self, plan, policy, list contents, dict files):
+        """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
         with self.lock:
             self.check_open()
             if len(self.books) > 0xFFFF:
                 raise ValueError("65,536 policies were loaded into one engine: open a new one")
             self.install(plan, policy, contents)
             self.seq += 1
-            self.tell_hooks(plain_record(RECORD_POLICY, self.seq, self.now_ms(), {"hash": plan.hash, "files": dict(policy.files)}))
+            self.announce(self.policy_record(files))
+
+    def policy_record(self, dict files):
+        """The record of the policy in force: enough to go on from it."""
+        plan = self.book.plan
+        return plain_record(RECORD_POLICY, self.seq, self.now_ms(), {
+            "hash": plan.hash, "files": files, "groups": plan.groups, "head": self.log_start(),
+            "floor": self.floor_ if self.any_forgotten else None, "watermark": self.watermark,
+            "origins": {(<RingStore>store).group.signature: ((<RingStore>store).generation, (<RingStore>store).given_up)
+                        for store in self.store_list},
+            "lists": [list_shape(spec) for spec in plan.lists if spec.values is None],
+        })
+
+    # The sequence number of the oldest event that is remembered.
+    cdef uint64_t log_start(self) noexcept:
+        cdef const RecordHead* head = log_head(&self.log)
+        return head.seq if head != NULL else self.seq + 1
+
+    cdef RingStore new_store(self, object group, object limits):
+        cdef RingStore store = RingStore(group, limits, self.texts)
+        store.generation = <uint32_t>len(self.books)
+        if group.signature in self.origins:
+            store.generation, store.given_up = self.origins[group.signature]
+        pieces = self.pieces.pop((group.signature, store.generation), None)
+        if pieces is not None:
+            load_pieces(store, pieces)
+        return store
 
     def groups(self):
         """The groups whose rings a reload may keep."""
@@ -219,6 +256,7 @@ cdef class Core:
         if frame == NULL:
             return frame_new(self.book, self.layout)
         self.pool = frame.next
+        frame.told_count = 0
         return frame
 
     # A frame of an older policy goes; it would not fit the next call.
@@ -343,9 +381,14 @@ cdef class Core:
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
         decision = new_decision(self.book, <const uint8_t*>record, False)
+        decision.durable = self.is_safe(record.seq)
         self.finish(frame)
         self.tell_hooks(decision.record)
         return decision
+
+    # Does the record survive a crash of the process?
+    cdef inline bint is_safe(self, uint64_t seq) noexcept:
+        return self.journal is not None and self.journal.holds(seq)
 
     def evaluate(self, event, point=None, *, strict=False):
         cdef Frame* frame = self.enter(event, strict)
@@ -406,6 +449,7 @@ cdef class Core:
         cdef Decision decision
         if earlier != NULL:
             decision = new_decision(<Book>self.books[earlier.book], <const uint8_t*>earlier, True)
+            decision.durable = self.is_safe(earlier.seq)
             if told_anew(self, book, known, tellings, count):
                 raise EventConflict(
                     f"event {decision.event_id!r} was already decided at {decision.point!r}, with other updates: "
@@ -421,6 +465,7 @@ cdef class Core:
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
         self.route_again(known, frame, point)
+        frame.told_at, frame.told_count = at, count
         record = append_record(self, frame, RECORD_AGAIN, point, self.seq)
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
@@ -429,13 +474,13 @@ cdef class Core:
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
         decision = new_decision(book, <const uint8_t*>record, False)
+        decision.durable = self.is_safe(record.seq)
         self.finish(frame)
         self.tell_hooks(decision.record)
         return decision
 
     cdef int route_again(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
         load_event(self, self.book, frame, known)
-        frame.late = known.record.flags & FLAG_LATE
         return decide_route(self, self.book, frame, point, known.record.seq)
 
     cdef int check_order(self, IdRecord* known, uint32_t point) except -1:
@@ -482,6 +527,7 @@ cdef class Core:
                 else:
                     frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
             find_rings(self, book, frame)
+            frame.told_at, frame.told_count = frame.time, count
             self.record_event(frame, RECORD_OBSERVED, 0)
             known = self.find_id(frame)
             if count:
@@ -504,25 +550,24 @@ cdef class Core:
         cdef Frame* frame = self.enter_told(fields, &count)
         try:
             known = self.known_id(event_id)
-            self.tell(known, frame, count, told_at)
-            if self.hooks:
+            self.seq += 1
+            self.tell(known, frame, count, told_at, self.seq)
+            self.counters.updated += 1
+            if self.hooks or self.journal is not None:
                 told = told_content(self.book, frame, count)
                 content = {"id": str.__str__(event_id), **notes, "fields": told}
-                self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, content))
+                self.announce(plain_record(RECORD_UPDATE, self.seq, told_at, content))
         finally:
             self.give_frame(frame)
 
-    cdef int tell(self, IdRecord* known, Frame* frame, uint32_t count, int64_t at) except -1:
+    cdef int tell(self, IdRecord* known, Frame* frame, uint32_t count, int64_t at, uint64_t seq) except -1:
         cdef Book book = self.book
         cdef EventState* state = state_of(self, book, known)
         load_event(self, book, frame, known)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
-        self.seq += 1
-        apply_tellings(state, frame.tellings, count, at, self.seq)
+        apply_tellings(state, frame.tellings, count, at, seq)
         load_event(self, book, frame, known)
-        mend_groups(self, book, frame, known.record, False)
-        self.counters.updated += 1
-        return 0
+        return mend_groups(self, book, frame, known.record, False)
 
     cdef int64_t told_at(self, object at) except? -1:
         cdef int64_t now = self.now_ms()
@@ -603,8 +648,10 @@ cdef class Core:
         return self.decided_at(known, point)
 
     cdef Decision duplicate(self, const RecordHead* record):
+        cdef Decision decision = new_decision(<Book>self.books[record.book], <const uint8_t*>record, True)
+        decision.durable = self.is_safe(record.seq)
         self.counters.duplicates += 1
-        return new_decision(<Book>self.books[record.book], <const uint8_t*>record, True)
+        return decision
 
     cdef int check_content(self, IdRecord* known, Frame* frame) except -1:
         cdef Book book = self.book
@@ -636,13 +683,16 @@ cdef class Core:
         self.seq += 1
         self.seen.insert(frame.id_hash, <RecordHead*>record)
         self.counters.late += frame.late
-        if not self.any_recorded or frame.time > self.watermark_:
-            self.watermark_ = frame.time
-        if not self.any_recorded or frame.time < self.oldest:
-            self.oldest = frame.time
-        self.any_recorded = True
+        self.note_time(frame.time)
         enter_rings(self, self.book, frame, record)
         return record
+
+    cdef inline void note_time(self, int64_t time) noexcept:
+        if not self.any_recorded or time > self.watermark_:
+            self.watermark_ = time
+        if not self.any_recorded or time < self.oldest:
+            self.oldest = time
+        self.any_recorded = True
 
     # The constant bit of housekeeping that follows every recorded event.
     cdef void finish(self, Frame* frame) noexcept:
@@ -673,6 +723,12 @@ cdef class Core:
             self.floor_ = head.time
         self.any_forgotten = True
         self.counters.forgotten += 1
+
+    # A record that is no event's goes to the journal and to the hooks.
+    cdef int announce(self, bytes record) except -1:
+        if self.journal is not None:
+            self.journal.put(<const char*>record, <uint32_t>len(record))
+        return self.tell_hooks(record)
 
     cdef int tell_hooks(self, object record) except -1:
         for hook in self.hooks:
@@ -713,9 +769,18 @@ cdef class Core:
             self.seq += 1
             self.record_list(content)
 
+    def restore_list(self, spec, values):
+        """The recorded values of a list, not recorded again."""
+        table = self.lists.tables[self.list_index(spec)]
+        for value, expires in values:
+            table.add(value, expires, self.seq)
+
+    def restore_networks(self, spec, ranges):
+        self.lists.tables[self.list_index(spec)].load(ranges)
+
     cdef int record_list(self, object content) except -1:
-        if self.hooks:
-            self.tell_hooks(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
+        if self.hooks or self.journal is not None:
+            self.announce(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
         return 0
 
     def list_contains(self, spec, bytes value, int64_t time):
@@ -885,6 +950,159 @@ cdef class Core:
         if told is INVALID or not -TIME_MAX <= told <= TIME_MAX:
             raise InvalidEvent(f"at: expected {EXPECTED[KIND_TIMESTAMP]}, got {shorten(at)}", "at")
         return told
+
+    # ---- what outlives the process --------------------------------------------------------------------------------
+
+    def attach(self, JournalRing journal):
+        """From here on every record is put into the journal before its call returns."""
+        self.journal = journal
+
+    def cut(self, take_spilled=False):
+        """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.
+
+        `take_spilled`: with the records that wait in memory because the ring is full.
+        """
+        with self.lock:
+            self.check_open()
+            spilled = self.journal.take_spilled() if take_spilled and self.journal is not None else b""
+            return {
+                "seq": self.seq, "head": self.log_start(), "book": self.book.index,
+                "position": self.journal.position if self.journal is not None else 0,
+                "watermark": self.watermark_ if self.any_recorded else None, "oldest": self.oldest, "spilled": spilled,
+                "floor": self.floor_ if self.any_forgotten else None, "counters": self.counters,
+            }
+
+    def image(self, str signature, uint32_t depth, uint64_t prefix):
+        """(sequence number, watermark, head, rings as bytes) of one piece of a group; None: no such group any more."""
+        cdef RingStore store
+        with self.lock:
+            self.check_open()
+            for each in self.store_list:
+                store = each
+                if store.group.signature == signature:
+                    piece = image_piece(store, depth, prefix)
+                    return self.seq, self.watermark_ if self.any_recorded else None, self.log_start(), piece
+        return None
+
+    def ring_groups(self):
+        """(signature, generation, rings, bytes) of each group."""
+        self.check_open()
+        return [
+            ((<RingStore>store).group.signature, (<RingStore>store).generation, (<RingStore>store).table.count,
+             (<RingStore>store).bytes_used())
+            for store in self.store_list
+        ]
+
+    cdef int recover_from(self, Recovered recovered) except -1:
+        self.books = [None] * <Py_ssize_t>recovered.book
+        self.pieces, self.origins = dict(recovered.pieces), dict(recovered.origins)
+        self.covered_until = recovered.covered_until
+        if recovered.watermark is not None:
+            self.watermark_ = self.oldest = recovered.watermark
+            self.any_recorded = True
+        return 0
+
+    def replay(self, bytes frames):
+        """Applies recorded events and updates, in order; gives back the first other record it meets, and what follows it.
+
+        Raises ValueError where a record does not fit the state it is applied to.
+        """
+        cdef const char* start = <const char*>frames
+        cdef uint64_t at = 0, size = <uint64_t>len(frames)
+        cdef const FrameHead* head
+        cdef Frame* frame = self.take_frame()
+        try:
+            while at < size:
+                head = <const FrameHead*>(start + at)
+                if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
+                    raise ValueError(f"a record at byte {at} of its stretch is damaged")
+                at += frame_size(head.size)
+                if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
+                    return (<const char*>(head + 1))[: head.size], frames[at:]
+                self.replay_one(frame, <const uint8_t*>(head + 1), head.size)
+                arena_reset(&frame.arena)
+            return None, b""
+        finally:
+            self.replay_seq = 0
+            self.give_frame(frame)
+
+    cdef int replay_one(self, Frame* frame, const uint8_t* record, uint32_t size) except -1:
+        cdef const RecordHead* head = <const RecordHead*>record
+        if head.seq <= self.seq:
+            return 0
+        self.replay_seq = head.seq
+        if head.type == RECORD_UPDATE:
+            replay_update(self, frame, record, size)
+        else:
+            if head.book != self.book.index or not record_sound(self.book, record, size):
+                raise ValueError(f"record {head.seq} does not fit the policy that was in force")
+            if head.type == RECORD_AGAIN:
+                replay_again(self, frame, record, size)
+            elif head.type in (RECORD_DECISION, RECORD_OBSERVED):
+                replay_event(self, frame, record, size)
+            else:
+                raise ValueError(f"record {head.seq} is of an unknown type")
+        self.seq = head.seq
+        if self.is_settled:
+            self.finish(frame)
+        return 0
+
+    def start_at(self, uint64_t seq):
+        """Replay starts behind that sequence number."""
+        self.seq = seq
+
+    def skip_record(self, uint64_t seq):
+        """A record that changed neither rings nor ids: a list's."""
+        self.seq = max(self.seq, seq)
+
+    def replay_policy(self, plan, policy, list contents, uint64_t seq, dict content):
+        """A policy was put in force here, as its record says."""
+        self.replay_seq, self.back_fill_from = seq, content["head"]
+        self.install(plan, policy, contents)
+        self.replay_seq = self.back_fill_from = 0
+        self.seq = seq
+        for store in self.store_list:
+            (<RingStore>store).given_up = content["origins"][(<RingStore>store).group.signature][1]
+
+    def settle(self, cut):
+        """The state stands where `cut` was taken: forgets what was forgotten by then, and goes on as a running engine does."""
+        cdef const RecordHead* head = log_head(&self.log)
+        if self.seq != cut["seq"]:
+            raise ValueError(f"the journal ends at {self.seq}, the state at {cut['seq']}")
+        while head != NULL and head.seq < <uint64_t>cut["head"]:
+            if head.type != RECORD_AGAIN:
+                self.forget(head)
+            log_drop_head(&self.log)
+            head = log_head(&self.log)
+        self.any_recorded = cut["watermark"] is not None
+        if self.any_recorded:
+            self.watermark_, self.oldest = cut["watermark"], cut["oldest"]
+        self.any_forgotten = cut["floor"] is not None
+        self.floor_ = cut["floor"] if self.any_forgotten else INT64_MIN
+        self.counters = cut["counters"]
+        self.is_settled, self.covered_until, self.pieces = True, 0, {}
+        return None
+
+    def decision_of(self, bytes record):
+        """The Decision that an old record holds. Raises ValueError when it holds none."""
+        cdef const RecordHead* head = <const RecordHead*><const char*>record
+        book = self.books[head.book] if head.book < <uint64_t>len(self.books) else None
+        if book is None or not record_sound(<Book>book, <const uint8_t*>head, <uint64_t>len(record)):
+            raise ValueError("the record does not fit the policy it names")
+        if head.type == RECORD_OBSERVED:
+            return None
+        decision = new_decision(<Book>book, <const uint8_t*>head, False)
+        (<Decision>decision).durable = True
+        return decision
+
+    def has_book(self, uint32_t index):
+        """Is the policy of that index at hand, so that its records can be read?"""
+        return index < <uint64_t>len(self.books) and self.books[index] is not None
+
+    def add_book(self, uint32_t index, plan, policy):
+        """An older policy, only for reading what was decided under it."""
+        lists = Lists(self.tables_for(plan, [None if spec.values is None else [] for spec in plan.lists]), self.secret)
+        self.books[index] = Book(plan, policy, index, lists, self.private_secret)
 
     @property
     def watermark(self):

@@ -175,6 +175,10 @@ cdef class Decision:
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
         return tuple(notes + exempt)
 
+    def lose(self):
+        """The store could not take it: it does not survive what it was to survive."""
+        self.durable = False
+
     def to_dict(self) -> dict:
         """The decision as plain data, for JSON."""
         return {

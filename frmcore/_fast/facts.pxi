@@ -66,6 +66,14 @@ cdef int translate_label(Book old, Book book, uint32_t source, uint32_t i, Reg* 
     return 0
 
 
+# The frame's time and kind, from a record whose facts are in the registers.
+cdef void place_event(Book book, Frame* frame, const RecordHead* record) noexcept nogil:
+    frame.time, frame.late = record.time, record.flags & FLAG_LATE
+    frame.kind_bit = <uint64_t>-1
+    if book.kind_reg >= 0:
+        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i if frame.regs[book.kind_reg].present else 0
+
+
 # The event's registers as known now, ready for filters: facts, updates, final, score, fired; the frame's time and kind.
 cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except -1:
     cdef const RecordHead* record = known.record
@@ -73,10 +81,7 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
     cdef uint32_t i
     load_facts(core, book, frame.regs, record)
     state_to_regs(book, known.state, frame.regs)
-    frame.time = record.time
-    frame.kind_bit = <uint64_t>-1
-    if book.kind_reg >= 0:
-        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i if frame.regs[book.kind_reg].present else 0
+    place_event(book, frame, record)
     reg_set_int(&frame.regs[book.final_reg], record.outcome)
     if known.state != NULL:
         frame.regs[book.final_reg] = known.state.final.value
@@ -275,6 +280,16 @@ cdef bytes plain_record(uint8_t type, uint64_t seq, int64_t time, object content
     head.seq, head.time, head.type = seq, time, type
     head.size = <uint32_t>(sizeof(RecordHead) + len(body))
     return (<const char*>&head)[: sizeof(RecordHead)] + body
+
+
+# The content of a record that `plain_record` made. Raises ValueError when it is none.
+cdef object plain_content(bytes record):
+    if <uint64_t>len(record) < sizeof(RecordHead):
+        raise ValueError("a record is shorter than its head")
+    content = _msgpack.decode(record[sizeof(RecordHead) :])
+    if not isinstance(content, dict):
+        raise ValueError("a record's content is no mapping")
+    return content
 
 
 # What an update tells, by name, in the form in which it could be told again.

@@ -35,6 +35,8 @@ cdef struct Frame:
     int64_t* columns  # of all groups, one after the other
     int64_t* columns_before
     Telling* tellings
+    int64_t told_at
+    uint32_t told_count  # of the tellings that the record must name
     Verdict verdict
     Arena arena
     Hash id_hash

@@ -2,6 +2,7 @@
 #
 #   head      RecordHead
 #   facts     presence bits, then the values: fields, derived fields, updates as known then, original amounts and rates
+#   told      the updates that came along: a count, then numbers
 #   features  presence bits, then the values                                                    (decisions only)
 #   verdict   fired, shadow, unknown, exempted rules; probes that hit; notes: each a count, then numbers
 #
@@ -28,6 +29,7 @@ cdef struct RecordHead:
     uint64_t seq
     int64_t time
     int64_t score
+    int64_t at  # when what came along was told; of a plain decision the event's time
     uint32_t size
     uint32_t id_at
     uint32_t features_at
@@ -105,7 +107,7 @@ cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) n
         if book.features[i].rep == REP_TEXT and regs[book.features[i].reg].present:
             bound += regs[book.features[i].reg].n
     bound += 5 * <uint64_t>(verdict.fired_count + verdict.shadow_count + verdict.unknown_count + verdict.exempted_count)
-    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + 6)
+    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 8)
 
 
 cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
@@ -152,6 +154,14 @@ cdef uint8_t* put_hits(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
     return p
 
 
+cdef uint8_t* put_told(uint8_t* p, const Frame* frame) noexcept nogil:
+    cdef uint32_t i
+    p = put_varint(p, frame.told_count)
+    for i in range(frame.told_count):
+        p = put_varint(p, frame.tellings[i].index)
+    return p
+
+
 # Writes the record at `out` (room for record_bound) and returns its size.
 cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, uint8_t point, uint64_t seq) noexcept nogil:
     cdef RecordHead* head = <RecordHead*>out
@@ -161,7 +171,9 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     head.seq, head.time, head.score = seq, frame.time, verdict.score
     head.book, head.type, head.point = <uint16_t>book.index, type, point
     head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0
+    head.at = frame.told_at if frame.told_count else frame.time
     p = put_facts(p, book, frame.regs)
+    p = put_told(p, frame)
     head.features_at = <uint32_t>(p - out)
     if type != RECORD_OBSERVED:
         p = put_features(p, book, frame.regs)
@@ -188,6 +200,18 @@ cdef void get_facts(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
             p = get_value(p, &regs[i], book.fact_rep[i])
         else:
             regs[i].present = 0
+
+
+# What stands behind the facts.
+cdef const uint8_t* skip_facts(const uint8_t* record, Book book) noexcept nogil:
+    cdef const uint8_t* bits = record + sizeof(RecordHead)
+    cdef const uint8_t* p = bits + ((book.fact_count + 7) >> 3)
+    cdef Reg unused
+    cdef uint32_t i
+    for i in range(book.fact_count):
+        if bits[i >> 3] >> (i & 7) & 1:
+            p = get_value(p, &unused, book.fact_rep[i])
+    return p
 
 
 cdef void get_one_fact(const uint8_t* record, Book book, uint32_t wanted, Reg* reg) noexcept nogil:

@@ -55,6 +55,9 @@ cdef class RingStore:
     cdef uint64_t ring_max
     cdef Texts texts
     cdef uint64_t sweep_cursor
+    cdef uint64_t* covered  # recovery: the sequence number up to which a piece held its rings, by the last bits of the hash
+    cdef uint64_t covered_mask
+    cdef readonly uint32_t generation  # index of the policy whose loading made it
     cdef readonly object group
 
     def __cinit__(self, group, limits, Texts texts):
@@ -78,6 +81,7 @@ cdef class RingStore:
 
     def __dealloc__(self):
         cdef uint32_t k
+        free(self.covered)
         self.release_texts()
         table_destroy(&self.table)
         table_destroy(&self.latest_table)

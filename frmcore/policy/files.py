@@ -34,6 +34,7 @@ class Files:
         self._bytes = 0
         self.complete = True  # every file that was asked for could be read
         self.texts: dict[str, str] = {}  # path below `base` -> text, of everything that is YAML
+        self.list_texts: dict[str, str] = {}  # the same of list files
         self._origins: dict[str, PurePosixPath] = {}  # file name in messages -> its path below `base`
 
     def load_main(self, source: Path | str) -> Node | None:
@@ -65,7 +66,10 @@ class Files:
         path = self._base / paths[0]
         content = self._content(path, leaf.place, bytes_max)
         text = None if content is None else self._decoded(content, leaf.place)
-        return None if text is None else (str(path), text)
+        if text is None:
+            return None
+        self.list_texts[str(paths[0])] = text
+        return str(path), text
 
     def _include(self, leaf: Leaf, path: PurePosixPath) -> Node | None:
         content = self._content(self._base / path, leaf.place, POLICY_BYTES_MAX)

@@ -86,6 +86,7 @@ class _Loader:
             version=version,
             hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones),
             files=self.files.texts,
+            list_files=self.files.list_texts,
             outcomes=scope.outcomes,
             params=scope.params,
             id_field=roles.id,

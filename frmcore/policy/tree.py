@@ -269,7 +269,8 @@ class Policy:
     name: str
     version: str
     hash: str
-    files: Mapping[str, str]  # path as included -> text
+    files: Mapping[str, str]  # path as included -> text; the main file first
+    list_files: Mapping[str, str]  # path -> text of the files that lists are read from
     outcomes: tuple[str, ...]
     params: Mapping[str, Const]
     id_field: str

@@ -1,0 +1,386 @@
+# The journal's ring: a stretch of memory, mapped from a file, into which every record is copied before the call that made it returns.
+# What is in it survives the process. A flusher takes the records out at the other end and gives their room back once they
+# are safe elsewhere. Records stand behind a FrameHead with their checksum; one that does not fit before the area's end
+# starts anew at its beginning.
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+cdef enum:
+    FRAME_RECORD = 0x4A6D7246
+    FRAME_SKIP = 0x536D7246  # nothing more before the area's end
+    FRAME_GRAIN = 16
+    SPILL_MAX = 1 << 30  # bytes of records that wait in memory while the ring is full
+
+cdef struct FrameHead:
+    uint32_t crc  # of all that follows: the rest of the head, the record
+    uint32_t size  # of the record
+    uint32_t epoch  # the opening that wrote it: what an earlier one left behind is never taken for a record
+    uint32_t mark
+
+cdef struct StretchHead:  # of a stretch of the journal as it is stored: frames, then IdEntry sorted by fingerprint
+    uint32_t version
+    uint32_t records
+    uint32_t ids
+    uint32_t frames_size
+    uint64_t first_seq
+    uint64_t last_seq
+    int64_t least_time
+    int64_t greatest_time
+
+cdef struct IdEntry:
+    uint64_t fingerprint
+    uint64_t seq
+
+
+cdef inline uint64_t frame_size(uint64_t record_size) noexcept nogil:
+    return (sizeof(FrameHead) + record_size + FRAME_GRAIN - 1) & ~<uint64_t>(FRAME_GRAIN - 1)
+
+
+cdef inline void put_frame(char* out, const void* record, uint32_t size, uint32_t epoch, uint32_t mark) noexcept nogil:
+    cdef FrameHead* head = <FrameHead*>out
+    head.size, head.epoch, head.mark = size, epoch, mark
+    if size:
+        memcpy(out + sizeof(FrameHead), record, size)
+    head.crc = crc32c_of(0, out + 4, sizeof(FrameHead) - 4 + size)
+
+
+# Is there a whole frame within `room` bytes?
+cdef inline bint frame_sound(const char* at, uint64_t room) noexcept nogil:
+    cdef const FrameHead* head = <const FrameHead*>at
+    if room < sizeof(FrameHead) or head.mark not in (FRAME_RECORD, FRAME_SKIP):
+        return False
+    if head.mark == FRAME_SKIP:
+        return head.size == 0 and head.crc == crc32c_of(0, at + 4, sizeof(FrameHead) - 4)
+    return (
+        head.size >= sizeof(RecordHead) and frame_size(head.size) <= room
+        and head.crc == crc32c_of(0, at + 4, sizeof(FrameHead) - 4 + head.size)
+        and (<const RecordHead*>(at + sizeof(FrameHead))).size == head.size
+    )
+
+
+@cython.final
+cdef class JournalRing:
+    """The ring over a writable buffer (a mapped file). `position` counts bytes ever written; records lie at it modulo the size."""
+
+    cdef Py_buffer buffer
+    cdef bint attached
+    cdef char* area
+    cdef uint64_t capacity
+    cdef readonly uint64_t position  # of the next record
+    cdef readonly uint64_t taken  # up to here the flusher has taken records
+    cdef uint64_t released  # up to here their room is free again
+    cdef readonly uint32_t epoch
+    cdef list spilled
+    cdef readonly uint64_t spilled_bytes
+    cdef readonly uint64_t lost  # records that nothing kept
+    cdef readonly bint spilling
+    cdef readonly uint64_t spilled_from  # the first record that is not in the ring
+
+    def __cinit__(self, area, uint32_t epoch, uint64_t position):
+        PyObject_GetBuffer(area, &self.buffer, PyBUF_WRITABLE)
+        self.attached = True
+        self.area, self.capacity = <char*>self.buffer.buf, <uint64_t>self.buffer.len
+        if self.capacity % FRAME_GRAIN or self.capacity < 4096 or position % FRAME_GRAIN:
+            self.detach()
+            raise ValueError("the ring's area must be a multiple of 16 bytes, and at least 4096")
+        self.epoch, self.position, self.taken, self.released = epoch, position, position, position
+        self.spilled = []
+
+    def __dealloc__(self):
+        self.detach()
+
+    def detach(self):
+        """Lets go of the buffer; nothing may be put after that."""
+        if self.attached:
+            PyBuffer_Release(&self.buffer)
+        self.attached, self.area, self.capacity = False, NULL, 0
+
+    # Copies the record into the ring; into memory when the ring is full, until that has been drained.
+    cdef int put(self, const void* record, uint32_t size) except -1:
+        cdef uint64_t need = frame_size(size), at = self.position % self.capacity, rest = self.capacity - at
+        cdef uint64_t total = need if need <= rest else rest + need
+        if unlikely(self.spilling or need > self.capacity or self.position + total - self.released > self.capacity):
+            return self.spill(record, size)
+        if need > rest:
+            put_frame(self.area + at, NULL, 0, self.epoch, FRAME_SKIP)
+            at = 0
+        put_frame(self.area + at, record, size, self.epoch, FRAME_RECORD)
+        self.position += total
+        return 0
+
+    cdef int spill(self, const void* record, uint32_t size) except -1:
+        if not self.spilling:
+            self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
+        if self.lost or self.spilled_bytes + size > SPILL_MAX:
+            self.lost += 1
+            return 0
+        self.spilled.append((<const char*>record)[:size])
+        self.spilled_bytes += size
+        return 0
+
+    # Is the record of that sequence number safe from a crash of the process?
+    cdef inline bint holds(self, uint64_t seq) noexcept nogil:
+        return not self.spilling or seq < self.spilled_from
+
+    @property
+    def used(self):
+        """Bytes that hold records which are not released yet."""
+        return self.position - self.released
+
+    @property
+    def size(self):
+        return self.capacity
+
+    def has_room(self, uint64_t size):
+        """Would a record of that size find room now?"""
+        return not self.spilling and self.used + 2 * frame_size(size) <= self.capacity
+
+    def take(self, uint64_t most, uint64_t end):
+        """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken. O(bytes), off the GIL."""
+        cdef uint64_t start = self.taken, cut = start, bytes_ = 0, at
+        cdef const FrameHead* head
+        with nogil:
+            while cut < end:
+                head = <const FrameHead*>(self.area + cut % self.capacity)
+                if head.mark == FRAME_SKIP:
+                    cut += self.capacity - cut % self.capacity
+                    continue
+                if bytes_ and bytes_ + frame_size(head.size) > most:
+                    break
+                bytes_ += frame_size(head.size)
+                cut += frame_size(head.size)
+        frames = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>bytes_)
+        cdef char* out = PyBytes_AS_STRING(frames)
+        with nogil:
+            at = start
+            while at < cut:
+                head = <const FrameHead*>(self.area + at % self.capacity)
+                if head.mark == FRAME_SKIP:
+                    at += self.capacity - at % self.capacity
+                    continue
+                memcpy(out, head, frame_size(head.size))
+                out += frame_size(head.size)
+                at += frame_size(head.size)
+        self.taken = cut
+        return frames
+
+    def release(self, uint64_t position):
+        """Gives room back up to `position`, once what lay there is safe elsewhere."""
+        self.released = position
+
+    def untake(self):
+        """What was taken and not released is to be taken again."""
+        self.taken = self.released
+
+    def take_spilled(self):
+        """The records that found no room, as frames. The ring stays closed until `spilled_safe`."""
+        records, self.spilled, self.spilled_bytes = self.spilled, [], 0
+        return frames_of(records, self.epoch)
+
+    def spilled_safe(self):
+        """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
+        if self.spilling and not self.spilled and not self.lost and self.released == self.position:
+            self.spilling = False
+
+    def recovered(self, uint64_t position, uint64_t seq):
+        """(frames, position behind them): the whole records from `position` on that follow `seq` without a gap."""
+        cdef uint64_t at = position, rest
+        cdef const FrameHead* head
+        frames = []
+        while at - position < self.capacity:
+            head = <const FrameHead*>(self.area + at % self.capacity)
+            rest = self.capacity - at % self.capacity
+            if not frame_sound(<const char*>head, rest) or head.epoch != self.epoch:
+                break
+            if head.mark == FRAME_SKIP:
+                at += rest
+                continue
+            if (<const RecordHead*>(head + 1)).seq != seq + 1:
+                break
+            frames.append((<const char*>head)[: frame_size(head.size)])
+            seq += 1
+            at += frame_size(head.size)
+        return b"".join(frames), at
+
+
+cdef bytes frames_of(list records, uint32_t epoch):
+    cdef uint64_t total = 0
+    cdef char* out
+    for record in records:
+        total += frame_size(<uint64_t>len(record))
+    frames = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>total)
+    out = PyBytes_AS_STRING(frames)
+    memset(out, 0, total)
+    for record in records:
+        put_frame(out, <const char*>(<bytes>record), <uint32_t>len(record), epoch, FRAME_RECORD)
+        out += frame_size(<uint64_t>len(record))
+    return frames
+
+
+def record_frames(list records):
+    """Records (bytes) as frames, as a ring would hold them."""
+    return frames_of(records, 0)
+
+
+# ---- stretches: frames as they are stored ------------------------------------------------------------------------------
+
+cdef extern from "<stdlib.h>":
+    void qsort(void* base, size_t count, size_t size, int (*compare)(const void*, const void*) noexcept nogil) noexcept nogil
+
+
+cdef int by_fingerprint(const void* a, const void* b) noexcept nogil:
+    cdef const IdEntry* x = <const IdEntry*>a
+    cdef const IdEntry* y = <const IdEntry*>b
+    if x.fingerprint != y.fingerprint:
+        return -1 if x.fingerprint < y.fingerprint else 1
+    return (x.seq > y.seq) - (x.seq < y.seq)
+
+
+cdef inline bint has_event(const RecordHead* record) noexcept nogil:
+    return record.type in (RECORD_DECISION, RECORD_OBSERVED)
+
+
+def stretch_of(bytes frames not None, bytes key not None):
+    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    cdef HashKey secret = hash_key(key)
+    cdef StretchHead head
+    cdef const RecordHead* record
+    cdef IdEntry* ids
+    memset(&head, 0, sizeof(StretchHead))
+    with nogil:
+        head.version, head.frames_size = 1, <uint32_t>size
+        head.least_time, head.greatest_time = INT64_MAX, INT64_MIN
+        while at < size:
+            record = <const RecordHead*>(start + at + sizeof(FrameHead))
+            if head.records == 0:
+                head.first_seq = record.seq
+            head.last_seq = record.seq
+            head.records += 1
+            head.ids += has_event(record)
+            head.least_time = min(head.least_time, record.time)
+            head.greatest_time = max(head.greatest_time, record.time)
+            at += frame_size(record.size)
+    value = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(sizeof(StretchHead) + size + head.ids * sizeof(IdEntry)))
+    cdef char* out = PyBytes_AS_STRING(value)
+    with nogil:
+        memcpy(out, &head, sizeof(StretchHead))
+        memcpy(out + sizeof(StretchHead), start, size)
+        ids = <IdEntry*>(out + sizeof(StretchHead) + size)
+        at = 0
+        while at < size:
+            record = <const RecordHead*>(start + at + sizeof(FrameHead))
+            if has_event(record):
+                ids.fingerprint = hash_text(secret, <const char*>record + record.id_at, record.id_size).lo
+                ids.seq = record.seq
+                ids += 1
+            at += frame_size(record.size)
+        qsort(out + sizeof(StretchHead) + size, head.ids, sizeof(IdEntry), by_fingerprint)
+    return value
+
+
+def stretch_head(bytes value not None):
+    """(records, first seq, last seq, least time, greatest time, others than decisions and observed events) of a stretch.
+
+    None when the bytes are no stretch.
+    """
+    cdef const StretchHead* head = <const StretchHead*><const char*>value
+    if <uint64_t>len(value) < sizeof(StretchHead) or head.version != 1:
+        return None
+    if <uint64_t>len(value) != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+        return None
+    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.records - head.ids
+
+
+def stretch_frames(bytes value not None):
+    """The frames of a stretch."""
+    cdef const StretchHead* head = <const StretchHead*><const char*>value
+    return (<const char*>value)[sizeof(StretchHead) : sizeof(StretchHead) + head.frames_size]
+
+
+def stretch_ids(bytes value not None):
+    """The fingerprints of a stretch: sorted entries of 16 bytes."""
+    cdef const StretchHead* head = <const StretchHead*><const char*>value
+    return value[sizeof(StretchHead) + head.frames_size :]
+
+
+def frames_split(bytes frames not None, uint64_t most):
+    """The frames in parts of at most `most` bytes (one frame at least)."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), first = 0, at = 0, next_
+    if size <= most:
+        return [frames]
+    parts = []
+    while at < size:
+        next_ = at + frame_size((<const FrameHead*>(start + at)).size)
+        if next_ - first > most and at > first:
+            parts.append(frames[first:at])
+            first = at
+        at = next_
+    parts.append(frames[first:])
+    return parts
+
+
+def frame_records(bytes frames not None):
+    """The records of whole frames, in order. Raises ValueError where a frame is damaged, naming its offset."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    cdef const FrameHead* head
+    records = []
+    while at < size:
+        head = <const FrameHead*>(start + at)
+        if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
+            raise ValueError(f"a record at byte {at} of its stretch is damaged")
+        records.append((<const char*>(head + 1))[: head.size])
+        at += frame_size(head.size)
+    return records
+
+
+def record_head(bytes record not None):
+    """(sequence number, type, time, index of the policy) of a record."""
+    cdef const RecordHead* head = <const RecordHead*><const char*>record
+    if <uint64_t>len(record) < sizeof(RecordHead):
+        raise ValueError("a record is shorter than its head")
+    return head.seq, head.type, head.time, head.book
+
+
+def record_content(bytes record not None):
+    """What the record of a list's change, an update or a policy says. Raises ValueError when it is none of them."""
+    return plain_content(record)
+
+
+def fingerprint_of(str event_id, bytes key not None):
+    """The fingerprint of an event id, as stretches keep it."""
+    raw = event_id.encode()
+    return hash_text(hash_key(key), <const char*>raw, <uint32_t>len(raw)).lo
+
+
+def ids_find(bytes ids not None, uint64_t fingerprint):
+    """The sequence numbers under a fingerprint. O(log n)."""
+    cdef const IdEntry* entries = <const IdEntry*><const char*>ids
+    cdef uint64_t low = 0, high = <uint64_t>len(ids) // sizeof(IdEntry), count = high, middle
+    while low < high:
+        middle = (low + high) // 2
+        if entries[middle].fingerprint < fingerprint:
+            low = middle + 1
+        else:
+            high = middle
+    found = []
+    while low < count and entries[low].fingerprint == fingerprint:
+        found.append(entries[low].seq)
+        low += 1
+    return found
+
+
+def ids_merged(list runs not None):
+    """One sorted run of several. O(n log runs) compares, off the GIL."""
+    joined = b"".join(runs)
+    value = PyBytes_FromStringAndSize(NULL, len(joined))
+    cdef char* out = PyBytes_AS_STRING(value)
+    memcpy(out, <const char*>joined, <size_t>len(joined))
+    cdef uint64_t count = <uint64_t>len(joined) // sizeof(IdEntry)
+    with nogil:
+        qsort(out, count, sizeof(IdEntry), by_fingerprint)  # glibc's is a merge sort: runs cost little
+    return value

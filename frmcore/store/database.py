@@ -1,0 +1,171 @@
+"""The store's LMDB environment: opened with the settings that survive a power cut, written in whole commits."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import lmdb
+
+from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
+from frmcore.store.layout import DATA_FILE, TABLES, sealed, unsealed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+MAP_FIRST: Final = 64 << 20  # grows by doubling, up to the option map_max
+
+
+class Put(NamedTuple):
+    """One change of a commit. `value` None deletes the key."""
+
+    table: bytes
+    key: bytes
+    value: bytes | None
+
+
+class Database:
+    """The tables of a store. Raises StoreUnavailable, StoreDamaged, StoreFull."""
+
+    def __init__(self, folder: Path, *, map_max: int, create: bool = False, readonly: bool = False) -> None:
+        self._path = folder / DATA_FILE
+        self._map_max = map_max
+        if not create and not self._path.exists():
+            raise StoreUnavailable(f"{folder} is no store: it has no {DATA_FILE}")
+        size = 0 if readonly else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
+        with self._told():
+            self._env = lmdb.open(
+                str(self._path),
+                subdir=False,
+                map_size=min(size, map_max) if size else 0,
+                readonly=readonly,
+                create=create,
+                mode=0o600,
+                max_dbs=len(TABLES),
+                max_spare_txns=0,
+                sync=True,
+                metasync=True,
+                writemap=False,
+                meminit=True,
+                readahead=False,
+            )
+            self._env.reader_check()
+            self._tables = self._open_tables(create)
+
+    def _open_tables(self, create: bool) -> dict[bytes, Any]:
+        if create:
+            return {name: self._env.open_db(name) for name in TABLES}
+        try:
+            with self._env.begin() as txn:
+                return {name: self._env.open_db(name, txn=txn, create=False) for name in TABLES}
+        except lmdb.NotFoundError:
+            raise StoreDamaged(f"{self._path} is no frmcore store: it lacks a table") from None
+
+    def commit(self, changes: Iterable[Put]) -> None:
+        """All changes in one synced commit, or none. A full map grows up to map_max."""
+        changes = list(changes)
+        while True:
+            try:
+                with self._told(), self._env.begin(write=True) as txn:
+                    for table, key, value in changes:
+                        if value is None:
+                            txn.delete(key, db=self._tables[table])
+                        else:
+                            txn.put(key, sealed(key, value), db=self._tables[table])
+            except lmdb.MapFullError:
+                self._grow()
+            else:
+                return
+
+    def _grow(self) -> None:
+        size = self._env.info()["map_size"]
+        if size >= self._map_max:
+            raise StoreFull(
+                f"{self._path} has reached its limit of {self._map_max:,} bytes: open it with a larger map_max, or "
+                "keep less (keep_decisions)"
+            )
+        self._env.set_mapsize(min(2 * size, self._map_max))
+
+    def get(self, table: bytes, key: bytes) -> bytes | None:
+        """The value under a key; None where there is none."""
+        with self.reading() as reader:
+            return reader.get(table, key)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """A consistent view of all tables."""
+        with self._told(), self._env.begin() as txn:
+            yield Reader(txn, self._tables)
+
+    def size(self) -> int:
+        """Bytes of the file that are in use."""
+        info, stat = self._env.info(), self._env.stat()
+        return int((info["last_pgno"] + 1) * stat["psize"])
+
+    def copy(self, path: Path) -> None:
+        """A compacted copy, synced."""
+        with self._told():
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                self._env.copyfd(handle, compact=True)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def close(self) -> None:
+        self._env.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """LMDB's errors as ours, except the full map, which the caller mends."""
+        try:
+            yield
+        except lmdb.MapFullError:
+            raise
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+            raise StoreDamaged(f"{self._path}: {error}; restore a snapshot") from error
+        except lmdb.DiskError as error:
+            raise StoreFull(f"{self._path}: {error}: no room on the disk") from error
+        except (lmdb.Error, OSError) as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+
+
+class Reader:
+    """One consistent view; every value is checked on the way out."""
+
+    def __init__(self, txn: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+        self._txn = txn
+        self._tables = tables
+
+    def get(self, table: bytes, key: bytes) -> bytes | None:
+        stored = self._txn.get(key, db=self._tables[table])
+        return None if stored is None else unsealed(table, key, stored)
+
+    def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) from `start` on, in order."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            more = cursor.set_range(start) if start else cursor.first()
+            while more:
+                key, stored = cursor.item()
+                yield key, unsealed(table, key, stored)
+                more = cursor.next()
+
+    def keys(self, table: bytes) -> Iterator[bytes]:
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            yield from cursor.iternext(keys=True, values=False)
+
+    def last_at_most(self, table: bytes, key: bytes) -> tuple[bytes, bytes] | None:
+        """The item with the greatest key that is not beyond `key`."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            if cursor.set_range(key):
+                if cursor.key() != key and not cursor.prev():
+                    return None
+            elif not cursor.last():
+                return None
+            found, stored = cursor.item()
+            return found, unsealed(table, found, stored)
+
+    def count(self, table: bytes) -> int:
+        return int(self._txn.stat(self._tables[table])["entries"])

@@ -1,0 +1,233 @@
+"""The flusher: a thread that takes what was recorded out of the journal's ring and commits it to the database, with a few pieces of the
+checkpoint and a note of where the state stands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from frmcore._fast import frame_records, frames_split, record_head, stretch_head, stretch_of
+from frmcore.errors import StoreError
+from frmcore.store.database import Put
+from frmcore.store.ids import IdRuns
+from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from frmcore._fast import Core, JournalRing
+    from frmcore.store.checkpoint import Checkpointer
+    from frmcore.store.database import Database
+    from frmcore.store.ringfile import RingFile
+
+STRETCH_BYTES: Final = 1 << 20
+COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
+RETRY_SECONDS: Final = 0.5  # after a commit that failed
+
+log = logging.getLogger("frmcore.store")
+
+
+class Flusher:
+    """Owns the writing side of a store. `flush` may be called from any thread; one runs at a time."""
+
+    def __init__(
+        self,
+        core: Core,
+        database: Database,
+        ring: JournalRing,
+        file: RingFile | None,
+        checkpointer: Checkpointer,
+        ids: IdRuns,
+        *,
+        flush_ms: int,
+        synced: int,
+        on_failure: Callable[[StoreError], None],
+        after: Callable[[], None],
+    ) -> None:
+        self._core, self._database, self._ring, self._file = core, database, ring, file
+        self.checkpointer, self._ids = checkpointer, ids
+        self._seconds = flush_ms / 1000
+        self._on_failure, self._after = on_failure, after
+        self._writing = threading.RLock()
+        self._changed = threading.Condition()
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._spilled = b""
+        self._last = time.monotonic()
+        self._seq = synced  # of the last record on its way
+        self.synced = synced  # sequence number up to which the database has everything
+        self.failure: StoreError | None = None
+        self.commits = 0
+        self.commit_seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="frmcore-flusher", daemon=True)
+
+    def begin(self, changes: list[Put], tail: bytes) -> None:
+        """The first commit of an opening: what only the ring had, under a new epoch."""
+        with self._writing:
+            self._spilled = tail
+            self._drain(self._core.cut(take_spilled=True), changes, self._core.seq)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, whole: bool = False) -> None:
+        """Ends the thread, then flushes what there is. Raises StoreError."""
+        self._stopping = True
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush(whole=whole)
+
+    def detach(self) -> None:
+        self._ring.detach()
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    def wait(self, seq: int) -> bool:
+        """Returns once the database has everything up to `seq`: True; False when a commit failed meanwhile."""
+        self._wanted.set()
+        with self._changed:
+            while self.synced < seq:
+                if self.failure is not None:
+                    return False
+                self._changed.wait()
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wanted.wait(self._seconds)
+            self._wanted.clear()
+            if not self._attempt() and not self._stopping:
+                time.sleep(RETRY_SECONDS)
+
+    def _attempt(self) -> bool:
+        try:
+            self.flush()
+            self._after()
+        except StoreError as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: StoreError) -> None:
+        first = self.failure is None
+        with self._changed:
+            self.failure = error
+            self._changed.notify_all()
+        if first:
+            log.error("the store can't be written, decisions go on in memory: %s", error)
+            self._on_failure(error)
+
+    def flush(self, *, whole: bool = False) -> None:
+        """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses nothing then."""
+        with self._writing:
+            pieces = self._pieces(whole)
+            cut = self._core.cut(take_spilled=True)
+            if cut["seq"] == self.synced and not pieces:
+                return
+            self._drain(cut, pieces)
+
+    def _pieces(self, whole: bool) -> list[Put]:
+        now = time.monotonic()
+        checkpointer, seconds, self._last = self.checkpointer, now - self._last, now
+        if whole:
+            return list(checkpointer.everything())
+        found = []
+        for put in checkpointer.pieces(checkpointer.due(self._core.seq - self.synced, seconds)):
+            found.append(put)
+            time.sleep(0)  # the deciding thread goes first
+        return found
+
+    # Frames up to the cut in commits of bounded size; the cut itself with the last one, which completes it.
+    def _drain(self, cut: dict[str, Any], changes: list[Put], seq: int = 0) -> None:
+        ring, size = self._ring, 0
+        self._seq = max(self.synced, seq)
+        self._spilled += cut.pop("spilled")
+        spilled = self._spilled
+        try:
+            while (frames := ring.take(STRETCH_BYTES, cut["position"])) or spilled:
+                if not frames:
+                    frames, spilled = spilled, b""
+                size += len(frames)
+                for part in frames_split(frames, STRETCH_BYTES):
+                    changes += self._stretch(part)
+                if size > COMMIT_BYTES and ring.taken < cut["position"]:
+                    self._commit(changes, ring.taken)
+                    changes, size = [], 0
+            changes.append(Put(META, b"state", pack(cut)))
+            self._commit(changes, cut["position"])
+        except BaseException:
+            ring.untake()
+            self._ids.undo()
+            raise
+        self._spilled = b""
+        ring.spilled_safe()
+
+    def _stretch(self, frames: bytes) -> list[Put]:
+        value = stretch_of(frames, self._ids.key)
+        head = stretch_head(value)
+        self._seq = head[2]
+        changes = [Put(JOURNAL, seq_key(head[1]), value)]
+        for record in frame_records(frames) if head[5] else ():  # others than events: rare
+            seq, type_, _, _ = record_head(record)
+            if type_ >= RecordType.LIST:
+                changes.append(Put(OPERATIONS, seq_key(seq), record))
+        return changes + self._ids.add(head[1], head[2], value)
+
+    def _commit(self, changes: list[Put], position: int) -> None:
+        started = time.perf_counter()
+        drained = {"seq": self._seq, "position": position, "epoch": self._ring.epoch}
+        self._database.commit([*changes, Put(META, b"drained", pack(drained))])
+        self.commits += 1
+        self.commit_seconds += time.perf_counter() - started
+        self._ring.release(position)
+        self._ids.keep()
+        if self._file is not None:
+            self._file.note(drained["seq"])
+        with self._changed:
+            self.synced = drained["seq"]
+            self.failure = None
+            self._changed.notify_all()
+
+    # ---- for the store ----------------------------------------------------------------------------------------------
+
+    def regroup(self) -> None:
+        """The groups have changed: their units are taken up, with the journal flushed up to here."""
+        with self._writing:
+            self.checkpointer.sync_groups()
+        self.wake()
+
+    def find(self, event_id: str) -> list[int]:
+        """Sequence numbers of records that may be about the event, newest first."""
+        with self._writing:
+            return self._ids.find(event_id)
+
+    def trim(self, keep_ms: int, most: int) -> None:
+        """Deletes stretches that nothing needs any more: recovery, or explanations within `keep_ms` of the watermark."""
+        watermark = self._core.watermark
+        if watermark is None:
+            return
+        with self._writing:
+            needed, gone, first_kept = self.checkpointer.needed_from(), [], 0
+            with self._database.reading() as reader:
+                for key, value in reader.items(JOURNAL):
+                    _, first, last, _, greatest, _ = stretch_head(value)
+                    if last >= needed or greatest >= watermark - keep_ms or len(gone) == most:
+                        first_kept = first
+                        break
+                    gone.append(Put(JOURNAL, key, None))
+            if gone:
+                self._database.commit([*gone, *self._ids.trimmed(first_kept)])
+                self._ids.keep()
+
+    def stats(self) -> dict[str, Any]:
+        ring = self._ring
+        return {
+            "synced": self.synced, "ring_used": ring.used, "ring_size": ring.size, "commits": self.commits,
+            "commit_seconds": self.commit_seconds, "spilled": ring.spilled_bytes, "lost": ring.lost,
+            "degraded": self.failure is not None or ring.spilling, "failure": str(self.failure) if self.failure else None,
+            "checkpoint": self.checkpointer.oldest(),
+        }  # fmt: skip

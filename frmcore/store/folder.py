@@ -1,0 +1,70 @@
+"""The folder of a store: made private, locked by its one owner."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from frmcore.errors import StoreLocked, StoreUnavailable
+from frmcore.store.layout import DATA_FILE, LOCK_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_folder(folder: Path) -> bool:
+    """Makes the folder (0700) where there is none. True when it holds no store yet. Raises StoreUnavailable."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = set(os.listdir(folder)) - {LOCK_FILE}
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} can't be a store: {error.strerror}") from error
+    if DATA_FILE in found:
+        return False
+    if found:
+        raise StoreUnavailable(
+            f"{folder} is no store and not empty ({', '.join(sorted(found)[:3])}): name a new or an empty folder"
+        )
+    return True
+
+
+class FolderLock:
+    """The lock of a store's owner; given back by the system when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / LOCK_FILE
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path}: {error.strerror}: the engine must be able to write in its store") from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
+            os.close(self._handle)
+            raise StoreLocked(
+                f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Workers share it through that "
+                "process; list changes can be left in its inbox (frmcore lists)"
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes new names in the folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_private(folder: Path) -> None:
+    """Raises StoreUnavailable where others than the owner may read the store."""
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        raise StoreUnavailable(f"{folder} can be read by others: chmod 700 {folder}")

@@ -1,0 +1,135 @@
+"""How a store lies on disk: its files, its tables, the keys and values in them.
+
+    store/               0700
+      lock               held (flock) by the one engine that has the store open
+      journal.ring       mapped: what was recorded and is not in the database yet
+      state.mdb          LMDB: everything else
+      state.mdb-lock     LMDB's own
+
+Every value in the database ends with the CRC-32C of its key and itself: LMDB has no checksums of its own.
+
+| table | key | value |
+|---|---|---|
+| meta | a name | MessagePack |
+| journal | first sequence number, 8 bytes | a stretch: frames, and the fingerprints of their event ids |
+| ids | level, first sequence number | last sequence number, merged fingerprints of many stretches |
+| operations | sequence number | the record of a list's change or of a policy; never trimmed |
+| blobs | SHA-256 | a file of a policy |
+| rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
+| inbox | number | a command that another process left |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from frmcore._fast import crc32c
+from frmcore.errors import StoreDamaged
+
+FORMAT: Final = 1
+DATA_FILE: Final = "state.mdb"
+RING_FILE: Final = "journal.ring"
+LOCK_FILE: Final = "lock"
+
+META: Final = b"meta"
+JOURNAL: Final = b"journal"
+IDS: Final = b"ids"
+OPERATIONS: Final = b"operations"
+BLOBS: Final = b"blobs"
+RINGS: Final = b"rings"
+INBOX: Final = b"inbox"
+TABLES: Final = (META, JOURNAL, IDS, OPERATIONS, BLOBS, RINGS, INBOX)
+
+
+class RecordType(IntEnum):
+    """What a record is of, as the hot path numbers it."""
+
+    DECISION = 1
+    AGAIN = 2
+    OBSERVED = 3
+    UPDATE = 4
+    LIST = 5
+    POLICY = 6
+
+
+_U64: Final = struct.Struct(">Q")
+_LEVEL: Final = struct.Struct(">BQ")
+_UNIT: Final = struct.Struct(">16sBQ")
+_PIECE: Final = struct.Struct("<QQ?q")
+_CRC: Final = struct.Struct("<I")
+
+
+def sealed(key: bytes, value: bytes) -> bytes:
+    """The value as it is stored."""
+    return value + _CRC.pack(crc32c(value, crc32c(key)))
+
+
+def unsealed(table: bytes, key: bytes, stored: bytes) -> bytes:
+    """The value. Raises StoreDamaged where it is not what was written under this key."""
+    value = stored[:-4]
+    if len(stored) < 4 or _CRC.unpack(stored[-4:])[0] != crc32c(value, crc32c(key)):
+        raise StoreDamaged(f"table {table.decode()}, key {key.hex()}: the checksum does not fit; restore a snapshot")
+    return value
+
+
+def seq_key(seq: int) -> bytes:
+    return _U64.pack(seq)
+
+
+def seq_of(key: bytes) -> int:
+    return int(_U64.unpack(key)[0])
+
+
+def level_key(level: int, seq: int) -> bytes:
+    return _LEVEL.pack(level, seq)
+
+
+def level_of(key: bytes) -> tuple[int, int]:
+    level, seq = _LEVEL.unpack(key)
+    return level, seq
+
+
+def group_key(signature: str, generation: int) -> bytes:
+    """16 bytes that name a group's rings: a signature may come back under a later policy, with other rings."""
+    return hashlib.blake2b(f"{generation} {signature}".encode(), digest_size=16).digest()
+
+
+def unit_key(group: bytes, depth: int, prefix: int) -> bytes:
+    return _UNIT.pack(group, depth, prefix)
+
+
+def unit_of(key: bytes) -> tuple[bytes, int, int]:
+    """(group, depth, prefix)"""
+    group, depth, prefix = _UNIT.unpack(key)
+    return group, depth, prefix
+
+
+class Piece(NamedTuple):
+    """A piece of a checkpoint: the rings of one unit as of a sequence number."""
+
+    seq: int
+    head: int  # the oldest event that was remembered then
+    watermark: int | None
+    rings: bytes
+
+
+def pack_piece(piece: Piece) -> bytes:
+    return _PIECE.pack(piece.seq, piece.head, piece.watermark is not None, piece.watermark or 0) + piece.rings
+
+
+def unpack_piece(value: bytes) -> Piece:
+    seq, head, any_recorded, watermark = _PIECE.unpack_from(value)
+    return Piece(seq, head, watermark if any_recorded else None, value[_PIECE.size :])
+
+
+def pack(content: Any) -> bytes:
+    return msgspec.msgpack.encode(content)
+
+
+def unpack(value: bytes) -> Any:
+    return msgspec.msgpack.decode(value)

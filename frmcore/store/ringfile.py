@@ -1,0 +1,80 @@
+"""The file under the journal's ring: a page that says what the database has, then the area that records are copied into.
+
+The page is never synced: after a power cut it may be old, and only what the database says counts. Newer than the database it can't be,
+unless somebody put an older database beside it, and that is why it is there.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from typing import TYPE_CHECKING, Final
+
+from frmcore._fast import crc32c
+from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE: Final = 4096
+_HEAD: Final = struct.Struct("<8sI16sQQ")  # magic, version, store, writes so far, sequence number the database has
+_MAGIC: Final = b"frmcring"
+_SLOT: Final = 64  # two slots, written in turn: one of them is always whole
+
+
+class RingFile:
+    """A mapped ring file. `area` is the writable part that records lie in."""
+
+    def __init__(self, path: Path, store: bytes, *, size: int) -> None:
+        self._store = store
+        self._writes = 0
+        try:
+            self._map = _mapped(path, size)
+        except OSError as error:
+            if error.errno in {28, 122}:  # no space, quota
+                raise StoreFull(f"{path}: no room on the disk for {size:,} bytes of journal") from error
+            raise StoreUnavailable(f"{path}: {error.strerror}") from error
+        self.synced = self._read_head(path)
+        self.area = memoryview(self._map)[PAGE:]
+
+    def _read_head(self, path: Path) -> int:
+        """The sequence number that the database had, by the newer whole slot; 0 for a new file."""
+        found = [head for slot in (0, 1) if (head := self._slot(slot)) is not None]
+        if any(store != self._store for _, _, store, _, _ in found):
+            raise StoreDamaged(f"{path} belongs to another store: put the files of one store together again")
+        self._writes = max((writes for *_, writes, _ in found), default=0)
+        return int(max(((writes, seq) for *_, writes, seq in found), default=(0, 0))[1])
+
+    def _slot(self, slot: int) -> tuple[bytes, int, bytes, int, int] | None:
+        raw = bytes(self._map[slot * _SLOT : slot * _SLOT + _HEAD.size + 4])
+        head, crc = raw[: _HEAD.size], raw[_HEAD.size :]
+        if int.from_bytes(crc, "little") != crc32c(head) or head[:8] != _MAGIC:
+            return None
+        magic, version, store, writes, seq = _HEAD.unpack(head)
+        return magic, version, store, writes, seq
+
+    def note(self, seq: int) -> None:
+        """The database has everything up to `seq`."""
+        self._writes += 1
+        head = _HEAD.pack(_MAGIC, 1, self._store, self._writes, seq)
+        at = (self._writes & 1) * _SLOT
+        self._map[at : at + len(head) + 4] = head + crc32c(head).to_bytes(4, "little")
+
+    def close(self) -> None:
+        self.area.release()
+        self._map.close()
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    """The file, mapped: made and filled with zeros where it is new, of its own size where it is not."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        present = os.fstat(handle).st_size
+        if present <= PAGE:
+            os.posix_fallocate(handle, 0, PAGE + size)
+            os.fsync(handle)
+            present = PAGE + size
+        return mmap.mmap(handle, present, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
+    finally:
+        os.close(handle)

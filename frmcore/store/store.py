@@ -1,0 +1,362 @@
+"""A store: opened, made or recovered, and the engine's half of it while it is open."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from frmcore._fast import Core, JournalRing, frame_records, record_content, record_frames, record_head, stretch_frames, stretch_head
+from frmcore.durations import parse_duration
+from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
+from frmcore.lists import list_contents
+from frmcore.policy.lower import lower
+from frmcore.policy.stored import contents, digest, digests
+from frmcore.store.checkpoint import Checkpointer
+from frmcore.store.database import Database, Put
+from frmcore.store.flusher import Flusher
+from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
+from frmcore.store.ids import IdRuns
+from frmcore.store.layout import (
+    BLOBS,
+    FORMAT,
+    JOURNAL,
+    META,
+    OPERATIONS,
+    RING_FILE,
+    RecordType,
+    pack,
+    seq_key,
+    unpack,
+)
+from frmcore.store.lists import folded
+from frmcore.store.recovery import Recovery, Restored
+from frmcore.store.ringfile import RingFile
+from frmcore.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from frmcore._fast import Decision
+    from frmcore.lists import Entry
+    from frmcore.plan import Plan
+    from frmcore.policy import Policy
+
+Durability = Literal["process", "power", "none"]
+DURABILITIES: Final = ("process", "power", "none")
+TRIM_SECONDS: Final = 60.0
+TRIM_STRETCHES: Final = 256  # deleted with one flush
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How a store is kept.
+
+    durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the machine
+    `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none": both take `flush_ms`.
+    ring_bytes: of the mapped journal in front of the database: what may be recorded while the disk stalls.
+    map_max: bytes that the database may grow to. keep_decisions: how long the journal is kept, for explanations.
+    on_store_failure: "degrade": decide on, in memory, while the disk fails; "raise": refuse then.
+    """
+
+    durability: Durability = "process"
+    flush_ms: int = 100
+    ring_bytes: int = 64 << 20
+    map_max: int = 1 << 40
+    keep_decisions: str = "1826d"
+    on_store_failure: Literal["degrade", "raise"] = "degrade"
+
+    def __post_init__(self) -> None:
+        if self.durability not in DURABILITIES:
+            raise ValueError(f"durability: expected one of {', '.join(DURABILITIES)}, got {self.durability!r}")
+        if self.on_store_failure not in {"degrade", "raise"}:
+            raise ValueError(f"on_store_failure: expected degrade or raise, got {self.on_store_failure!r}")
+        if not 1 <= self.flush_ms <= 60_000:
+            raise ValueError(f"flush_ms: expected 1 to 60,000, got {self.flush_ms}")
+        if not 1 << 16 <= self.ring_bytes <= 1 << 34 or self.ring_bytes % mmap.PAGESIZE:
+            raise ValueError(f"ring_bytes: expected 64 KiB to 16 GiB in whole pages, got {self.ring_bytes}")
+        if parse_duration(self.keep_decisions) is None:
+            raise ValueError(f'keep_decisions: expected a duration such as "1826d", got {self.keep_decisions!r}')
+
+    @property
+    def keep_ms(self) -> int:
+        return parse_duration(self.keep_decisions) or 0
+
+
+class Keys(NamedTuple):
+    """What an engine brings to its store. `key` names entities: kept with the store; `private_key` never is."""
+
+    key: bytes | None
+    private_key: bytes | None
+
+
+class Opened(NamedTuple):
+    """A store with the Core that it restored or started."""
+
+    store: Store
+    core: Core
+    policy: Policy
+    plan: Plan
+    lists: dict[str, dict[str, Entry]]
+
+
+class Store:
+    """One open store. Made by `Store.open`."""
+
+    def __init__(self, folder: Path, options: StoreOptions, lock: FolderLock, database: Database, settings: dict[str, Any]) -> None:
+        self.folder, self.options = folder, options
+        self._lock, self._database, self._settings = lock, database, settings
+        self._file: RingFile | None = None
+        self._flusher: Flusher | None = None
+        self._trimmed_at = 0.0
+        self.recovered: dict[str, Any] = {}
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        options: StoreOptions,
+        policy: Policy,
+        keys: Keys,
+        *,
+        clock: Callable[[], int] | None,
+        max_ahead: int | None,
+        progress: Callable[[int, int], None] | None = None,
+        on_failure: Callable[[StoreError], None] = lambda _: None,
+    ) -> Opened:
+        """Opens the store of a folder, or makes one there. Raises StoreError."""
+        folder = Path(path)
+        fresh = make_folder(folder)
+        check_private(folder)
+        lock = FolderLock(folder)
+        try:
+            database = Database(folder, map_max=options.map_max, create=fresh)
+            try:
+                settings = _new_settings(database, folder, policy, keys) if fresh else _settings(database, folder)
+                store = cls(folder, options, lock, database, settings)
+                return store._start(fresh, policy, keys, clock, max_ahead, progress, on_failure)
+            except BaseException:
+                database.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+
+    def _start(
+        self,
+        fresh: bool,
+        policy: Policy,
+        keys: Keys,
+        clock: Callable[[], int] | None,
+        max_ahead: int | None,
+        progress: Callable[[int, int], None] | None,
+        on_failure: Callable[[StoreError], None],
+    ) -> Opened:
+        started = time.monotonic()
+        area = self._area()
+        ring_synced = self._file.synced if self._file is not None else 0
+        key = self._settings["key"]
+        private = _private_key(keys, policy)
+        if fresh:
+            restored = _first(policy, key, private, clock, max_ahead)
+        else:
+            settings = {"key": key, "private_key": private, "clock": clock, "max_ahead": max_ahead}
+            restored = Recovery(self._database, settings, area if self._file else None, ring_synced, progress).run()
+        core = restored.core
+        self._check_private_key(core, restored.policy)
+        self._continue(restored, area, fresh, on_failure)
+        lists = folded(operation.content for operation in restored.operations)
+        self.recovered = {"operations": core.seq, "seconds": time.monotonic() - started}
+        return Opened(self, core, restored.policy, restored.plan, lists)
+
+    def _area(self) -> memoryview:
+        """The memory that the ring lies in: mapped from its file, unless nothing is to survive the process."""
+        size = self.options.ring_bytes
+        if self.options.durability == "none" and not (self.folder / RING_FILE).exists():
+            return memoryview(mmap.mmap(-1, size))
+        self._file = RingFile(self.folder / RING_FILE, self._settings["id"], size=size)
+        return self._file.area
+
+    def _continue(
+        self, restored: Restored, area: memoryview, fresh: bool, on_failure: Callable[[StoreError], None]
+    ) -> None:
+        """From here on the store takes what the engine records; first what only the ring had."""
+        core, epoch = restored.core, restored.epoch + 1
+        ring = JournalRing(area, epoch, restored.position)
+        core.attach(ring)
+        ids = IdRuns(self._database, self._settings["key"])
+        checkpointer = Checkpointer(core, restored.pieces, restored.made)
+        self._flusher = Flusher(
+            core, self._database, ring, self._file, checkpointer, ids,
+            flush_ms=self.options.flush_ms, synced=restored.synced, on_failure=on_failure, after=self._housekeeping,
+        )  # fmt: skip
+        if fresh:
+            self.keep_policy(restored.policy)
+            record = core.policy_record(digests(restored.policy))
+            self._flusher.begin([Put(OPERATIONS, seq_key(0), record)], b"")
+            sync_folder(self.folder)
+        else:
+            self._flusher.begin([], restored.tail)
+        self._flusher.start()
+
+    def _check_private_key(self, core: Core, policy: Policy) -> None:
+        if not any(field.type.private for field in (*policy.fields, *policy.derived)):
+            return
+        mark, known = core.hide(b"frmcore"), self._database.get(META, b"private")
+        if known is None:
+            self._database.commit([Put(META, b"private", mark)])
+        elif known != mark:
+            raise StoreUnavailable(
+                f"{self.folder}: private_key is not the one that this store's private fields were hashed with"
+            )
+
+    # ---- while it is open -----------------------------------------------------------------------------------------
+
+    @property
+    def flusher(self) -> Flusher:
+        assert self._flusher is not None  # noqa: S101  set before `open` returns
+        return self._flusher
+
+    def keep_policy(self, policy: Policy) -> None:
+        """The texts of a policy, before its record is. Raises StoreError."""
+        puts = [Put(BLOBS, bytes.fromhex(digest(text)), text.encode()) for text in contents(policy).values()]
+        self._database.commit(puts)
+
+    @property
+    def waits(self) -> bool:
+        """Must `decide` do more than record: wait for the disk, or refuse when it fails?"""
+        return self.options.durability == "power" or self.options.on_store_failure == "raise"
+
+    def guard(self) -> None:
+        """Raises the StoreError of a failing store, where the options ask for that."""
+        if self.options.on_store_failure == "raise" and self.flusher.failure is not None:
+            raise self.flusher.failure
+
+    def settled(self, seq: int) -> bool:
+        """Waits until the record survives what `durability` says. False: the store fails, and it does not.
+
+        Raises the StoreError instead where the options ask for that: the record stands in memory all the same.
+        """
+        if self.options.durability != "power" or self.flusher.wait(seq):
+            return True
+        self.guard()
+        return False
+
+    def reloaded(self) -> None:
+        """Another policy is in force: its groups are checkpointed from now on."""
+        self.flusher.regroup()
+
+    def _housekeeping(self) -> None:
+        now = time.monotonic()
+        if now - self._trimmed_at < TRIM_SECONDS:
+            return
+        self._trimmed_at = now
+        self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES)
+
+    def find(self, core: Core, event_id: str, point: str | None) -> Decision:
+        """A decision that memory no longer holds. Raises UnknownEvent. O(runs of ids * log events)."""
+        self.flusher.flush()
+        for seq in self.flusher.find(event_id):
+            decision = self._decision(core, seq)
+            if decision is not None and decision.event_id == event_id and point in {None, decision.point}:
+                return decision
+        raise UnknownEvent(f"event {event_id!r} was not decided here, or longer ago than keep_decisions")
+
+    def _decision(self, core: Core, seq: int) -> Decision | None:
+        with self._database.reading() as reader:
+            found = reader.last_at_most(JOURNAL, seq_key(seq))
+            records = frame_records(stretch_frames(found[1])) if found is not None else []
+            record = next((record for record in records if record_head(record)[0] == seq), None)
+            if record is None or record_head(record)[1] not in {RecordType.DECISION, RecordType.AGAIN}:
+                return None
+            self._have_book(core, reader, record_head(record)[3])
+            return core.decision_of(record)
+
+    def _have_book(self, core: Core, reader: Any, index: int) -> None:
+        if core.has_book(index):
+            return
+        policies = [value for _, value in reader.items(OPERATIONS) if record_head(value)[1] == RecordType.POLICY]
+        loader = Recovery(self._database, {}, None, 0, None)
+        policy, plan = loader.load_policy(reader, record_content(policies[index]))
+        core.add_book(index, plan, policy)
+
+    def tail(self, after: int) -> Iterator[tuple[int, int, bytes]]:
+        """(epoch, sequence number, record) of every record behind `after` that the database has, in order."""
+        seq = after
+        while True:
+            with self._database.reading() as reader:
+                found = reader.last_at_most(JOURNAL, seq_key(seq + 1))
+                start = found[0] if found is not None else seq_key(seq + 1)
+                value = next((value for key, value in reader.items(JOURNAL, start) if _last(value) > seq), None)
+            if value is None:
+                return
+            for record in frame_records(stretch_frames(value)):
+                number = record_head(record)[0]
+                if number > seq:
+                    yield 0, number, record
+                    seq = number
+
+    def stats(self) -> dict[str, Any]:
+        """What `Engine.stats["store"]` shows."""
+        return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
+
+    def close(self) -> None:
+        """Flushes, writes a whole checkpoint, and gives the folder back."""
+        try:
+            self.flusher.stop(whole=True)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Gives the folder back as it is."""
+        self.flusher.detach()
+        if self._file is not None:
+            self._file.close()
+        self._database.close()
+        self._lock.release()
+
+
+def _last(stretch: bytes) -> int:
+    head = stretch_head(stretch)
+    return 0 if head is None else head[2]
+
+
+def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) -> dict[str, Any]:
+    settings = {
+        "format": FORMAT, "version": VERSION, "id": os.urandom(16), "key": keys.key or os.urandom(16), "policy": policy.name,
+    }  # fmt: skip
+    database.commit([Put(META, b"store", pack(settings))])
+    return settings
+
+
+def _settings(database: Database, folder: Path) -> dict[str, Any]:
+    value = database.get(META, b"store")
+    if value is None:
+        raise StoreDamaged(f"{folder} holds a store that was never finished: remove it, or restore a snapshot")
+    settings: dict[str, Any] = unpack(value)
+    if settings["format"] > FORMAT:
+        raise StoreVersion(
+            f"{folder} was written by frmcore {settings['version']} (store format {settings['format']}), this one reads up to "
+            f"format {FORMAT}: upgrade frmcore"
+        )
+    return settings
+
+
+def _private_key(keys: Keys, policy: Policy) -> bytes:
+    private = any(field.type.private for field in (*policy.fields, *policy.derived))
+    if private and keys.private_key is None:
+        raise StoreUnavailable(
+            "the policy has private fields: give private_key, 16 bytes from your key management. The store never keeps it"
+        )
+    return keys.private_key or os.urandom(16)
+
+
+def _first(
+    policy: Policy, key: bytes, private_key: bytes, clock: Callable[[], int] | None, max_ahead: int | None
+) -> Restored:
+    plan = lower(policy)
+    core = Core(plan, policy, list_contents(plan), key, private_key, clock, max_ahead)
+    return Restored(core, policy, plan, [], {}, {}, record_frames([]), 0, 0, 0)

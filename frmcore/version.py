@@ -1,0 +1,3 @@
+"""The version of frmcore."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,89 @@
+"""A pair whose engine lives in a store: it crashes, closes and comes back between operations, and must not forget anything."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import frmcore
+from frmcore.policy import load
+from strategies.operations import STARTS, Stream, first_policy
+from twin.pair import KEY, Different, Pair
+
+if TYPE_CHECKING:
+    from random import Random
+
+PRIVATE_KEY = bytes(range(16, 32))
+OPTIONS = frmcore.StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)
+
+
+class StoredPair(Pair):
+    def __init__(self, text: str, now: int, folder: Path) -> None:
+        super().__init__(text, now)
+        self.root = folder
+        self.opened = 0
+        self.text = text
+        self.engine = self.open(folder / "0")
+
+    def open(self, folder: Path) -> frmcore.Engine:
+        self.folder = folder
+        return frmcore.Engine(
+            folder, policy=load(self.text), clock=lambda: self.now, key=KEY, private_key=PRIVATE_KEY, store=OPTIONS
+        )
+
+    def reload(self, text: str) -> None:
+        super().reload(text)
+        self.text = text
+
+    def crash(self) -> None:
+        """What a killed process leaves behind: the files as they are at this moment, copied elsewhere and opened there."""
+        before, old, store = self.engine.state_hash(), self.engine, self.engine._store
+        self.opened += 1
+        folder = self.root / str(self.opened)
+        with store.flusher._writing:
+            shutil.copytree(self.folder, folder)
+        gone, self.engine = self.folder, self.open(folder)
+        store.flusher._stopping = True
+        old._core.close()
+        store.flusher.wake()
+        store.flusher._thread.join()
+        store.abandon()
+        shutil.rmtree(gone)
+        self.compare(before, "crash")
+
+    def restart(self) -> None:
+        before = self.engine.state_hash()
+        self.engine.close()
+        self.engine = self.open(self.folder)
+        self.compare(before, "restart")
+
+    def compare(self, before: str, what: str) -> None:
+        if self.engine.state_hash() != before:
+            raise Different(f"the state is another one after a {what}")
+
+    def disturb(self, random: Random) -> None:
+        chance = random.random()
+        if chance < 0.10:
+            flusher = self.engine._store.flusher
+            flusher.checkpointer._owed = random.choice((0, 1, 2, 5, 100))
+            flusher.flush()
+        elif chance < 0.14:
+            self.crash()
+        elif chance < 0.16:
+            self.restart()
+
+
+def run(random: Random, folder: Path, operations: int, hot: bool) -> int:
+    """One random policy under a random stream with crashes; how many operations it took."""
+    policy = first_policy(random, hot)
+    pair = StoredPair(policy.text, random.choice(STARTS), folder)
+    stream = Stream(random, policy, pair, hot)
+    for number in range(operations):
+        try:
+            pair.disturb(random)
+            stream.step()
+        except Exception as error:
+            raise AssertionError(f"operation {number}: {error}\n{stream.policy.text}") from error
+    pair.engine.close()
+    return operations
