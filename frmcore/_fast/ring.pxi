@@ -134,14 +134,14 @@ cdef class RingStore:
         cdef uint32_t handle
         cdef Place where = self.place_of(time, seq)
         cdef int64_t line = self.line(watermark)
+        if where.time <= line and not self.life:
+            self.release(values)
+            return 0
         self.fill(stored, values)
         handle = table_find(&self.table, hash)
         if handle == 0:
-            if where.time <= line and not self.life:
-                self.release(stored)
-                return 0
             handle = self.create(hash)
-        if self.life and self.into_base(self.at(handle), handle, where, stored, line):
+        if self.life and self.into_base(handle, where, stored, line):
             return 0
         if self.forest.shape.weight != NONE and self.merge_cell(handle, where, stored):
             return 0
@@ -245,7 +245,7 @@ cdef class RingStore:
     cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef uint32_t latest = self.member_enters(ring, where, values), sibling = 0, dropped = 0
+        cdef uint32_t latest = self.member_enters(ring, where, values), sibling = 0
         if tree.root:
             sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
         else:
@@ -256,9 +256,8 @@ cdef class RingStore:
         if sibling:
             self.grow_root(tree, sibling)
             self.trim_tree(ring, line)
-        while tree.entries > self.ring_max and dropped < 2:  # two: a ring catches up with a limit that a reload lowered
+        while tree.entries > self.ring_max:  # more than one only after a reload lowered the limit
             self.drop_capped(ring)
-            dropped += 1
         return 0
 
     cdef int grow_root(self, TreeHead* tree, uint32_t sibling) except -1:
@@ -569,7 +568,10 @@ cdef class RingStore:
 
     # A ring beyond ring_events_max: its oldest entry goes, and every window that would reach it reads absent from now on.
     cdef int drop_capped(self, Ring* ring) except -1:
-        self.tree(ring).capped, self.tree(ring).is_capped = self.drop_first(ring), True
+        cdef TreeHead* tree = self.tree(ring)
+        cdef Place dropped = self.drop_first(ring)
+        if not tree.is_capped or before(tree.capped, dropped):
+            tree.capped, tree.is_capped = dropped, True
         return 0
 
     # Gives up the oldest entry of a tree; its place.
@@ -622,12 +624,13 @@ cdef class RingStore:
     cdef inline int64_t first_time(self, TreeHead* tree) noexcept nogil:
         return node_at(&self.forest, tree.root).first[0].time
 
-    # An event at or before the line that nothing in the ring precedes goes where its elders went.
-    cdef bint into_base(self, Ring* ring, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+    # An event at or before the line, or before what a cap dropped, goes where its elders went.
+    cdef bint into_base(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+        cdef Ring* ring = self.at(handle)
         cdef Base* base = self.base(ring)
-        cdef uint32_t at
-        cdef bint older = base.count and before(where, base.last)
-        if not older and (where.time > line or self.seek_before(ring, handle, where, &at) != NULL):
+        if where.time <= line:
+            self.fold_to(handle, line)
+        elif base.count == 0 or not before(where, base.last):
             return False
         self.base_add(ring, where, values)
         self.release(values)
