@@ -280,8 +280,10 @@ class Drive:
             self.door.remove(event.key, event.time, event.seq, event.values, self.watermark)
 
     def sweep_all(self) -> None:
-        for _ in range(40 + len(self.events)):
-            self.door.sweep(self.watermark, 64)
+        """As of a time when everything, a cap's place too, is past."""
+        far = self.watermark + self.model.limits.horizon_ms + max(0, self.group.span_ms) + 2 * self.group.every_ms + 2
+        for _ in range(10):
+            self.door.sweep(far, 64)
 
 
 def exact(value: Value | None) -> tuple[str, str]:
