@@ -97,7 +97,7 @@ class Model:
         entry = Entry((self.floor(time), seq), values)
         if self.group.life and ring.base.entries and entry.place < ring.base.last_place:
             ring.base.add(entry)
-        elif entry.place[0] <= self.line(watermark):
+        elif entry.place[0] <= self.line(watermark) or (ring.capped is not None and self.unit(entry) <= ring.capped):
             self.give_up(ring, entry)
         else:
             is_new = self.unit(entry) not in map(self.unit, ring.entries)

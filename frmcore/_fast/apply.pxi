@@ -43,7 +43,8 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
 
 
 # After something was told: each group that reads updates, as it was before (members_before) and as it is now.
-cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+# `lifted`: those with cells are in the caller's hands.
+cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record, bint lifted) except -1:
     cdef GroupSpec* group
     cdef Member* earlier
     cdef uint32_t i
@@ -51,7 +52,7 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         earlier = &frame.members_before[i]
-        if not group.reads_updates or same_entry(frame, group, i):
+        if not group.reads_updates or same_entry(frame, group, i) or (lifted and group.has_cells):
             continue
         if earlier.is_member:
             (<RingStore>core.stores[i]).remove(
@@ -59,6 +60,33 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
             )
         if frame.members[i].is_member:
             enter_ring(core, frame, i, frame.members, frame.columns, record)
+    return 0
+
+
+# An event that is decided again counts itself, virtually, once: its own part in cells, which know no places inside, is taken out
+# for that long. The registers hold what is known of it.
+cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef GroupSpec* group
+    cdef uint32_t i
+    for i in range(core.layout.group_count):
+        group = &core.layout.groups[i]
+        if not group.has_cells:
+            continue
+        weigh_group(core, book, frame, i, frame.members, frame.columns)
+        if frame.members[i].is_member:
+            (<RingStore>core.stores[i]).remove(
+                frame.members[i].key, record.time, record.seq, frame.columns + group.column_first, core.watermark_
+            )
+    return 0
+
+
+cdef int lower_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef uint32_t i
+    for i in range(core.layout.group_count):
+        if core.layout.groups[i].has_cells:
+            weigh_group(core, book, frame, i, frame.members, frame.columns)
+            if frame.members[i].is_member:
+                enter_ring(core, frame, i, frame.members, frame.columns, record)
     return 0
 
 
@@ -153,6 +181,7 @@ cdef object unknown_rate(Book book, CurrencySpec* spec, const Reg* currency):
     code = currency.v.s[: currency.n].decode() if currency.present else None
     if not currency.present:
         return InvalidEvent(f"{name} is missing: {book.names[spec.amount]} needs its currency", name)
-    known = {rate.currency for rate in book.plan.rates} | {book.plan.base_currency}
-    what = "has no rate for that day" if code in known else "is not among the policy's rates"
-    return InvalidEvent(f"{name}: {shorten(code)} {what}", name)
+    known = sorted({rate.currency for rate in book.plan.rates} | {book.plan.base_currency})
+    if code not in known:
+        return InvalidEvent(f"{name}: expected a currency of the policy's rates ({', '.join(known)}), got {shorten(code)}", name)
+    return InvalidEvent(f"{name}: the policy has no rate for {code} as early as the event: add one to its rates", name)

@@ -60,6 +60,9 @@ cdef struct FeatureSpec:
     uint8_t rep
     uint8_t kind
 
+cdef enum:
+    NO_RULE = 0x7FFFFFFF  # a rule that is off: nothing that this policy decides fires it
+
 cdef struct PairSpec:  # (rule, register) of `fired`
     uint32_t rule
     uint32_t reg
@@ -194,10 +197,6 @@ cdef class Book:
                 reg_set_int(&self.defaults[i], field.default)
         return 0
 
-    cdef object plan_label(self, uint32_t i, object label):
-        """The label itself where it is one of the enum's, else INVALID."""
-        return label if label in self.label_codes[i] else INVALID
-
     cdef object plain_spec(self, uint32_t i):
         """What is known of a fact's register, as frmcore.values wants it."""
         field = (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]
@@ -243,8 +242,9 @@ cdef class Book:
             self.probes[i].is_key = probe.key in keys
         self.fired_count = len(plan.fired)
         self.fired = <PairSpec*>take(self.fired_count, sizeof(PairSpec))
-        for i, pair in enumerate(plan.fired):
-            self.fired[i].rule, self.fired[i].reg = pair
+        index_of = {rule.id: index for index, rule in enumerate(plan.rules)}
+        for i, (rule, reg) in enumerate(plan.fired):
+            self.fired[i].rule, self.fired[i].reg = index_of.get(rule, NO_RULE), reg
         return 0
 
     cdef int _load_points(self) except -1:

@@ -88,9 +88,10 @@ cdef class RingStore:
         slab_destroy(&self.latest_slab)
 
     # A reload keeps the rings; limits and the group's other words are the new policy's.
-    cdef void adopt(self, group, limits, int64_t watermark):
+    cdef int adopt(self, group, limits, int64_t watermark) except -1:
         self.given_up = self.line(watermark)
         self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+        return 0
 
     # ---- finding --------------------------------------------------------------------------------------------------
 
@@ -245,7 +246,13 @@ cdef class RingStore:
     cdef int insert_tree(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef TreeHead* tree = self.tree(ring)
-        cdef uint32_t latest = self.member_enters(ring, where, values), sibling = 0
+        cdef uint32_t latest, sibling = 0
+        if tree.is_capped and not before(tree.capped, where):  # its place was given up
+            if self.life:
+                self.base_add(ring, where, values)
+            self.release(values)
+            return 0
+        latest = self.member_enters(ring, where, values)
         if tree.root:
             sibling = tree_insert(&self.forest, tree.root, tree.level, where, values, latest)
         else:
@@ -624,7 +631,7 @@ cdef class RingStore:
     cdef inline int64_t first_time(self, TreeHead* tree) noexcept nogil:
         return node_at(&self.forest, tree.root).first[0].time
 
-    # An event at or before the line, or before what a cap dropped, goes where its elders went.
+    # An event at or before the line, or before what is in the base, belongs there; its elders in the ring go first.
     cdef bint into_base(self, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Ring* ring = self.at(handle)
         cdef Base* base = self.base(ring)

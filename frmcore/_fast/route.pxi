@@ -22,6 +22,7 @@ cdef struct GroupSpec:
     int32_t marks_group
     uint8_t reads_updates
     uint8_t reads_decision
+    uint8_t has_cells
     ColumnSpec* columns
 
 cdef struct LookupSpec:
@@ -62,6 +63,7 @@ cdef class Layout:
             spec.where, spec.start, spec.end = group.where, group.code.start, group.code.end
             spec.marks_group = group.marks_group
             spec.reads_updates, spec.reads_decision = group.reads_updates, group.reads_decision
+            spec.has_cells = group.every_ms > 0
             spec.column_first, spec.column_count = column, len(group.columns)
             spec.columns = self._columns(book, group)
             column += spec.column_count

@@ -167,7 +167,7 @@ class Emitter:
             case Ref(name=name):
                 return registers.names[name]
             case Fired(rule=rule):
-                return registers.fired[rule] if rule in registers.fired else self.constant(0)  # a rule that is off
+                return registers.fired[rule]
             case Call(function="original", args=(Ref(name=name),)):
                 money = registers.currencies.get(name)
                 return registers.names[name] if money is None else money.original

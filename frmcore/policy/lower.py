@@ -117,7 +117,7 @@ class _Lowering:
             for node in (() if expr is None else walk(expr))
             if isinstance(node, Fired)
         }
-        return [rule.id for rule in self.rules if rule.id in asked]
+        return [rule.id for rule in self.policy.rules if rule.id in asked]
 
     def _kinds(self, names: Sequence[str] | None) -> tuple[int, ...] | None:
         return None if names is None else tuple(sorted(map(self.policy.kinds.index, names)))
@@ -171,7 +171,7 @@ class _Lowering:
             kind=registers.names[policy.kind_field] if policy.kind_field else -1,
             final=registers.final,
             score=registers.score,
-            fired=tuple((self.indices[rule], register) for rule, register in registers.fired.items()),
+            fired=tuple(registers.fired.items()),
             registers=registers.count,
             constants=registers.constants,
             features=tuple(map(self._feature, policy.features)),

@@ -155,7 +155,7 @@ def limits(random: Random, hot: bool) -> str:
     horizon = random.choice(("10s", "1m", "10m", "1h", EVER))
     ids_min = random.choice((1, 5, 20, 1_000_000))
     ids_max = max(random.choice((10, 25, 20_000_000)), ids_min)
-    ring = 40 if hot and random.random() < 0.5 else 1_000_000
+    ring = random.choice((1, 3, 10, 40, 60)) if random.random() < (0.6 if hot else 0.1) else 1_000_000
     return f"{{horizon: {horizon}, ids_min: {ids_min}, ids_max: {ids_max}, ring_events_max: {ring}, max_ahead: 1m}}"
 
 

@@ -92,10 +92,13 @@ class Twin:
             return decision
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
+        asking = replace(known, told=dict(known.told), remembered={})  # the rings still hold it as it was
         for name, value in told.items():
-            known.tell(name, Told(at, self.seq + 1, value))
-        decision = self.judged(known, point)
+            asking.tell(name, Told(at, self.seq + 1, value))
+        decision = self.judged(asking, point)
         self.seq += 1
+        for name, value in told.items():
+            known.tell(name, Told(at, self.seq, value))
         known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
         self.log.append((known, False))
         self.forget()
@@ -145,6 +148,7 @@ class Twin:
                 group.unknown = frozenset(event.seq for event in self.events) - known
         for event in self.events:
             event.remembered.clear()
+        self.settle()
         self.seq += 1
 
     def take_seq(self) -> None:

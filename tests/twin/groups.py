@@ -109,12 +109,13 @@ def place_features(policy: tree.Policy, running: Sequence[Group]) -> tuple[list[
 
 
 def place(need: Need, groups: list[Group], running: Sequence[Group]) -> Group:
+    """A group that goes on, if any serves, because it is warm; else the one new group of these members."""
     same = [group for group in groups if group.members == need.members]
-    found = next((group for group in same if group.serves(need)), None)
-    if found is None:
-        marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
-        found = going_on(need, groups, running) or Group(need.members)
-        found.marks = marks
+    found = next((group for group in same if group.fixed and group.serves(need)), None)
+    found = found or going_on(need, groups, running) or next((group for group in same if not group.fixed), None)
+    found = found or Group(need.members)
+    if found not in groups:
+        found.marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
         groups.append(found)
     found.take_on(need)
     return found

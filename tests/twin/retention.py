@@ -56,14 +56,11 @@ class Retention:
         if aggregate.over is None and aggregate.since is None:
             past_end = (bounds.end + 1, 0) if aggregate.delay_ms else here
             return self.life(reader, group, key, past_end if bounds.right else (bounds.end, 0))
-        line = self.line(group)
-        earliest = bounds.earliest
-        if line is not None and earliest is not None and earliest <= line and reader.reader.time < self.watermark:
+        line, first = self.line(group), bounds.first
+        if line is not None and first is not None and first[0] <= line and reader.reader.time < self.watermark:
             return "late"
         dropped = group.capped.get(key)
-        if dropped is not None and (earliest is None or earliest <= dropped[0]):
-            return "capped"
-        return None
+        return "capped" if dropped is not None and (first is None or first <= dropped) else None
 
     def life(self, reader: Reader, group: Group, key: Key, end: Place) -> Why | None:
         """Totals of what was given up can't be split: they serve windows that end after all of it."""

@@ -44,10 +44,12 @@ class Bounds:
     mark: tuple[int, int] | None
 
     @property
-    def earliest(self) -> int | None:
-        """The first millisecond that belongs to it."""
-        starts = [] if self.start is None else [self.start + (not self.left)]
-        return max(starts + ([] if self.mark is None else [self.mark[0]]), default=None)
+    def first(self) -> tuple[int, int] | None:
+        """The first place that belongs to it; None: every place."""
+        after = 0 if self.left else 1
+        starts = [] if self.start is None else [(self.start + after, 0)]
+        marks = [] if self.mark is None else [(self.mark[0], self.mark[1] + after)]
+        return max(starts + marks, default=None)
 
 
 class Reader:
