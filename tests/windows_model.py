@@ -1,4 +1,4 @@
-"""Rings and window queries by brute force: a list of entries, read anew for every window. The reference of ring.pxi."""
+"""Rings and window queries by brute force: a list of entries, read anew for every window. The reference of rings."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ cdef class _RingDoor:
     def insert(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         cdef int64_t[COLUMNS_MAX] columns
         self.columns(values, True, columns)
-        self.store.insert(self.hash(key), time, seq, columns, watermark)
+        ring_insert(self.store, self.hash(key), time, seq, columns, watermark)
 
     def remove(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         """False: it was given up."""
         cdef int64_t[COLUMNS_MAX] columns
         self.columns(values, False, columns)
-        return self.store.remove(self.hash(key), time, seq, columns, watermark)
+        return ring_remove(self.store, self.hash(key), time, seq, columns, watermark)
 
     cdef Reading reading(
         self, uint64_t key, int64_t time, uint64_t seq, int64_t watermark, int64_t oldest, object itself, int64_t* columns,
@@ -128,13 +128,13 @@ cdef class _RingDoor:
             columns[i] = 1
         started = _perf_counter_ns()
         for i in range(rounds):
-            self.store.insert(self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
+            ring_insert(self.store, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
         return (_perf_counter_ns() - started) / rounds
 
     def sweep(self, int64_t watermark, uint32_t buckets=1):
         cdef uint32_t i
         for i in range(buckets):
-            self.store.sweep_step(watermark)
+            rings_sweep(self.store, watermark)
 
     def adopt(self, limits, int64_t watermark):
         """As a reload does."""
@@ -271,14 +271,17 @@ cdef int check_node(RingStore store, uint32_t index, int level, object seen, lis
         tree_totals(&store.forest, node.child[i], level - 1, place(0, 0), place(0, 0), False, False, &totals)
         assert chunks[first][0][0] == (node.first[i].time, node.first[i].seq), "a slot knows its first place"
         assert node.count[i] == totals.count, "a slot's count"
-        check_slot(store, slot_totals(&store.forest, node, i), &totals)
+        check_slot(store, node, i, &totals)
     return 0
 
 
-cdef int check_slot(RingStore store, const ColumnTotals* kept, const Totals* totals) except -1:
+cdef int check_slot(RingStore store, Node* node, uint32_t i, const Totals* totals) except -1:
+    cdef ColumnTotals kept
     cdef uint32_t c
     for c in range(store.forest.shape.shown):
-        assert memcmp(kept + c, &totals.columns[c], sizeof(ColumnTotals)) == 0, "a slot's totals are those of what is below"
+        totals_clear(&kept)
+        slot_merge(&store.forest, node, i, c, &kept)
+        assert memcmp(&kept, &totals.columns[c], sizeof(ColumnTotals)) == 0, "a slot's totals are those of what is below"
     return 0
 
 
@@ -295,7 +298,7 @@ cdef int check_flags(RingStore store, Ring* ring, bint is_tree, list entries, ob
         m += 1
         if is_tree:
             for value, i in last.items():
-                index = table_find(&store.latest_table, store.member_hash(ring, c, value))
+                index = table_find(&store.latest_table, member_hash(store, ring, c, value))
                 assert index, "a value of a large ring is in the table"
                 known = <Latest*>slab_at(&store.latest_slab, index)
                 assert ((known.place.time, known.place.seq), known.count) == (entries[i][0], values.count(value))
