@@ -12,6 +12,7 @@ from frmcore.plan import Agg, CalendarUnit, Column, ColumnKind, Group, Limits, L
 from frmcore.policy.zones import load_zone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
 INT_MAX = 2**63 - 1
@@ -156,11 +157,11 @@ class Drive:
         return Limits(horizon_ms=horizon, ids_min=1, ids_max=1, ring_events_max=ring, max_ahead_ms=1)
 
     def step(self) -> None:
-        operation = self.random.choices(
-            (self.append, self.late, self.retract, self.restore, self.mark, self.read, self.read_again, self.sweep, self.reload),
-            (30, 10, 8, 3, 4, 25, 8, 8, 0.3),
-        )[0]  # fmt: skip
-        operation()
+        weights: dict[Callable[[], None], float] = {
+            self.append: 30, self.late: 10, self.retract: 8, self.restore: 3, self.mark: 4,
+            self.read: 25, self.read_again: 8, self.sweep: 8, self.reload: 0.3,
+        }  # fmt: skip
+        self.random.choices(list(weights), list(weights.values()))[0]()
         self.done += 1
         if self.done % self.check_every == 0:
             self.door.check()
@@ -187,7 +188,8 @@ class Drive:
 
     # -- operations ----------------------------------------------------------------------------------------------
     def append(self) -> None:
-        step = self.random.choice((0, 0, 1, self.random.randint(0, self.scale.step), self.random.randint(0, 5 * self.scale.step)))
+        usual, long = (self.random.randint(0, times * self.scale.step) for times in (1, 5))
+        step = self.random.choice((0, 0, 1, usual, long))
         self.enter(min(self.watermark + step, 8_640_000_000_000_000))
 
     def late(self) -> None:
@@ -259,7 +261,8 @@ class Drive:
         theirs = self.model.read(key, time, seq, self.watermark, self.oldest, itself, 0, self.marks_model)
         for dst, query in enumerate(self.group.lookups[0].queries):
             pair = (exact(ours[0][dst]), ours[1].get(dst)), (exact(theirs[0][dst]), theirs[1].get(dst))
-            assert pair[0] == pair[1], f"{pair[0]} instead of {pair[1]}: {query} at ({time}, {seq}), watermark {self.watermark}"
+            place = f"at ({time}, {seq}), watermark {self.watermark}"
+            assert pair[0] == pair[1], f"{pair[0]} instead of {pair[1]}: {query} {place}"
 
     def sweep(self) -> None:
         """Only rings may change by it, never an answer."""

@@ -74,9 +74,7 @@ class Model:
         self.group, self.limits, self.zones = group, limits, zones
         self.given_up = -FAR
         self.rings: dict[int, Ring] = {}
-        self.merges = (
-            group.every_ms > 0 and not group.life and all(c.sums and not c.extremes for c in group.columns)
-        )
+        self.merges = group.every_ms > 0 and not group.life and all(c.sums and not c.extremes for c in group.columns)
 
     def line(self, watermark: int) -> int:
         if self.group.span_ms < 0:
@@ -263,7 +261,7 @@ def total(query: Query, group: Group, rows: list[tuple[Value, ...]]) -> tuple[Va
         return len(set(column)), 0
     if query.agg in (Agg.MIN, Agg.MAX):
         assert group.columns[query.column].kind in (ColumnKind.INT, ColumnKind.FLOAT)
-        return (min if query.agg is Agg.MIN else max)(column, default=None), 0  # type: ignore[type-var]
+        return (min if query.agg is Agg.MIN else max)(column, default=None), 0
     return of_integers(query, [int(value) for value in column])
 
 
