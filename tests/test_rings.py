@@ -322,7 +322,7 @@ def loaded(size: int, queries: list[Query], kinds: list[ColumnKind]) -> _RingDoo
 
 @pytest.mark.parametrize("days", [100, 1])
 def test_reading_a_window_is_logarithmic(days: int) -> None:
-    """A hundred times the entries, from 2,000 to 200,000, are about two more levels of a tree: 3 times the cost is much.
+    """A hundred times the entries, from 2,000 to 200,000, add about two levels of a tree: thrice the cost is much.
     Windows cover the whole ring, or begin inside of it."""
     over = days * DAY // (1 if days > 1 else 10_000)
     queries = [duration(0, Agg.STD, 0, over=over), duration(1, Agg.DISTINCT, 1, over=over - 1)]

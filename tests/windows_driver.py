@@ -140,7 +140,7 @@ class Drive:
         self.scale = random.choice(SCALES)
         self.group = random_group(random, self.scale, marks=random.random() < 0.5)
         limits = self.random_limits()
-        self.door = _RingDoor(self.group, limits, [load_zone(zone) for zone in ZONES])
+        self.door = _RingDoor(self.group, limits, [zone for name in ZONES if (zone := load_zone(name))])
         self.model = Model(self.group, limits, ZONES)
         self.marks_door, self.marks_model = _RingDoor(marks_of(), limits), Model(marks_of(), limits)
         self.watermark = self.oldest = self.scale.start
