@@ -251,8 +251,8 @@ cdef uint32_t append_entry(RingStore store, uint32_t handle, Place where, const 
         if chunk.n < chunk.capacity and chunk_holds(shape, chunk, where.time):
             chunk_insert(shape, chunk, chunk.n, where, values, inline_latest(shape, chunk, chunk.n, values))
             return handle
-        handle = store.to_tree(handle)
-    store.insert_tree(handle, where, values, -TIME_FAR)
+        handle = to_tree(store, handle)
+    insert_tree(store, handle, where, values, -TIME_FAR)
     if store.forest.out_of_memory:
         raise MemoryError
     return handle
@@ -291,7 +291,7 @@ cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefi
         last = where
     if flags & IMAGE_CAPPED and not quill.failed:
         if handle >> CLASS_SHIFT != TREE:
-            handle = empty_tree(store, handle) if count == 0 else store.to_tree(handle)
+            handle = empty_tree(store, handle) if count == 0 else to_tree(store, handle)
         store.tree(store.at(handle)).capped, store.tree(store.at(handle)).is_capped = capped, True
     return 0
 
@@ -344,7 +344,7 @@ cdef class Recovered:
 # The pieces of one group into its new store, and for each ring the sequence number up to which it is complete.
 cdef int load_pieces(RingStore store, list pieces) except -1:
     cdef uint32_t deepest = 0, depth
-    cdef uint64_t prefix, at, seq
+    cdef uint64_t prefix, at, seq, ring_max = store.ring_max
     for depth, _, _, _ in pieces:
         if depth > IMAGE_DEPTH_MAX:
             raise ValueError("a checkpoint's piece is of no possible depth")
@@ -352,6 +352,7 @@ cdef int load_pieces(RingStore store, list pieces) except -1:
     free(store.covered)
     store.covered = <uint64_t*>take(<uint64_t>1 << deepest, sizeof(uint64_t))
     store.covered_mask = (<uint64_t>1 << deepest) - 1
+    store.ring_max = <uint64_t>-1  # what a reload's lower limit has not taken away yet is still there
     for depth, prefix, seq, piece in pieces:
         if prefix >> depth or not read_piece(store, depth, prefix, piece):
             raise ValueError(f"a checkpoint's piece of the windows by {store.group.entity} is damaged")
@@ -359,4 +360,5 @@ cdef int load_pieces(RingStore store, list pieces) except -1:
         while at <= store.covered_mask:
             store.covered[at] = seq
             at += <uint64_t>1 << depth
+    store.ring_max = ring_max
     return 0

@@ -284,13 +284,14 @@ def stretch_of(bytes frames not None, bytes key not None):
 def stretch_head(bytes value not None):
     """(records, first seq, last seq, least time, greatest time, others than decisions and observed events) of a stretch.
 
-    None when the bytes are no stretch.
+    Raises ValueError when the bytes are none.
     """
     cdef const StretchHead* head = <const StretchHead*><const char*>value
-    if <uint64_t>len(value) < sizeof(StretchHead) or head.version != 1:
-        return None
-    if <uint64_t>len(value) != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
-        return None
+    cdef uint64_t size = <uint64_t>len(value)
+    if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
+        raise ValueError("a stretch of the journal is none")
+    if size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+        raise ValueError("a stretch of the journal is of another length than it says")
     return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.records - head.ids
 
 

@@ -58,8 +58,7 @@ class Database:
         if create:
             return {name: self._env.open_db(name) for name in TABLES}
         try:
-            with self._env.begin() as txn:
-                return {name: self._env.open_db(name, txn=txn, create=False) for name in TABLES}
+            return {name: self._env.open_db(name, create=False) for name in TABLES}
         except lmdb.NotFoundError:
             raise StoreDamaged(f"{self._path} is no frmcore store: it lacks a table") from None
 
@@ -135,7 +134,7 @@ class Database:
 class Reader:
     """One consistent view; every value is checked on the way out."""
 
-    def __init__(self, txn: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+    def __init__(self, txn: Any, tables: dict[bytes, Any]) -> None:
         self._txn = txn
         self._tables = tables
 

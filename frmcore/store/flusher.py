@@ -211,7 +211,8 @@ class Flusher:
         if watermark is None:
             return
         with self._writing:
-            needed, gone, first_kept = self.checkpointer.needed_from(), [], 0
+            needed, first_kept = self.checkpointer.needed_from(), 0
+            gone: list[Put] = []
             with self._database.reading() as reader:
                 for key, value in reader.items(JOURNAL):
                     _, first, last, _, greatest, _ = stretch_head(value)

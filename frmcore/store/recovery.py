@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 _GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
 
-Progress = "Callable[[int, int], None]"
-
-
 @dataclass(slots=True)
 class Operation:
     """A policy or a list's change, as recorded."""
@@ -75,7 +72,7 @@ class Recovery:
     """One recovery. Raises StoreDamaged where the parts do not fit together."""
 
     def __init__(
-        self, database: Database, settings: dict[str, Any], area: memoryview | None, ring_synced: int, progress: Progress | None
+        self, database: Database, settings: dict[str, Any], area: memoryview | None, ring_synced: int, progress: Callable[[int, int], None] | None
     ) -> None:
         self._database, self._settings, self._area = database, settings, area
         self._ring_synced, self._progress = ring_synced, progress
@@ -167,7 +164,7 @@ class Recovery:
             core.settle(state)
         for key, value in reader.items(JOURNAL, first[0] if first is not None else b""):
             head = stretch_head(value)
-            if head is None or head[1] != seq_of(key):
+            if head[1] != seq_of(key):
                 raise StoreDamaged("a stretch of the journal is damaged: restore a snapshot")
             if head[2] <= core.seq:
                 continue

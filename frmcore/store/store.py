@@ -320,8 +320,7 @@ class Store:
 
 
 def _last(stretch: bytes) -> int:
-    head = stretch_head(stretch)
-    return 0 if head is None else head[2]
+    return stretch_head(stretch)[2]
 
 
 def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) -> dict[str, Any]:
