@@ -1,17 +1,19 @@
-"""A pair whose engine lives in a store: it crashes, closes and comes back between operations, and must not forget anything."""
+"""A pair whose engine lives in a store: it crashes, closes and comes back between operations, and must not forget
+anything."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import frmcore
-from frmcore.policy import load
 from strategies.operations import STARTS, Stream, first_policy
 from twin.pair import KEY, Different, Pair
 
+import frmcore
+from frmcore.policy import load
+
 if TYPE_CHECKING:
+    from pathlib import Path
     from random import Random
 
 PRIVATE_KEY = bytes(range(16, 32))
@@ -38,17 +40,13 @@ class StoredPair(Pair):
 
     def crash(self) -> None:
         """What a killed process leaves behind: the files as they are at this moment, copied elsewhere and opened there."""
-        before, old, store = self.engine.state_hash(), self.engine, self.engine._store
+        before, old = self.engine.state_hash(), self.engine
         self.opened += 1
         folder = self.root / str(self.opened)
-        with store.flusher._writing:
+        with old._store.flusher._writing:
             shutil.copytree(self.folder, folder)
         gone, self.engine = self.folder, self.open(folder)
-        store.flusher._stopping = True
-        old._core.close()
-        store.flusher.wake()
-        store.flusher._thread.join()
-        store.abandon()
+        old.close()
         shutil.rmtree(gone)
         self.compare(before, "crash")
 

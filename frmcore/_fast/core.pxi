@@ -1044,8 +1044,20 @@ cdef class Core:
                 raise ValueError(f"record {head.seq} is of an unknown type")
         self.seq = head.seq
         if self.is_settled:
+            self.count_replayed(head)
             self.finish(frame)
         return 0
+
+    cdef void count_replayed(self, const RecordHead* head) noexcept:
+        if head.type == RECORD_DECISION:
+            self.counters.decided += 1
+            self.decided_by_outcome[head.outcome] += 1
+        elif head.type == RECORD_AGAIN:
+            self.counters.again += 1
+        elif head.type == RECORD_OBSERVED:
+            self.counters.observed += 1
+        else:
+            self.counters.updated += 1
 
     def start_at(self, uint64_t seq):
         """Replay starts behind that sequence number."""

@@ -171,7 +171,7 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     head.seq, head.time, head.score = seq, frame.time, verdict.score
     head.book, head.type, head.point = <uint16_t>book.index, type, point
     head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0
-    head.at = frame.told_at if frame.told_count else frame.time
+    head.at = frame.time if type == RECORD_DECISION else frame.told_at
     p = put_facts(p, book, frame.regs)
     p = put_told(p, frame)
     head.features_at = <uint32_t>(p - out)

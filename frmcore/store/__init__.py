@@ -1,5 +1,5 @@
-"""What outlives the process: the journal, checkpoints, lists and policies of an engine, in a folder. The only package that imports
-lmdb."""
+"""What outlives the process: the journal, checkpoints, lists and policies of an engine, in a folder. The only package
+that imports lmdb."""
 
 from __future__ import annotations
 

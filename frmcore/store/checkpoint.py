@@ -1,9 +1,9 @@
 """Checkpoints: the rings written piece by piece, round and round, a few pieces with each flush.
 
-A unit is the rings of one group whose hash ends in `prefix` (`depth` bits). Its piece says as of which sequence number it is, and each is
-written between two operations; so there is no moment at which a checkpoint is made, and none at which deciding waits for
-one. The journal is needed back to the oldest piece only. A round takes ROUND_RECORDS records or ROUND_SECONDS, whichever is
-shorter; when nothing happens, nothing is written.
+A unit is the rings of one group whose hash ends in `prefix` (`depth` bits). Its piece says as of which sequence
+number it is, and each is written between two operations; so there is no moment at which a checkpoint is made, and
+none at which deciding waits for one. The journal is needed back to the oldest piece only. A round takes ROUND_RECORDS
+records or ROUND_SECONDS, whichever is shorter; when nothing happens, nothing is written.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class Unit:
 class Checkpointer:
     """Goes round the units of an engine's groups. Used by the flusher's thread alone."""
 
-    def __init__(self, core: Core, written: dict[tuple[bytes, int, int], Piece], made: dict[bytes, tuple[int, int]]) -> None:
-        """`written`: what the database holds. `made`: for groups not all of which it holds, (seq, head) of their making."""
+    def __init__(
+        self, core: Core, written: dict[tuple[bytes, int, int], Piece], made: dict[bytes, tuple[int, int]]
+    ) -> None:
+        """`written`: what the database holds. `made`: of groups that it does not hold whole, (seq, head) of their
+        making."""
         self._core = core
         self._units: list[Unit] = []
         self._known: dict[bytes, str] = {}
@@ -54,13 +57,17 @@ class Checkpointer:
         self.sync_groups(written, made)
 
     def sync_groups(
-        self, written: dict[tuple[bytes, int, int], Piece] | None = None, made: dict[bytes, tuple[int, int]] | None = None
+        self,
+        written: dict[tuple[bytes, int, int], Piece] | None = None,
+        made: dict[bytes, tuple[int, int]] | None = None,
     ) -> None:
         """Takes up new groups and drops those that are gone: after an opening, after a reload."""
         present = {}
         for signature, generation, rings, size in self._core.ring_groups():
             present[group_key(signature, generation)] = (signature, rings, size)
-        self._gone += [(unit.group, unit.depth, unit.prefix) for unit in self._units if unit.group not in present and unit.written]
+        self._gone += [
+            (unit.group, unit.depth, unit.prefix) for unit in self._units if unit.group not in present and unit.written
+        ]
         self._gone += [key for key in written or () if key[0] not in present]
         self._units = [unit for unit in self._units if unit.group in present]
         for group, (signature, _, size) in present.items():

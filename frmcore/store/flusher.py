@@ -1,5 +1,5 @@
-"""The flusher: a thread that takes what was recorded out of the journal's ring and commits it to the database, with a few pieces of the
-checkpoint and a note of where the state stands."""
+"""The flusher: a thread that takes what was recorded out of the journal's ring and commits it to the database, with a
+few pieces of the checkpoint and a note of where the state stands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from frmcore._fast import frame_records, frames_split, record_head, stretch_head, stretch_of
 from frmcore.errors import StoreError
 from frmcore.store.database import Put
-from frmcore.store.ids import IdRuns
 from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from frmcore._fast import Core, JournalRing
     from frmcore.store.checkpoint import Checkpointer
     from frmcore.store.database import Database
+    from frmcore.store.ids import IdRuns
     from frmcore.store.ringfile import RingFile
 
 STRETCH_BYTES: Final = 1 << 20
@@ -122,7 +122,8 @@ class Flusher:
             self._on_failure(error)
 
     def flush(self, *, whole: bool = False) -> None:
-        """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses nothing then."""
+        """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses
+        nothing then."""
         with self._writing:
             pieces = self._pieces(whole)
             cut = self._core.cut(take_spilled=True)
@@ -229,6 +230,7 @@ class Flusher:
         return {
             "synced": self.synced, "ring_used": ring.used, "ring_size": ring.size, "commits": self.commits,
             "commit_seconds": self.commit_seconds, "spilled": ring.spilled_bytes, "lost": ring.lost,
-            "degraded": self.failure is not None or ring.spilling, "failure": str(self.failure) if self.failure else None,
+            "degraded": self.failure is not None or ring.spilling,
+            "failure": str(self.failure) if self.failure else None,
             "checkpoint": self.checkpointer.oldest(),
         }  # fmt: skip

@@ -18,7 +18,7 @@ def make_folder(folder: Path) -> bool:
     """Makes the folder (0700) where there is none. True when it holds no store yet. Raises StoreUnavailable."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = set(os.listdir(folder)) - {LOCK_FILE}
+        found = {path.name for path in folder.iterdir()} - {LOCK_FILE}
     except OSError as error:
         raise StoreUnavailable(f"{folder} can't be a store: {error.strerror}") from error
     if DATA_FILE in found:
@@ -38,15 +38,17 @@ class FolderLock:
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StoreUnavailable(f"{path}: {error.strerror}: the engine must be able to write in its store") from error
+            raise StoreUnavailable(
+                f"{path}: {error.strerror}: the engine must be able to write in its store"
+            ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
             os.close(self._handle)
             raise StoreLocked(
-                f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Workers share it through that "
-                "process; list changes can be left in its inbox (frmcore lists)"
+                f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Close it there first; "
+                "list changes can be left in its inbox (frmcore lists)"
             ) from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)

@@ -1,5 +1,6 @@
-"""Event ids -> sequence numbers, for events that memory no longer holds: sorted runs of fingerprints, merged sixteen at a time, as in a
-log-structured merge tree (O'Neil et al., 1996). A random insert for each event would cost a commit a page each."""
+"""Event ids -> sequence numbers, for events that memory no longer holds: sorted runs of fingerprints, merged sixteen at
+a time, as in a log-structured merge tree (O'Neil et al., 1996). A random insert for each event would cost a commit a
+page each."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Run(NamedTuple):
 
 
 class IdRuns:
-    """The runs of a store, in order. Changes are taken back by `undo` when their commit failed, else made good by `keep`."""
+    """The runs of a store, in order. Changes are taken back by `undo` when their commit failed, else made good by
+    `keep`."""
 
     def __init__(self, database: Database, key: bytes) -> None:
         self._database = database

@@ -1,8 +1,10 @@
-"""From what a store holds to a running Core: the checkpoint's pieces, the journal behind them, the ring's tail behind that.
+"""From what a store holds to a running Core: the checkpoint's pieces, the journal behind them, the ring's tail behind
+that.
 
-Rings come from the pieces, each as of its own sequence number; events, updates and policies are replayed from the oldest one on,
-and each ring takes up what its piece does not hold. Ids and what was told about them come from the journal alone. The state
-note says where forgetting stood; behind it, records are applied as a running engine applies them.
+Rings come from the pieces, each as of its own sequence number; events, updates and policies are replayed from the
+oldest one on, and each ring takes up what its piece does not hold. Ids and what was told about them come from the
+journal alone. The state note says where forgetting stood; behind it, records are applied as a running engine applies
+them.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
 
+
 @dataclass(slots=True)
 class Operation:
     """A policy or a list's change, as recorded."""
@@ -72,7 +75,12 @@ class Recovery:
     """One recovery. Raises StoreDamaged where the parts do not fit together."""
 
     def __init__(
-        self, database: Database, settings: dict[str, Any], area: memoryview | None, ring_synced: int, progress: Callable[[int, int], None] | None
+        self,
+        database: Database,
+        settings: dict[str, Any],
+        area: memoryview | None,
+        ring_synced: int,
+        progress: Callable[[int, int], None] | None,
     ) -> None:
         self._database, self._settings, self._area = database, settings, area
         self._ring_synced, self._progress = ring_synced, progress
@@ -88,8 +96,8 @@ class Recovery:
         drained, state = self._note(reader, b"drained"), self._note(reader, b"state")
         if self._ring_synced > drained["seq"]:
             raise StoreDamaged(
-                f"the database ends at operation {drained['seq']:,}, but its journal knows that it had {self._ring_synced:,}: "
-                "an older copy was put in its place. Restore a snapshot into a new folder"
+                f"the database ends at operation {drained['seq']:,}, but its journal knows that it had "
+                f"{self._ring_synced:,}: an older copy was put in its place. Restore a snapshot into a new folder"
             )
         tail, position = self._tail(drained)
         operations = [_operation(value) for _, value in reader.items(OPERATIONS)]
@@ -108,7 +116,9 @@ class Recovery:
     def _note(self, reader: Reader, name: bytes) -> dict[str, Any]:
         value = reader.get(META, name)
         if value is None:
-            raise StoreDamaged(f"the store has no note {name.decode()}: it was never opened to the end; restore a snapshot")
+            raise StoreDamaged(
+                f"the store has no note {name.decode()}: it was never opened to the end; restore a snapshot"
+            )
         note: dict[str, Any] = unpack(value)
         return note
 
@@ -169,7 +179,9 @@ class Recovery:
             if head[2] <= core.seq:
                 continue
             if head[1] > core.seq + 1:
-                raise StoreDamaged(f"the journal lacks operations {core.seq + 1:,} to {head[1] - 1:,}: restore a snapshot")
+                raise StoreDamaged(
+                    f"the journal lacks operations {core.seq + 1:,} to {head[1] - 1:,}: restore a snapshot"
+                )
             self._steps.apply(stretch_frames(value))
             if core.seq == state["seq"]:
                 core.settle(state)
@@ -226,7 +238,9 @@ def _start(
 ) -> tuple[dict[bytes, tuple[int, int]], int, int]:
     """For each group not wholly in pieces (seq, head) of its making; the first record to replay; what all pieces hold."""
     made: dict[bytes, tuple[int, int]] = {}
-    present = {group_key(signature, origin[0]) for signature, origin in policies[state["book"]].content["origins"].items()}
+    present = {
+        group_key(signature, origin[0]) for signature, origin in policies[state["book"]].content["origins"].items()
+    }
     share = dict.fromkeys(present, 0.0)
     for (group, depth, _), _piece in pieces.items():
         if group in share:

@@ -1,7 +1,7 @@
-"""The file under the journal's ring: a page that says what the database has, then the area that records are copied into.
+"""The file under the journal's ring: a page that says what the database has, then the area for records.
 
-The page is never synced: after a power cut it may be old, and only what the database says counts. Newer than the database it can't be,
-unless somebody put an older database beside it, and that is why it is there.
+The page is never synced: after a power cut it may be old, and only what the database says counts. Newer than the
+database it can't be, unless somebody put an older database beside it, and that is why it is there.
 """
 
 from __future__ import annotations

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from frmcore._fast import Core, JournalRing, frame_records, record_content, record_frames, record_head, stretch_frames, stretch_head
+from frmcore._fast import (
+    Core,
+    JournalRing,
+    frame_records,
+    record_content,
+    record_frames,
+    record_head,
+    stretch_frames,
+    stretch_head,
+)
 from frmcore.durations import parse_duration
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
 from frmcore.lists import list_contents
@@ -55,11 +64,11 @@ TRIM_STRETCHES: Final = 256  # deleted with one flush
 class StoreOptions:
     """How a store is kept.
 
-    durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the machine
-    `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none": both take `flush_ms`.
-    ring_bytes: of the mapped journal in front of the database: what may be recorded while the disk stalls.
-    map_max: bytes that the database may grow to. keep_decisions: how long the journal is kept, for explanations.
-    on_store_failure: "degrade": decide on, in memory, while the disk fails; "raise": refuse then.
+    durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the
+    machine `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none": both
+    take `flush_ms`. ring_bytes: of the mapped journal in front of the database: what may be recorded while the
+    disk stalls. map_max: bytes that the database may grow to. keep_decisions: how long the journal is kept, for
+    explanations. on_store_failure: "degrade": decide on, in memory, while the disk fails; "raise": refuse then.
     """
 
     durability: Durability = "process"
@@ -106,7 +115,9 @@ class Opened(NamedTuple):
 class Store:
     """One open store. Made by `Store.open`."""
 
-    def __init__(self, folder: Path, options: StoreOptions, lock: FolderLock, database: Database, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, options: StoreOptions, lock: FolderLock, database: Database, settings: dict[str, Any]
+    ) -> None:
         self.folder, self.options = folder, options
         self._lock, self._database, self._settings = lock, database, settings
         self._file: RingFile | None = None
@@ -324,9 +335,8 @@ def _last(stretch: bytes) -> int:
 
 
 def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) -> dict[str, Any]:
-    settings = {
-        "format": FORMAT, "version": VERSION, "id": os.urandom(16), "key": keys.key or os.urandom(16), "policy": policy.name,
-    }  # fmt: skip
+    key = keys.key or os.urandom(16)
+    settings = {"format": FORMAT, "version": VERSION, "id": os.urandom(16), "key": key, "policy": policy.name}
     database.commit([Put(META, b"store", pack(settings))])
     return settings
 
@@ -338,8 +348,8 @@ def _settings(database: Database, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = unpack(value)
     if settings["format"] > FORMAT:
         raise StoreVersion(
-            f"{folder} was written by frmcore {settings['version']} (store format {settings['format']}), this one reads up to "
-            f"format {FORMAT}: upgrade frmcore"
+            f"{folder} was written by frmcore {settings['version']} (store format {settings['format']}), this one "
+            f"reads up to format {FORMAT}: upgrade frmcore"
         )
     return settings
 
@@ -348,7 +358,7 @@ def _private_key(keys: Keys, policy: Policy) -> bytes:
     private = any(field.type.private for field in (*policy.fields, *policy.derived))
     if private and keys.private_key is None:
         raise StoreUnavailable(
-            "the policy has private fields: give private_key, 16 bytes from your key management. The store never keeps it"
+            "the policy has private fields: give private_key, 16 bytes of your key management. A store never keeps it"
         )
     return keys.private_key or os.urandom(16)
 
