@@ -236,7 +236,8 @@ def _pieces_of(pieces: dict[tuple[bytes, int, int], Piece], group: bytes) -> lis
 def _start(
     policies: list[Operation], pieces: dict[tuple[bytes, int, int], Piece], state: dict[str, Any]
 ) -> tuple[dict[bytes, tuple[int, int]], int, int]:
-    """For each group not wholly in pieces (seq, head) of its making; the first record to replay; what all pieces hold."""
+    """For each group not wholly in pieces (seq, head) of its making; the first record to replay; what all pieces
+    hold."""
     made: dict[bytes, tuple[int, int]] = {}
     present = {
         group_key(signature, origin[0]) for signature, origin in policies[state["book"]].content["origins"].items()
