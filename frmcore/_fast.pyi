@@ -44,6 +44,8 @@ class Decision:
     durable: bool
     """Safe from a crash of the process; False in memory."""
 
+    def facts(self) -> dict[str, Value]:
+        """Field, derived field or update -> value, and `final`: as known when it was decided."""
     def lose(self) -> None:
         """The store could not take it: `durable` is False."""
     @property

@@ -1045,7 +1045,8 @@ cdef class Core:
         self.seq = head.seq
         if self.is_settled:
             self.count_replayed(head)
-            self.finish(frame)
+            if head.type != RECORD_UPDATE:
+                self.finish(frame)
         return 0
 
     cdef void count_replayed(self, const RecordHead* head) noexcept:

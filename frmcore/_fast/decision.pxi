@@ -163,6 +163,16 @@ cdef class Decision:
         finally:
             free(regs)
 
+    def facts(self) -> dict:
+        """Field, derived field or update -> value, and `final`: as known when it was decided."""
+        values, book = self.values(), self.book
+        specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+        facts = {}
+        for i, spec in enumerate(specs):
+            is_hidden = spec.type.private and values[i] is not None
+            facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), values[i])
+        return {**facts, "final": self.outcome}
+
     @property
     def lists(self) -> tuple[str, ...]:
         plan = self.book.plan
