@@ -286,11 +286,17 @@ def stretch_ids(value: bytes) -> bytes:
 def fingerprint_of(event_id: str, key: bytes) -> int:
     """The fingerprint of an event id, as stretches keep it."""
 
-def ids_find(ids: bytes, fingerprint: int) -> list[int]:
+def ids_find(ids: bytes | memoryview, fingerprint: int) -> list[int]:
     """The sequence numbers under a fingerprint. O(log n)."""
 
-def ids_merged(runs: list[bytes]) -> bytes:
-    """One sorted run of several."""
+def ids_merged(runs: list[bytes], prefix: bytes) -> bytes:
+    """One sorted run of several, behind `prefix`."""
+
+def frame_operations(frames: bytes) -> list[bytes]:
+    """The records of lists' changes and policies among whole frames."""
+
+def sealed(key: bytes, value: bytes) -> bytes:
+    """The value with the CRC-32C of its key and itself behind it."""
 
 @final
 class ListTable:

@@ -123,6 +123,7 @@ class Store:
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
         self._trimmed_at = 0.0
+        self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
 
     @classmethod
@@ -315,7 +316,9 @@ class Store:
         return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
 
     def close(self) -> None:
-        """Flushes, writes a whole checkpoint, and gives the folder back."""
+        """Flushes, writes a whole checkpoint, and gives the folder back. A forked child leaves it to its parent."""
+        if os.getpid() != self._process:
+            return
         try:
             self.flusher.stop(whole=True)
         finally:
