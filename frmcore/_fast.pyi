@@ -159,7 +159,7 @@ class Core:
     def groups(self) -> tuple[Group, ...]:
         """The groups whose rings a reload may keep."""
     def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], files: dict[str, str]) -> None:
-        """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
+        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
     def change_list(
         self, spec: ListPlan, action: str, values: Sequence[tuple[bytes, int | None]], content: Mapping[str, object]
     ) -> int:

@@ -232,7 +232,7 @@ class Engine:
             self._core.close()
 
     def flush(self) -> None:
-        """Returns once the store has everything recorded so far, safe from a crash of the machine. Raises StoreError."""
+        """Returns once everything recorded so far survives a crash of the machine. Raises StoreError."""
         if self._store is not None:
             self._store.flusher.flush()
 

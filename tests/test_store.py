@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import frmcore
 from frmcore import StoreOptions
 from frmcore._fast import crc32c, crc32c_by_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = 1_760_000_000_000
 POLICY = """
@@ -158,9 +160,9 @@ def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> No
 
 
 def test_a_store_has_one_owner(tmp_path: Path) -> None:
-    with opened(tmp_path / "s"):
-        with pytest.raises(frmcore.StoreLocked, match=f"open in process {os.getpid()}"):
-            opened(tmp_path / "s")
+    match = f"open in process {os.getpid()}"
+    with opened(tmp_path / "s"), pytest.raises(frmcore.StoreLocked, match=match):
+        opened(tmp_path / "s")
     opened(tmp_path / "s").close()
 
 

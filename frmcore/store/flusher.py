@@ -204,7 +204,7 @@ class Flusher:
             return self._ids.find(event_id)
 
     def trim(self, keep_ms: int, most: int) -> None:
-        """Deletes stretches that nothing needs any more: recovery, or explanations within `keep_ms` of the watermark."""
+        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need."""
         watermark = self._core.watermark
         if watermark is None:
             return

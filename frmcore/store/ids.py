@@ -94,7 +94,8 @@ class IdRuns:
 
     def find(self, event_id: str) -> list[int]:
         """Sequence numbers of records that may be about the event, newest first. O(runs * log events)."""
-        fingerprint, found = fingerprint_of(event_id, self.key), []
+        fingerprint = fingerprint_of(event_id, self.key)
+        found: list[int] = []
         with self._database.reading() as reader:
             for run in reversed(self._kept):
                 if run.ids is not None:
