@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from frmcore._fast import Core, system_clock
+from frmcore._fast import Core, shorten, system_clock
 from frmcore.errors import UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
@@ -210,7 +210,7 @@ class Engine:
         for name in entities:
             if name not in known:
                 hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
-                raise UnknownName(f"the policy has no entity {name!r}; {hint}")
+                raise UnknownName(f"the policy has no entity {shorten(name)}; {hint}")
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

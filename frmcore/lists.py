@@ -109,7 +109,7 @@ class EntityList:
         return ((entry.value, entry.expires) for entry in self._entries.values() if not self.read_only)
 
     def __contains__(self, value: str) -> bool:
-        address = text.parse_ip(value) if self._spec.network and isinstance(value, str) else None
+        address = _address(value) if self._spec.network else None
         if address is not None:
             return self._core.list_contains(self._spec, address, self._core.now())
         return self.get(value) is not None
@@ -212,7 +212,7 @@ def _content(spec: ListPlan, value: str) -> bytes | tuple[bytes, bytes, int | No
 def _raw_value(spec: ListPlan, value: str) -> bytes:
     """As events bring it to a list: the bytes of a string or of an address."""
     if spec.kind is Kind.IP:
-        address = text.parse_ip(value) if isinstance(value, str) else None
+        address = _address(value)
         if address is None:
             raise _unfit(spec, "an IPv4 or IPv6 address", value)
         return address
@@ -222,10 +222,16 @@ def _raw_value(spec: ListPlan, value: str) -> bytes:
     return plain.encode()
 
 
+def _address(value: str) -> bytes | None:
+    plain = checked_text(value)
+    return None if plain is None else text.parse_ip(plain)
+
+
 def _network(spec: ListPlan, value: str) -> str:
-    canonical = canonical_network(value) if isinstance(value, str) else None
+    plain = checked_text(value) or ""
+    canonical = canonical_network(plain)
     if canonical is None:
-        meant = nearest_network(value) if isinstance(value, str) else ""
+        meant = nearest_network(plain)
         hint = f", without bits beyond the prefix: {meant}" if meant else " such as 10.0.0.0/8 or 2001:db8::/32"
         raise _unfit(spec, f"a network{hint}", value)
     return canonical
@@ -258,7 +264,7 @@ def _expiry(expires: Expiry, now: int) -> int | None:
         until = now + duration if duration is not None else epoch_ms(expires)
     if not isinstance(until, int) or not -TIME_MS_MAX <= until <= TIME_MS_MAX:
         expected = (
-            'a duration ("90d", a timedelta), epoch milliseconds, an aware datetime, or RFC 3339 text with its offset'
+            'a duration ("90d", a timedelta), or epoch milliseconds, an aware datetime, RFC 3339 text with offset'
         )
         raise InvalidEvent(f"expires: expected {expected}, got {shorten(expires)}", "expires")
     return until

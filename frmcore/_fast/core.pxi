@@ -530,7 +530,7 @@ cdef class Core:
             return now
         told = self.told_time(at)
         if self.clock is not None and told > now + self.max_ahead:
-            raise InvalidEvent(f"at: {told} is more than max_ahead ({self.max_ahead} ms) ahead of the clock", "at")
+            raise InvalidEvent(f"at: {told} is {told - now} ms ahead of the clock, more than max_ahead ({self.max_ahead} ms) allows", "at")
         return told
 
     # ---- ids ------------------------------------------------------------------------------------------------------
@@ -776,7 +776,7 @@ cdef class Core:
         else:
             record = known.state.latest if known.state != NULL else known.record
         if record == NULL or record.type == RECORD_OBSERVED:
-            raise UnknownEvent(f"event {event_id!r} was not decided" + (f" at {point!r}" if point else ": it was observed"))
+            raise UnknownEvent(f"event {shorten(event_id)} was not decided" + (f" at {point!r}" if point else ": it was observed"))
         return new_decision(<Book>self.books[record.book], <const uint8_t*>record, False)
 
     def known_now(self, event_id):
