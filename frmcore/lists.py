@@ -97,12 +97,12 @@ class EntityList:
 
     def get(self, value: str) -> Entry | None:
         """What is known of a value: why, from where, by whom, since and until when. None where it is not listed."""
-        value = self._canonical(value)
+        now, value = self._core.now(), self._canonical(value)
         if self._spec.values is not None and not self._spec.network:
-            listed = self._core.list_contains(self._spec, self._raw(value), 0)
+            listed = self._core.list_contains(self._spec, self._raw(value), now)
             return Entry(value, source="policy") if listed else None
         entry = self._entries.get(value)
-        return entry if entry is not None and self._in_force(entry) else None
+        return entry if entry is not None and _in_force(entry, now) else None
 
     def entries(self) -> Iterator[tuple[str, int | None]]:
         """Every value that is kept with its expiry, expired or not; of a read-only list none."""
@@ -123,13 +123,11 @@ class EntityList:
     def __iter__(self) -> Iterator[str]:
         if self._spec.values is not None:
             return map(self._canonical, self._spec.values)
-        return iter([entry.value for entry in self._entries.values() if self._in_force(entry)])
+        now = self._core.now()
+        return iter([entry.value for entry in self._entries.values() if _in_force(entry, now)])
 
     def __repr__(self) -> str:
         return f"<EntityList {self.name}: {len(self)} values>"
-
-    def _in_force(self, entry: Entry) -> bool:
-        return entry.expires is None or entry.expires > self._core.now()
 
     def _writable(self) -> None:
         if self.read_only:
@@ -220,6 +218,10 @@ def _raw_value(spec: ListPlan, value: str) -> bytes:
     if not plain:
         raise _unfit(spec, f"text of 1 to {STRING_BYTES_MAX} bytes of valid UTF-8", value)
     return plain.encode()
+
+
+def _in_force(entry: Entry, now: int) -> bool:
+    return entry.expires is None or entry.expires > now
 
 
 def _address(value: str) -> bytes | None:

@@ -39,7 +39,7 @@ event:
     label: {type: enum, values: [fraud, legit], optional: true}
     remark: {type: string, optional: true}
 """
-NEVER = "  - {id: never, when: amount < 0 and amount > 0, score: 1}\n"
+NEVER = "  - {id: never, when: missing(id), score: 1}\n"
 
 
 def policy_text(features: str = "", rules: str = "", more: str = "", schema: str = SCHEMA) -> str:

@@ -21,8 +21,8 @@ FEATURES = """
 RULES = """\
   - {id: busy, when: attempts >= 2 and spent > money("1"), score: 5, reason: "{attempts} attempts"}
   - {id: far, when: country != first_seen or weight > 1.0, outcome: review}
-  - {id: login, when: missing(card), on: login}
-  - {id: tried, when: ratio > 0.1, mode: shadow}
+  - {id: login, when: missing(card), on: login, score: 1}
+  - {id: tried, when: ratio > 0.1, score: 1, mode: shadow}
 """
 
 
@@ -72,8 +72,8 @@ def test_windows_have_bounds_and_evidence() -> None:
     attempts, spent = features["attempts"], features["spent"]
     assert (attempts.value, attempts.evidence) == (2, ("e2", "e1"))
     assert (spent.value, spent.shown, spent.evidence) == (150, "1.50 EUR", ("e2", "e1"))
-    assert (attempts.start, spent.start) == (NOON - 5 * MINUTE, NOON + 5 * MINUTE - HOUR)
-    assert attempts.end == NOON + 5 * MINUTE
+    assert (attempts.start, spent.start) == (NOON - 5 * MINUTE + 1, NOON + 5 * MINUTE - HOUR + 1)
+    assert attempts.end == NOON + 5 * MINUTE + 1
     assert (features["ratio"].start, features["ratio"].evidence, features["ratio"].shown) == (None, (), "0.333333")
     assert features["first_seen"].start is None
 
@@ -101,7 +101,8 @@ def test_evidence_of_a_window_with_a_delay_leaves_the_event_itself_out() -> None
     for at in (0, 5 * MINUTE, 20 * MINUTE):
         it.decide(at)
     (feature,) = it.engine.explain("e3").features
-    assert (feature.value, feature.evidence, feature.start, feature.end) == (2, ("e2", "e1"), NOON - 50 * MINUTE, NOON + 10 * MINUTE)
+    assert (feature.value, feature.evidence) == (2, ("e2", "e1"))
+    assert (feature.start, feature.end) == (NOON - 50 * MINUTE + 1, NOON + 10 * MINUTE + 1)
 
 
 def test_fields_lists_and_duplicates() -> None:

@@ -142,9 +142,9 @@ def test_private_lists_show_hashes() -> None:
     it = World(rules=rules, more=lists, schema=schema)
     cards, addresses, fixed = (it.engine.lists[name] for name in ("cards", "addresses", "fixed"))
     cards.add("secret", reason="stolen")
-    addresses.add("10.0.0.1", expires=NOON + 10)
+    addresses.add("10.0.0.1", expires=NOON + 20)
     assert [it.decide(card=card).score for card in ("secret", "5500", "other")] == [1, 1, 0]
-    assert [it.decide(at, ip="::ffff:10.0.0.1").score for at in (9, 10)] == [2, 0]
+    assert [it.decide(at, ip="::ffff:10.0.0.1").score for at in (9, 19)] == [2, 2]
     for shown in (*cards, *addresses, *fixed):
         assert len(bytes.fromhex(shown)) == 16
     assert ("secret" in cards, "10.0.0.1" in addresses, "4111" in fixed, "4112" in fixed) == (True, True, True, False)

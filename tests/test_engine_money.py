@@ -101,7 +101,7 @@ def test_what_was_given_is_what_a_retry_must_repeat_and_what_an_update_still_kno
 
 
 def test_decimals_are_exact() -> None:
-    world = World('s: sum(price, by=account, over="1h")\nm: mean(price, by=account, over="1h")', "  - {id: third, when: s == 0.30}\n")
+    world = World('s: sum(price, by=account, over="1h")\nm: mean(price, by=account, over="1h")', "  - {id: third, when: s == 0.30, score: 1}\n")
     decisions = [world.decide(at, price=price) for at, price in enumerate((0.1, "0.10", Decimal("0.1")))]
     assert [decision.features["s"] for decision in decisions] == [0.1, 0.2, 0.3]
     assert decisions[-1].features["m"] == 0.1

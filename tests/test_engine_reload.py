@@ -85,14 +85,14 @@ def test_lists_are_kept_by_name_and_kind() -> None:
     cards, nets = world.engine.lists["cards"], world.engine.lists["nets"]
     cards.add("c", reason="r")
     nets.add("10.0.0.0/8")
-    more = lists.replace("lists:\n", "lists:\n  first: {of: string}\n")
+    more = lists.replace("lists:\n", "lists:\n  more: {of: string}\n")
     world.engine.reload(policy_text(rules=rules, more=more))
     assert world.decide(card="c", ip="10.0.0.1").score == 3
     assert world.engine.lists["cards"] is cards
     cards.add("d")
     nets.remove("10.0.0.0/8")
     assert [world.decide(card=card, ip="10.0.0.1").score for card in ("c", "d", "e")] == [1, 1, 0]
-    assert len(world.engine.lists["first"]) == 0
+    assert len(world.engine.lists["more"]) == 0
 
 
 def test_a_list_that_somebody_held_on_to_changes_no_other() -> None:

@@ -92,7 +92,7 @@ def test_reasons_are_readable() -> None:
         ratio: amount / usual
     """
     reason = "{spent} spent, usually {usual}; {gap} ago; {cheap}; x{ratio}; {ip} {country} {kind} {ts} {note}"
-    world = World(features, f'  - {{id: r, when: kind == "payment", reason: "{reason}"}}\n  - {{id: plain, when: weight > 0.0}}\n')
+    world = World(features, f'  - {{id: r, when: kind == "payment", score: 1, reason: "{reason}"}}\n  - {{id: plain, when: weight > 0.0, score: 1}}\n')
     world.decide(amount=100, price=1.5)
     decision = world.decide(3 * MINUTE + 5 * S, amount=301, price="12.50", ip="::ffff:10.0.0.1", country="DE", weight=1.0)
     assert decision.reasons == [

@@ -21,7 +21,7 @@ FEATURES = """
     s: sum(amount, by=card, over="10s", where=final != "block")
     c: count_distinct(card, by=account, over="1m")
 """
-DFA = '  - {id: big, when: s > money("50") and matches(note, "^n"), outcome: block}\n'
+DFA = """  - {id: big, when: "s > money('50') and matches(note, '^n')", outcome: block}\n"""
 RE2 = DFA + "  - {id: slow, when: 'matches(note, r\"^\\bn.*\\b[0-9]+$\")', score: 1}\n"
 
 

@@ -30,8 +30,8 @@ def test_an_event_later_than_the_horizon_reads_absent_with_a_note() -> None:
 
 def test_a_full_ring_says_so() -> None:
     world = World(COUNT, more="limits: {ring_events_max: 3}\n")
-    assert world.values([0, 1, 2]) == [1, 2, 3]
-    capped = world.decide(3)
+    assert world.values([0, 1, 2, 3]) == [1, 2, 3, 4]
+    capped = world.decide(4)
     assert capped.features["n"] is None
     assert "ring_events_max" in capped.notes[0]
     assert world.value(2 * HOUR) == 1

@@ -140,7 +140,23 @@ cdef class Core:
         self.books.append(book)
         self.grow_outcomes(len(plan.outcomes))
         self.drop_frames()
+        self.translate_states()
         return self.back_fill(fresh) if self.any_recorded else 0
+
+    # What was told so far, by the names of the policy that is now in force.
+    cdef int translate_states(self) except -1:
+        cdef uint64_t cursor = 0
+        cdef uint32_t[64] handles
+        cdef uint32_t i, count
+        cdef IdRecord* known
+        while True:
+            count = table_scan(&self.seen.table, &cursor, handles, 64)
+            for i in range(count):
+                known = <IdRecord*>slab_at(&self.seen.slab, handles[i])
+                if known.state != NULL:
+                    state_of(self, self.book, known)
+            if cursor == 0:
+                return 0
 
     cdef list tables_for(self, object plan, list contents):
         """A table for each list: filled with the policy's own content; of a list that changes at run time the one it had."""

@@ -154,7 +154,7 @@ cdef class Decision:
         try:
             get_facts(record, self.book, regs)
             get_features(record, self.book, regs)
-            values = dict(self.book.plan.constants)
+            values = {reg: value for reg, value in self.book.plan.constants if not isinstance(value, _PrivateText)}
             for i in range(self.book.fact_count):
                 values[i] = reg_object(&regs[i], self.book.fact_rep[i])
             for spec in self.book.plan.features:

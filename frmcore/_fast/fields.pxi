@@ -253,7 +253,7 @@ def shorten(value):
     if type(value) is int and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
     if type(value) in (str, bytes) and len(value) > _SHOWN_MAX:
-        return f"{shorten(value[: _SHOWN_MAX - 12])[:-1]}... ({len(value)} {'bytes' if type(value) is bytes else 'characters'})"
+        return f"{shorten(value[: _SHOWN_MAX - 12])}... ({len(value)} {'bytes' if type(value) is bytes else 'characters'})"
     return repr(value).encode("utf-8", "backslashreplace").decode()
 
 
