@@ -65,6 +65,7 @@ cdef class Core:
     cdef dict list_tables
     cdef readonly uint64_t seq
     cdef int64_t watermark_, oldest, floor_, guard
+    cdef int64_t list_line  # entries of lists that expired at or before it are gone
     cdef bint any_recorded, any_forgotten
     cdef object clock
     cdef int64_t max_ahead
@@ -75,7 +76,7 @@ cdef class Core:
     cdef uint64_t* decided_by_outcome
     cdef size_t outcome_slots
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
-    cdef uint32_t sweep_at
+    cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
 
     def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead):
@@ -86,7 +87,7 @@ cdef class Core:
         self.clock, self.max_ahead = clock, plan.limits.max_ahead_ms if max_ahead is None else max_ahead
         self.lock = _RLock()
         self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
-        self.watermark_ = self.oldest = self.floor_ = self.guard = INT64_MIN
+        self.watermark_ = self.oldest = self.floor_ = self.guard = self.list_line = INT64_MIN
         self.born, self.is_open = forks, True
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
@@ -135,6 +136,7 @@ cdef class Core:
             pointers[i] = <PyObject*>store
         free(self.stores)
         self.stores, self.store_list, self.sweep_at = pointers, stores, 0
+        self.list_count, self.sweep_list_at = <uint32_t>len(lists.tables), 0
         self.book, self.layout, self.lists = book, layout, lists
         self.list_tables = {list_shape(spec): table for spec, table in zip(plan.lists, lists.tables) if spec.values is None}
         self.books.append(book)
@@ -182,7 +184,8 @@ cdef class Core:
         self.decided_by_outcome, self.outcome_slots = wider, count
         return 0
 
-    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now.
+    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now. Every event
+    # after the floor is.
     cdef int back_fill(self, list fresh) except -1:
         cdef const Segment* segment = self.log.first
         cdef const RecordHead* head = log_head(&self.log)
@@ -191,6 +194,9 @@ cdef class Core:
         cdef uint32_t i
         if not fresh:
             return 0
+        if self.any_forgotten:
+            for i in fresh:
+                (<RingStore>self.stores[i]).gap = floor_to(self.floor_, (<RingStore>self.stores[i]).every)
         frame = self.take_frame()
         try:
             while head != NULL:
@@ -324,9 +330,9 @@ cdef class Core:
         return system_ms() if self.clock is system_clock else self.clock()
 
     def now(self):
-        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark, and None before the first event."""
         self.check_open()
-        return self.now_ms()
+        return None if self.clock is None and not self.any_recorded else self.now_ms()
 
     # By field of the policy; other names come from outside and must not fill the memory.
     cdef int count_invalid(self, object field) except -1:
@@ -582,11 +588,25 @@ cdef class Core:
             i = self.point_named(name)
             if self.book.points[i].after >= 0:
                 raise InvalidEvent(f"point {name!r} decides again: call decide_again(event_id, {name!r})")
+            self.check_kind(frame, i)
             return i
         for i in range(self.book.point_count):
             if self.book.points[i].after < 0 and self.book.points[i].kinds & frame.kind_bit:
                 return i
         return 0
+
+    # A point may be asked for by name, but not for kinds that it does not decide.
+    cdef int check_kind(self, Frame* frame, uint32_t point) except -1:
+        plan = self.book.plan
+        kinds = plan.points[point].kinds
+        if kinds is None or self.book.points[point].kinds & frame.kind_bit:
+            return 0
+        kind = plan.kinds[frame.regs[self.book.kind_reg].v.i]
+        decided = ", ".join([plan.kinds[index] for index in kinds])
+        raise InvalidEvent(
+            f"point {plan.points[point].name!r} decides events of kind {decided}, and this one is of kind {kind}: leave the "
+            "point out, or name one that decides it", self.book.names[self.book.kind_reg]
+        )
 
     cdef uint32_t point_named(self, object name) except? 0xFFFFFFFF:
         names = [point.name for point in self.book.plan.points]
@@ -657,11 +677,12 @@ cdef class Core:
         if not self.any_recorded or frame.time < self.oldest:
             self.oldest = frame.time
         self.any_recorded = True
+        self.list_line = max(self.list_line, self.watermark_ - self.book.horizon)
         enter_rings(self, self.book, frame, record)
         return record
 
     # The constant bit of housekeeping that follows every recorded event.
-    cdef void finish(self, Frame* frame) noexcept:
+    cdef int finish(self, Frame* frame) except -1:
         cdef RecordHead* head
         cdef int given_up = 0
         while given_up < FORGET_MAX:
@@ -676,6 +697,18 @@ cdef class Core:
             self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
             if self.sweep_at % SWEEP_EVERY == 0:
                 (<RingStore>self.stores[self.sweep_at // SWEEP_EVERY]).sweep_step(self.watermark_)
+        return self.sweep_list()
+
+    # One bucket of one list an event, the lists in turn.
+    cdef int sweep_list(self) except -1:
+        cdef HashList* values
+        if self.list_count == 0:
+            return 0
+        self.sweep_list_at = (self.sweep_list_at + 1) % self.list_count
+        values = self.lists.refs[self.sweep_list_at].values
+        if values != NULL:
+            list_expire(values, self.list_line)
+        return 0
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
         if self.seen.count() > self.book.ids_max:
@@ -737,7 +770,11 @@ cdef class Core:
     def list_contains(self, spec, bytes value, int64_t time):
         """Whether a list holds the value (an ip: its bytes) at that time."""
         self.check_open()
-        return lists_probe(self.lists.refs, self.list_index(spec), <const char*>value, <uint32_t>len(value), time)
+        return lists_probe(self.lists.refs, self.list_index(spec), <const char*>value, <uint32_t>len(value), max(time, self.list_line))
+
+    def lists_line(self):
+        """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
+        return self.list_line
 
     def hide(self, value):
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
@@ -822,21 +859,23 @@ cdef class Core:
         cdef Layout layout = Layout(book)
         cdef Frame* frame = frame_new(book, layout)
         cdef const uint8_t* record = <const uint8_t*><const char*>decision.record
+        cdef int64_t list_time
         cdef uint32_t i
         try:
             get_facts(record, book, frame.regs)
             get_features(record, book, frame.regs)
             weakest(book, frame.regs)
             frame.time = decision.time
+            list_time = max(decision.time, self.list_line)
             hits = set(decision.verdict()[4])
             machine = &book.program.machine
-            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, True)
             for i in range(book.probe_count):
                 frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
                 frame.regs[book.probes[i].dst].v.i = i in hits
-            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, True)
             point = &book.points[decision.head().point]
-            program_run(machine, frame.regs, point.start, point.end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
             get_features(record, book, frame.regs)
             reps = book.program.reps
             return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
@@ -938,7 +977,7 @@ cdef class Core:
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
         cdef Fingerprint sum_
-        cdef int64_t[4] order
+        cdef int64_t[5] order
         self.check_open()
         sum_.lo = sum_.hi = 0
         sum_.key = self.key
@@ -946,5 +985,6 @@ cdef class Core:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
         fingerprint_seen(&sum_, self.seen)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
+        order[4] = self.list_line
         fingerprint_add(&sum_, order, sizeof(order))
         return f"{sum_.hi:016x}{sum_.lo:016x}"

@@ -10,6 +10,7 @@ _NOTES = {
     NOTE_CAPPED: "is absent: its window reaches beyond limits.ring_events_max events of one key",
     NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
+    NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
 
 

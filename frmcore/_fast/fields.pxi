@@ -24,6 +24,7 @@ cdef extern from "Python.h":
 
 import datetime as _datetime
 import decimal as _decimal
+import re as _re
 from collections.abc import Mapping as _Mapping
 
 import msgspec as _msgspec
@@ -199,22 +200,33 @@ _MILLISECOND = _datetime.timedelta(milliseconds=1)
 
 
 def epoch_ms(value):
-    """A time as epoch milliseconds (floored), or INVALID: an int, an aware datetime, or RFC 3339 text."""
+    """A time as epoch milliseconds (floored), or INVALID: an int, an aware datetime, or RFC 3339 text.
+
+    Source: RFC 3339, section 5.6, with the T (or t) between date and time. A leap second has no epoch milliseconds of its own,
+    and year 0000 none that `datetime` knows: both are INVALID.
+    """
     if isinstance(value, bool):
         return INVALID
     if isinstance(value, int):
         return int.__int__(value)
     if isinstance(value, str):
         value = str.__str__(value)
-        if len(value) > 40 or "T" not in value.upper():
+        if len(value) > _RFC_3339_CHARS_MAX or not _RFC_3339.fullmatch(value):
             return INVALID
         try:
-            value = _datetime.datetime.fromisoformat(value)
+            value = _datetime.datetime.fromisoformat(value.upper())
         except ValueError:
             return INVALID
     if isinstance(value, _datetime.datetime) and value.utcoffset() is not None:
         return (value - _EPOCH) // _MILLISECOND
     return INVALID
+
+
+# Python's own parser takes more of ISO 8601: weeks, commas, times without seconds, offsets without minutes.
+_RFC_3339 = _re.compile(
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_RFC_3339_CHARS_MAX = 40  # nanoseconds and an offset make 35
 
 
 EXPECTED = {

@@ -45,6 +45,7 @@ cdef struct Reading:  # what a lookup's windows are read with
     Place at  # the event's place
     int64_t watermark
     int64_t oldest  # of all events ever recorded
+    int64_t gap  # up to this time entries or marks may lack
     bint counts_itself  # the event belongs to the group, under the key that is looked up
     const int64_t* values  # then: its columns
     bint has_mark
@@ -193,7 +194,8 @@ cdef uint32_t read_lookup(
     cdef LastRead seen
     cdef Range range_
     cdef Window* window
-    cdef uint32_t w, i, count = 0
+    cdef const Output* output
+    cdef uint32_t w, i, noted, count = 0
     seen.valid = False
     for w in range(wanted.window_count):
         window = &wanted.windows[w]
@@ -205,10 +207,13 @@ cdef uint32_t read_lookup(
         if window.needs_totals:
             read_totals(store, ring, handle, reading, &range_, &seen)
         for i in range(window.output_count):
-            count += put_output(
-                store, ring, handle, window, &wanted.outputs[window.output_first + i], reading, &range_, &seen,
-                regs, notes + 2 * count, overflows,
+            output = &wanted.outputs[window.output_first + i]
+            noted = put_output(
+                store, ring, handle, window, output, reading, &range_, &seen, regs, notes + 2 * count, overflows
             )
+            if not noted and range_.lo.time <= reading.gap and lacks(store, ring, handle, window, output, reading, &range_):
+                notes[2 * count], notes[2 * count + 1], noted = NOTE_INCOMPLETE, output.feature, 1
+            count += noted
     return count
 
 
@@ -216,6 +221,22 @@ cdef inline uint32_t put_note(uint32_t* notes, uint32_t note, const Output* outp
     regs[output.dst].present = 0
     notes[0], notes[1] = note, output.feature
     return 1
+
+
+# Of a window that starts in the gap: may what this output tells be another than what is recorded? A last entry after the gap is
+# the last one, whatever lacks before it.
+cdef bint lacks(
+    RingStore store, Ring* ring, uint32_t handle, const Window* window, const Output* output, const Reading* reading,
+    const Range* range_,
+) noexcept:
+    cdef Chunk* chunk
+    cdef uint32_t at
+    if ring == NULL or (output.agg != AGG_LAST and output.agg != AGG_SINCE_LAST):
+        return True
+    chunk = store.seek_before(ring, handle, range_.hi, &at)
+    if chunk != NULL:
+        return chunk_time(&store.forest.shape, chunk, at) <= reading.gap
+    return window.span != SPAN_LIFE or not store.base(ring).count or store.base(ring).last.time <= reading.gap
 
 
 # The totals of the window, from those of the last one where that lies inside it.
