@@ -148,7 +148,7 @@ class Engine:
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
         self._check_entities(entities)
-        now = max(self._core.now(), self._core.watermark or 0) if at is None else self._core.told_time(at)
+        now = max(self._core.now() or 0, self._core.watermark or 0) if at is None else self._core.told_time(at)
         return self._core.features(entities, now)
 
     def reload(self, policy: str | Path | Policy) -> None:

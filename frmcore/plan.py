@@ -28,7 +28,7 @@ results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -487,4 +487,3 @@ class Plan:
     rates: tuple[Rate, ...] = ()  # by currency, then since_ms
     base_currency: str = ""
     base_exponent: int = 2
-    notes: dict[str, str] = field(default_factory=dict)  # what `check` wants said, by topic

@@ -36,7 +36,18 @@ def test_each_kind_has_its_point_and_its_rules() -> None:
     assert (first.point, first.fired, first.outcome) == ("checkout", ("any",), "review")
     login = it.decide(kind="login", account="b")
     assert (login.point, login.fired, login.outcome) == ("entry", ("both",), "review")
-    assert it.engine.decide(it.event(), "entry").point == "entry"
+    assert it.engine.decide(it.event(kind="login"), "entry").point == "entry"
+
+
+def test_a_point_decides_only_its_kinds() -> None:
+    it = world()
+    it.decide(amount=500)
+    state = it.engine.state_hash()
+    for call in (it.engine.decide, it.engine.evaluate):
+        with pytest.raises(frmcore.InvalidEvent, match="point 'entry' decides events of kind login, and this one is of kind payment") as caught:
+            call(it.event(), "entry")
+        assert caught.value.field == "kind"
+    assert it.engine.state_hash() == state
 
 
 def test_deciding_again_knows_what_was_told_and_reads_windows_of_its_own_place() -> None:
@@ -100,7 +111,8 @@ def test_the_event_itself_returns_the_decision_of_each_point() -> None:
 
 
 def test_a_known_event_at_another_first_point_is_decided_again_and_evaluating_that_records_nothing() -> None:
-    it = world()
+    """The point without `on` takes any kind that asks for it by name."""
+    it = World(FEATURES, RULES, POINTS.replace("{on: login}", "{}"))
     event = it.event()
     it.engine.decide(event)
     state = it.engine.state_hash()

@@ -921,11 +921,12 @@ cdef class Core:
             if range_.with_itself:
                 ids.insert(0, self.id_of(known.record.seq))
             start = range_.lo.time if range_.lo.time > -TIME_FAR else None
+            end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
             for o in range(wanted.windows[w].output_count):
                 dst = wanted.outputs[wanted.windows[w].output_first + o].dst
                 for spec in self.book.plan.features:
                     if spec.reg == dst:
-                        found[spec.name] = (start, range_.hi.time, [ident for ident in ids if ident is not None][:room])
+                        found[spec.name] = (start, end, [ident for ident in ids if ident is not None][:room])
         return 0
 
     cdef object id_of(self, uint64_t seq):
