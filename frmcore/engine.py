@@ -202,7 +202,11 @@ class Engine:
                 return cast("Event", self._decoder.decode(data))
             except msgspec.ValidationError:
                 return cast("Event", _decode_any(data))  # of wrong types: `decide` says so as it does of mappings
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UnicodeDecodeError:
+            raise self._core.unreadable("not an event as JSON: a text in it is not valid UTF-8") from None
+        except RecursionError:
+            raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
+        except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
 
     def _check_entities(self, entities: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from engines import DAY, HOUR, NOON, S, World
+from engines import DAY, HOUR, MINUTE, NOON, S, World
 
 import frmcore
 from frmcore.lists import Entry
@@ -82,6 +82,50 @@ def test_len_iteration_and_in_go_by_the_clock() -> None:
     now[0] += HOUR
     assert (len(cards), list(cards), "a" in cards, cards.get("a")) == (2, ["b", "c"], False, None)
     assert repr(cards) == "<EntityList cards: 2 values>"
+
+
+def test_expired_values_leave_memory_once_the_horizon_is_past() -> None:
+    """A late event still finds what was listed at its time; after limits.horizon nothing does, and nothing is kept."""
+    it = World(rules=RULES, more=LISTS + "limits: {horizon: 1m, ids_min: 1000}\n")
+    cards, networks = it.engine.lists["cards"], it.engine.lists["networks"]
+    cards.add_many([f"c-{number}" for number in range(500)], expires=NOON + S)
+    networks.add("10.0.0.0/8", expires=NOON + S)
+    cards.add("c-for-good")
+    it.decide(MINUTE)  # the watermark less the horizon: the values had a second left
+    assert it.decide(0, card="c-7", ip="10.0.0.1").score == 3
+    before = it.engine.stats["memory"]["lists"]
+    it.decide(MINUTE + S)
+    late = it.decide(0, card="c-7", ip="10.0.0.1")
+    assert (late.score, late.late) == (0, True)
+    assert len(list(cards.entries())) == 1
+    assert len(list(networks.entries())) == 0
+    for at in range(2_000):
+        it.decide(MINUTE + S + at)
+    assert it.engine.stats["memory"]["lists"] < before / 4
+    assert (list(cards), it.decide(MINUTE + 9 * S, card="c-for-good").score) == (["c-for-good"], 1)
+
+
+def test_a_longer_horizon_brings_no_value_back() -> None:
+    it = World(rules=RULES, more=LISTS + "limits: {horizon: 1m, ids_min: 1000}\n")
+    it.engine.lists["cards"].add("c", expires=NOON + S)
+    it.decide(HOUR)
+    it.engine.reload(it.text.replace("horizon: 1m", "horizon: 7d"))
+    assert it.decide(0, card="c").score == 0
+
+
+def test_a_duration_needs_a_now() -> None:
+    it = world()
+    cards = it.engine.lists["cards"]
+    for expires in ("90d", timedelta(days=90)):
+        with pytest.raises(frmcore.InvalidEvent, match="give a time, or open the engine with a clock") as caught:
+            cards.add("c", expires=expires)
+        assert caught.value.field == "expires"
+    cards.add("c", expires="2100-01-01T00:00:00Z")
+    assert cards.get("c") == Entry("c", expires=4_102_444_800_000)
+    assert (list(cards), len(cards), "c" in cards) == (["c"], 1, True)
+    it.decide(0)
+    cards.add("d", expires="90d")
+    assert cards.get("d") == Entry("d", added=NOON, expires=NOON + 90 * DAY)
 
 
 def test_networks() -> None:

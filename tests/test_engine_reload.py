@@ -24,6 +24,83 @@ def test_warm_windows_stay_and_new_ones_are_filled_from_remembered_events() -> N
     assert features["m"] == 9
 
 
+FORGETFUL = "limits: {horizon: 1m, ids_min: 2, ids_max: 3}\n"
+INCOMPLETE = "is incomplete: its window reaches events that had been forgotten when a reload added it"
+
+
+def test_a_new_window_that_reaches_forgotten_events_counts_what_is_recorded_and_says_so() -> None:
+    world = World(COUNT, more=FORGETFUL)
+    for at in range(5):
+        world.decide(at * 10 * S)  # the events at 0 and 10 s are forgotten
+    features = COUNT + """
+        wide: count(by=account, over="10m")
+        late_start: count(by=account, over="10m", delay="5s")
+        latest: since_last(by=account)
+        first_: since_first(by=account, over="10m")
+        all_: count(by=account)
+        other: count(by=account, over="30s")
+    """
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    decision = world.decide(50 * S)
+    assert dict(decision.features) == {
+        "n": 6, "wide": 4, "late_start": 3, "latest": 10 * S, "first_": 30 * S, "all_": 4, "other": 3,
+    }  # fmt: skip
+    noted = ("wide", "late_start", "first_", "all_")
+    assert decision.notes == tuple(f"{name} {INCOMPLETE}" for name in noted)
+
+
+def test_it_is_noted_until_the_window_is_complete() -> None:
+    """(t - 10 min, t] is complete when it starts at the last forgotten event's time; what life counts never is."""
+    world = World(COUNT, more=FORGETFUL)
+    for at in range(5):
+        world.decide(at * 10 * S)
+    features = 'wide: count(by=account, over="10m")\nall_: count(by=account)\ncells: count(by=account, over="10m", every="1m")'
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    noted = [world.decide(10 * MINUTE + at).notes for at in (10 * S - 1, 10 * S, 49_999, 50 * S, 60 * S)]
+    names = [[note.split()[0] for note in notes] for notes in noted]
+    assert names == [["wide", "all_", "cells"], ["all_", "cells"], ["all_", "cells"], ["all_", "cells"], ["all_"]]
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    assert [note.split()[0] for note in world.decide(HOUR).notes] == ["all_"]
+
+
+def test_a_mark_that_was_forgotten_makes_its_windows_incomplete() -> None:
+    world = World(COUNT, more=FORGETFUL)
+    world.decide(0, country="DE")
+    for at in range(1, 5):
+        world.decide(at * S)
+    world.engine.reload(policy_text('s: count(by=account, since=country == "DE")', more=FORGETFUL))
+    decision = world.decide(5 * S)
+    assert (decision.features["s"], decision.notes) == (4, (f"s {INCOMPLETE}",))
+    world.decide(6 * S, country="DE")
+    decision = world.decide(7 * S)
+    assert (decision.features["s"], decision.notes) == (1, ())
+
+
+def test_an_engine_that_forgot_nothing_has_complete_windows() -> None:
+    world = World(COUNT)
+    for at in range(20):
+        world.decide(at * S)
+    world.engine.reload(policy_text('wide: count(by=account, over="10d")\nall_: count(by=account)'))
+    decision = world.decide(20 * S)
+    assert (dict(decision.features), decision.notes) == ({"wide": 21, "all_": 21}, ())
+
+
+def test_what_a_window_lacks_is_part_of_the_state_while_it_matters() -> None:
+    """One engine had the window from the start, one got it too late; the forgotten events were none of its own."""
+    both = [World('n: count(by=account, over="10m", on=payment)', more=FORGETFUL), World(more=FORGETFUL)]
+    for world in both:
+        for at in range(4):
+            world.decide(at * S, kind="login")
+        world.decide(5 * S)
+        world.engine.reload(both[0].text)
+    hashes = [world.engine.state_hash() for world in both]
+    assert hashes[0] != hashes[1]
+    for world in both:
+        for at in range(4):
+            world.decide(HOUR + at * S)
+    assert both[0].engine.state_hash() == both[1].engine.state_hash()
+
+
 def test_updates_are_known_to_new_windows() -> None:
     world = World(COUNT)
     world.decide(0)

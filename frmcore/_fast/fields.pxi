@@ -257,11 +257,18 @@ cdef object invalid_value(Book book, uint32_t i, object value):
 
 
 def shorten(value):
-    """A value as an error shows it: its repr, cut. Of containers, and of types whose repr we don't know, the type."""
+    """A value as an error shows it: as a person would write it, cut. Of containers what they are, of a type whose repr we
+    don't know the type."""
     if type(value) is _datetime.datetime and value.tzinfo is None:
         return f"the naive datetime {value}"
+    if type(value) in _SHOWN_AS:
+        return _SHOWN_AS[type(value)]
     if type(value) not in _SHOWN_TYPES:
         return f"a value of type {type(value).__name__[:60]}"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is _decimal.Decimal:
+        return shorten(str(value))[1:-1]
     if type(value) is int and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
     if type(value) in (str, bytes) and len(value) > _SHOWN_MAX:
@@ -269,7 +276,11 @@ def shorten(value):
     return repr(value).encode("utf-8", "backslashreplace").decode()
 
 
-_SHOWN_TYPES = frozenset([str, bytes, int, float, bool, type(None), _decimal.Decimal])
+_SHOWN_TYPES = frozenset([str, bytes, int, float, bool, _decimal.Decimal])
+_SHOWN_AS = {
+    type(None): "nothing", dict: "a mapping", list: "a list", tuple: "a list", set: "a set", frozenset: "a set",
+    _datetime.date: "a date without a time of day", _datetime.timedelta: "a duration",
+}
 _SHOWN_MAX = 60
 
 

@@ -437,7 +437,7 @@ cdef bint seen_in_tree(RingStore store, Ring* ring, uint32_t c, const Reading* r
 
 
 # A window that ends before the ring does: its values are collected. O(entries in the window).
-cdef uint64_t distinct_in_tree(RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_):
+cdef uint64_t distinct_in_tree(RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_) noexcept:
     cdef const Shape* shape = &store.forest.shape
     cdef Place where = range_.lo
     cdef uint32_t at
