@@ -39,7 +39,7 @@ def key(count: int) -> str:
 
 
 def columns(count: int, reload: bool = False) -> str:
-    features = "\n".join(f's{number}: sum(n + {number}, by=account, over="{number + 1}h")' for number in range(reload, count))
+    features = "\n".join(f's{number}: share(n > {number}, by=account, over="{number + 1}h")' for number in range(reload, count))
     return policy_text(features, schema=SCHEMA.replace("  updates:", "    n: int\n  updates:"))
 
 
@@ -47,7 +47,7 @@ def columns(count: int, reload: bool = False) -> str:
     ("text", "most", "where", "message"),
     [
         (kinds, limits.KINDS_MAX, "kind", "more than 64 kinds of events"),
-        (groups, limits.RULE_GROUPS_MAX, "g64", "more than 64 groups of rules"),
+        (groups, limits.RULE_GROUPS_MAX, "group", "more than 64 groups of rules"),
         (key, limits.KEY_PARTS_MAX, "(f0, f1, f2, f3, f4, f5, f6, f7, f8)", "a key has at most 8 parts, not 9"),
     ],
 )
@@ -75,15 +75,15 @@ def test_many_values_of_one_key_are_kept_in_several_rings() -> None:
     with frmcore.Engine(None, policy=policy, clock=None) as engine:
         world = World()
         for at in range(3):
-            engine.decide(world.event(at, n=1))
-        decision = engine.decide(world.event(3, n=1))
-        assert dict(decision.features) == {f"s{number}": 4 * (number + 1) for number in range(count)}
+            engine.decide(world.event(at, n=0))
+        decision = engine.decide(world.event(3, n=20))
+        assert dict(decision.features) == {f"s{number}": 0.25 if number < 20 else 0.0 for number in range(count)}
         signatures = [group["signature"] for group in engine.stats["groups"]]
         assert len(set(signatures)) == 3
         engine.reload(columns(count, reload=True))
         assert [group["signature"] for group in engine.stats["groups"]] == signatures
-        decision = engine.decide(world.event(4, n=1))
-        assert dict(decision.features) == {f"s{number}": 5 * (number + 1) for number in range(1, count)}
+        decision = engine.decide(world.event(4, n=0))
+        assert dict(decision.features) == {f"s{number}": 0.2 if number < 20 else 0.0 for number in range(1, count)}
 
 
 def test_no_plan_goes_beyond_them() -> None:
