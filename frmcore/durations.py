@@ -47,8 +47,8 @@ def _two(great: int, great_unit: str, small: int, small_unit: str) -> str:
 
 
 def format_timestamp(ms: int) -> str:
-    """RFC 3339 in UTC, milliseconds where there are any: "2026-01-31T12:00:00Z". Epoch milliseconds outside of the years
-    1 to 9999, which RFC 3339 does not have."""
+    """RFC 3339 in UTC, milliseconds where there are any: "2026-01-31T12:00:00Z". Outside of the years 1 to 9999, which
+    it does not have, epoch milliseconds."""
     try:
         instant = _EPOCH + timedelta(milliseconds=ms)
     except OverflowError:

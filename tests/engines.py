@@ -1,4 +1,4 @@
-"""A small world for examples: one schema, the features and rules of the test, events that fill in what they don't say."""
+"""A small world for examples: one schema, features and rules of the test, events that fill in what they don't say."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def policy_text(features: str = "", rules: str = "", more: str = "", schema: str
 class World:
     """An engine without a clock, unless one is given; events get an id, a kind and an account where they bring none."""
 
-    def __init__(self, features: str = "", rules: str = "", more: str = "", schema: str = SCHEMA, **options: Any) -> None:
+    def __init__(
+        self, features: str = "", rules: str = "", more: str = "", schema: str = SCHEMA, **options: Any
+    ) -> None:
         self.text = policy_text(features, rules, more, schema)
         self.engine = frmcore.Engine(None, policy=self.text, **{"clock": None, **KEYS, **options})
         self.count = 0

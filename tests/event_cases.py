@@ -1,9 +1,9 @@
 """Wrong events as data: files of cases below cases/events, each an operation and the error that it must raise.
 
-A case is a YAML mapping: `case` says what is wrong; one key names the operation (OPERATIONS) with its arguments; `error`,
-`field` and `message` say what must come. An event is given as what it changes in a good one; `without` names keys to leave out.
-Values that YAML can't write have tags: `!int "9" * 5000` repeats, `!text [x, 20000]` too, `!decimal "1.5"`, `!of tuple` is an
-object of a type that no field takes.
+A case is a YAML mapping: `case` says what is wrong; one key names the operation (OPERATIONS) with its arguments;
+`error`, `field` and `message` say what must come. An event is given as what it changes in a good one; `without` names
+keys to leave out. Values that YAML can't write have tags: `!int ["9", 5000]` repeats, `!text [x, 20000]` too,
+`!decimal "1.5"`, `!of tuple` is an object of a type that no field takes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def all_cases() -> list[dict[str, Any]]:
 
 
 def prepared() -> frmcore.Engine:
-    """An engine that knows events, has forgotten some, and stands at NOW: `old-0`... are forgotten, `new-6` and `login` are not."""
+    """An engine at NOW that knows events and has forgotten some: `old-0`... are forgotten, `new-6` and `login` not."""
     engine = frmcore.Engine(None, policy=POLICY, clock=lambda: NOW, key=bytes(16), private_key=bytes(16))
     for number in range(12):
         engine.decide(GOOD | {"id": f"{'old' if number < 6 else 'new'}-{number}", "ts": NOW - (20 - number) * MINUTE})
@@ -93,10 +93,14 @@ OPERATIONS: dict[str, Callable[[frmcore.Engine, Any], object]] = {
     "evaluate": lambda engine, given: engine.evaluate(event_of(given)),
     "observe": lambda engine, given: engine.observe(event_of(given)),
     "json": lambda engine, given: engine.decide_json(given),
-    "many": lambda engine, given: engine.decide_many([event if isinstance(event, bytes) else event_of(event) for event in given]),
+    "many": lambda engine, given: engine.decide_many(
+        [event if isinstance(event, bytes) else event_of(event) for event in given]
+    ),
     "at_point": lambda engine, given: engine.decide(GOOD, given),
     "update": lambda engine, given: engine.update(given.pop("id", "new-11"), **given),
-    "again": lambda engine, given: engine.decide_again(given.pop("id", "new-10"), given.pop("point", "answered"), **given),
+    "again": lambda engine, given: engine.decide_again(
+        given.pop("id", "new-10"), given.pop("point", "answered"), **given
+    ),
     "explain": lambda engine, given: engine.explain(*given),
     "features": lambda engine, given: engine.features(**given),
     "list": lambda engine, given: engine.lists[given],

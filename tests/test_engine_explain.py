@@ -113,10 +113,12 @@ def test_fields_lists_and_duplicates() -> None:
     assert found.lists == ("cards",)
     assert found.rules[0].state == "fired"
     assert flat(found.rules[0].tree)[0][1] is True
-    shown = {name: found.fields[name] for name in ("id", "ts", "kind", "card", "price", "ip", "amount", "device", "status")}
+    shown = {
+        name: found.fields[name] for name in ("id", "ts", "kind", "card", "price", "ip", "amount", "device", "status")
+    }
     assert shown == {
-        "id": "e1", "ts": NOON, "kind": "payment", "card": "c", "price": 1.5, "ip": "10.0.0.1", "amount": 5, "device": None,
-        "status": "pending",
+        "id": "e1", "ts": NOON, "kind": "payment", "card": "c", "price": 1.5, "ip": "10.0.0.1", "amount": 5,
+        "device": None, "status": "pending",
     }  # fmt: skip
 
 

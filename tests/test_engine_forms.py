@@ -76,8 +76,8 @@ def test_forms_agree(form: str) -> None:
 def test_what_a_decision_holds() -> None:
     decision = decided("dict")
     assert decision.to_dict() == {
-        "event_id": "e1", "point": "default", "outcome": "allow", "score": 7, "fired": ["big"], "shadow": [], "unknown": [],
-        "actions": [], "alerts": [], "reasons": ["129.90 EUR in a day"],
+        "event_id": "e1", "point": "default", "outcome": "allow", "score": 7, "fired": ["big"], "shadow": [],
+        "unknown": [], "actions": [], "alerts": [], "reasons": ["129.90 EUR in a day"],
         "features": {"attempts": 1, "spent": 12_990, "subnets": 1}, "lists": [], "policy": POLICY.hash, "seq": 1,
         "duplicate": False, "late": False, "durable": False, "notes": [],
     }  # fmt: skip

@@ -117,7 +117,9 @@ def test_an_update_of_a_forgotten_event_names_an_unknown_event() -> None:
 
 
 def test_facts_are_kept_as_long_as_a_feature_that_reads_updates_looks_back() -> None:
-    world = World('x: count(by=account, over="1h", where=status == "declined")', more="limits: {horizon: 10m, ids_min: 1}\n")
+    world = World(
+        'x: count(by=account, over="1h", where=status == "declined")', more="limits: {horizon: 10m, ids_min: 1}\n"
+    )
     world.decide(0)
     world.decide(HOUR + 10 * MINUTE)
     world.engine.update("e1", status="declined")

@@ -169,7 +169,13 @@ def test_addresses_are_canonical() -> None:
 def test_lists_of_the_policy_can_be_read_only() -> None:
     it = world()
     fixed, own = it.engine.lists["fixed"], it.engine.lists["own"]
-    assert (list(fixed), len(fixed), "DE" in fixed, "IT" in fixed, fixed.read_only) == (["DE", "FR"], 2, True, False, True)
+    assert (list(fixed), len(fixed), "DE" in fixed, "IT" in fixed, fixed.read_only) == (
+        ["DE", "FR"],
+        2,
+        True,
+        False,
+        True,
+    )
     assert fixed.get("FR") == Entry("FR", source="policy")
     assert (list(own), "10.1.2.3" in own, "11.1.2.3" in own) == (["10.0.0.0/8", "2001:db8::/32"], True, False)
     assert own.get("10.0.0.0/8") == Entry("10.0.0.0/8", source="policy")
@@ -180,8 +186,14 @@ def test_lists_of_the_policy_can_be_read_only() -> None:
 
 
 def test_private_lists_show_hashes() -> None:
-    schema = World().text.split("rules:")[0].replace("card: {", "card: {private: true, ").replace("ip: {", "ip: {private: true, ")
-    rules = "  - {id: card, when: card in cards or card in fixed, score: 1}\n  - {id: ip, when: ip in addresses, score: 2}\n"
+    schema = (
+        World()
+        .text.split("rules:")[0]
+        .replace("card: {", "card: {private: true, ")
+        .replace("ip: {", "ip: {private: true, ")
+    )
+    rules = "  - {id: card, when: card in cards or card in fixed, score: 1}\n"
+    rules += "  - {id: ip, when: ip in addresses, score: 2}\n"
     lists = "lists:\n  cards: {of: card}\n  addresses: {of: ip}\n  fixed: {of: card, values: ['4111', '5500']}\n"
     it = World(rules=rules, more=lists, schema=schema)
     cards, addresses, fixed = (it.engine.lists[name] for name in ("cards", "addresses", "fixed"))

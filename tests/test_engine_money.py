@@ -5,14 +5,16 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
-from engines import DAY, NOON, S, SCHEMA, World
+from engines import DAY, NOON, SCHEMA, S, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import frmcore
 from frmcore.limits import INT_MAX
 
-SCHEMA_OF_MANY = SCHEMA.replace("amount: {type: money, currency: EUR, optional: true}", "amount: {type: money, currency: currency, optional: true}")
+SCHEMA_OF_MANY = SCHEMA.replace(
+    "amount: {type: money, currency: EUR, optional: true}", "amount: {type: money, currency: currency, optional: true}"
+)
 SCHEMA_OF_MANY = SCHEMA_OF_MANY.replace("    price:", "    currency: {type: string, optional: true}\n    price:")
 RATES = """
 base: EUR
@@ -58,7 +60,10 @@ def test_conversion(amount: int, currency: str, worth: int) -> None:
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.integers(-INT_MAX, INT_MAX), st.sampled_from([("JPY", "0.0061", 0), ("KWD", "2.7654321098", 3), ("CLF", "33.25", 4)]))
+@given(
+    st.integers(-INT_MAX, INT_MAX),
+    st.sampled_from([("JPY", "0.0061", 0), ("KWD", "2.7654321098", 3), ("CLF", "33.25", 4)]),
+)
 def test_conversion_is_exact_and_rounds_once(amount: int, currency: tuple[str, str, int]) -> None:
     code, rate, digits = currency
     exact = Decimal(amount).scaleb(2 - digits) * Decimal(rate)
@@ -76,7 +81,12 @@ ENGINE = MANY.engine
 
 def test_the_rate_is_that_of_the_events_own_time() -> None:
     world = money_world()
-    assert [world.decide(at, amount=1_000, currency="USD").features["shown"] for at in (0, 10 * S - 1, 10 * S, 0)] == [900, 900, 800, 900]
+    assert [world.decide(at, amount=1_000, currency="USD").features["shown"] for at in (0, 10 * S - 1, 10 * S, 0)] == [
+        900,
+        900,
+        800,
+        900,
+    ]
     with pytest.raises(frmcore.InvalidEvent, match="no rate for USD as early"):
         world.decide(-365 * DAY, amount=1, currency="USD")
 
@@ -90,7 +100,11 @@ def test_the_currency_matters_only_with_an_amount() -> None:
 
 
 def test_what_was_given_is_what_a_retry_must_repeat_and_what_an_update_still_knows() -> None:
-    world = World('given: sum(original(amount), by=account, over="1h", where=status == "approved")', more=RATES, schema=SCHEMA_OF_MANY)
+    world = World(
+        'given: sum(original(amount), by=account, over="1h", where=status == "approved")',
+        more=RATES,
+        schema=SCHEMA_OF_MANY,
+    )
     event = world.event(amount=1, currency="USD")
     world.engine.decide(event)
     assert world.engine.decide(event).duplicate
@@ -101,7 +115,10 @@ def test_what_was_given_is_what_a_retry_must_repeat_and_what_an_update_still_kno
 
 
 def test_decimals_are_exact() -> None:
-    world = World('s: sum(price, by=account, over="1h")\nm: mean(price, by=account, over="1h")', "  - {id: third, when: s == 0.30, score: 1}\n")
+    world = World(
+        's: sum(price, by=account, over="1h")\nm: mean(price, by=account, over="1h")',
+        "  - {id: third, when: s == 0.30, score: 1}\n",
+    )
     decisions = [world.decide(at, price=price) for at, price in enumerate((0.1, "0.10", Decimal("0.1")))]
     assert [decision.features["s"] for decision in decisions] == [0.1, 0.2, 0.3]
     assert decisions[-1].features["m"] == 0.1

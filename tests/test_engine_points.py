@@ -44,7 +44,9 @@ def test_a_point_decides_only_its_kinds() -> None:
     it.decide(amount=500)
     state = it.engine.state_hash()
     for call in (it.engine.decide, it.engine.evaluate):
-        with pytest.raises(frmcore.InvalidEvent, match="point 'entry' decides events of kind login, and this one is of kind payment") as caught:
+        with pytest.raises(
+            frmcore.InvalidEvent, match="point 'entry' decides events of kind login, and this one is of kind payment"
+        ) as caught:
             call(it.event(), "entry")
         assert caught.value.field == "kind"
     assert it.engine.state_hash() == state

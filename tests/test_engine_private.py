@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from engines import KEYS, S, SCHEMA, World
+from engines import KEYS, SCHEMA, S, World
 
 import frmcore
 
 CANARY, ADDRESS = "canary-4111111111111111", "203.0.113.77"
 PACKED = bytes([203, 0, 113, 77])
 PRIVATE = SCHEMA.replace("card: {", "card: {private: true, ").replace("ip: {", "ip: {private: true, ")
-DERIVED = PRIVATE.replace("  updates:", "  derived:\n    lowered: {is: lower(card), entity: lowered}\n    bin_: {is: 'card[:6]'}\n  updates:")
+DERIVED = PRIVATE.replace(
+    "  updates:", "  derived:\n    lowered: {is: lower(card), entity: lowered}\n    bin_: {is: 'card[:6]'}\n  updates:"
+)
 FEATURES = """
     n: count(by=card, over="1h")
     cards: count_distinct(card, by=account, over="1h")
@@ -37,8 +39,8 @@ def world(**options: Any) -> World:
 
 
 def shown(value: object) -> bytes:
-    """Whatever of an object can be read: bytes as they are, everything else as its repr. What a rule's own text says, in double
-    quotes, is the policy's to say."""
+    """Whatever of an object can be read: bytes as they are, everything else as its repr. What a rule's own text says, in
+    double quotes, is the policy's to say."""
     return value if isinstance(value, bytes) else repr(value).replace(f'"{CANARY}"', "").encode()
 
 
@@ -52,8 +54,20 @@ def test_no_record_repr_reason_explanation_or_error_shows_them() -> None:
     first = it.engine.decide(event)
     assert first.score == 31
     assert dict(first.features) == {"n": 1, "cards": 1, "same": 1, "lower_": 1, "ips": 1}
-    found: list[object] = [first, first.to_dict(), first.values(), first.record, it.engine.explain("e1"), it.engine.stats]
-    found += [it.engine.decide_again, list(it.engine.lists["cards_"]), it.engine.lists["cards_"].get(CANARY), it.engine.evaluate(event)]
+    found: list[object] = [
+        first,
+        first.to_dict(),
+        first.values(),
+        first.record,
+        it.engine.explain("e1"),
+        it.engine.stats,
+    ]
+    found += [
+        it.engine.decide_again,
+        list(it.engine.lists["cards_"]),
+        it.engine.lists["cards_"].get(CANARY),
+        it.engine.evaluate(event),
+    ]
     found += [it.engine.observe(event), it.engine.features(card=CANARY), it.engine.lists["ips_"].get(ADDRESS), *seen]
     wrong = [
         lambda: it.engine.decide(event | {"amount": 5}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from engines import HOUR, MINUTE, NOON, S, SCHEMA, World, policy_text
+from engines import HOUR, MINUTE, NOON, SCHEMA, S, World, policy_text
 
 import frmcore
 
@@ -32,7 +32,9 @@ def test_a_new_window_that_reaches_forgotten_events_counts_what_is_recorded_and_
     world = World(COUNT, more=FORGETFUL)
     for at in range(5):
         world.decide(at * 10 * S)  # the events at 0 and 10 s are forgotten
-    features = COUNT + """
+    features = (
+        COUNT
+        + """
         wide: count(by=account, on=payment, over="10m")
         late_start: count(by=account, on=payment, over="10m", delay="5s")
         latest: since_last(by=account, on=payment)
@@ -40,6 +42,7 @@ def test_a_new_window_that_reaches_forgotten_events_counts_what_is_recorded_and_
         all_: count(by=account, on=payment)
         other: count(by=account, on=payment, over="30s")
     """
+    )
     world.engine.reload(policy_text(features, more=FORGETFUL))
     decision = world.decide(50 * S)
     assert dict(decision.features) == {
@@ -50,11 +53,12 @@ def test_a_new_window_that_reaches_forgotten_events_counts_what_is_recorded_and_
 
 
 def test_it_is_noted_until_the_window_is_complete() -> None:
-    """(t - 10 min, t] is complete when it starts at the last forgotten event's time, or its cell; what life counts never is."""
+    """(t - 10 min, t] is, when it starts at the last forgotten event's time, or its cell; what life counts never is."""
     world = World(COUNT, more=FORGETFUL)
     for at in range(5):
         world.decide(at * 10 * S)
-    features = 'wide: count(by=account, on=payment, over="10m")\nall_: count(by=account)\ncells: count(by=account, over="10m", every="1m")'
+    features = 'wide: count(by=account, on=payment, over="10m")\nall_: count(by=account)\n'
+    features += 'cells: count(by=account, over="10m", every="1m")'
     world.engine.reload(policy_text(features, more=FORGETFUL))
     noted = [world.decide(10 * MINUTE + at).notes for at in (-1, 0, 10 * S - 1, 10 * S)]
     names = [{note.split()[0] for note in notes} for notes in noted]
@@ -107,7 +111,8 @@ def test_updates_are_known_to_new_windows() -> None:
     world.decide(S)
     world.engine.update("e1", status="declined")
     world.engine.update("e2", final="block")
-    features = 'd: count(by=account, over="1h", where=status == "declined")\nb: count(by=account, over="1h", where=final == "block")'
+    features = 'd: count(by=account, over="1h", where=status == "declined")\n'
+    features += 'b: count(by=account, over="1h", where=final == "block")'
     world.engine.reload(policy_text(features))
     assert dict(world.decide(2 * S).features) == {"d": 1, "b": 1}
     world.engine.update("e1", status="approved")
@@ -116,14 +121,17 @@ def test_updates_are_known_to_new_windows() -> None:
 
 
 def test_labels_keep_their_meaning_when_their_order_changes() -> None:
-    world = World('p: count(by=account, over="1h", on=payment)\nd: count(by=account, over="1h", where=status == "declined")')
+    world = World(
+        'p: count(by=account, over="1h", on=payment)\nd: count(by=account, over="1h", where=status == "declined")'
+    )
     world.decide(0)
     world.decide(1, kind="login")
     world.engine.update("e1", status="declined")
     schema = SCHEMA.replace("[payment, login]", "[refund, login, payment]")
     schema = schema.replace("[pending, approved, declined]", "[declined, pending, approved]")
     world.engine.reload(policy_text(
-        'l: count(by=account, over="2h", on=login)\nd: count(by=account, over="2h", where=status == "declined")', schema=schema
+        'l: count(by=account, over="2h", on=login)\nd: count(by=account, over="2h", where=status == "declined")',
+        schema=schema,
     ))  # fmt: skip
     assert dict(world.decide(2).features) == {"l": 1, "d": 1}
     fields = world.engine.explain("e1").fields
@@ -136,7 +144,9 @@ def test_removed_and_added_fields() -> None:
     world = World('c: count(by=card, over="1h")')
     event = world.event(card="c", note="x", weight=1.5)
     world.engine.decide(event)
-    schema = SCHEMA.replace("    weight: {type: float, optional: true}\n", "    colour: {type: string, optional: true}\n")
+    schema = SCHEMA.replace(
+        "    weight: {type: float, optional: true}\n", "    colour: {type: string, optional: true}\n"
+    )
     world.engine.reload(policy_text('c: count(by=card, over="1h")', schema=schema))
     assert world.engine.decide(event).duplicate
     assert world.value(1, card="c", colour="red") == 2
@@ -148,7 +158,8 @@ def test_outcomes_are_translated_by_name() -> None:
     world = World(rules='  - {id: r, when: note == "x", outcome: block}\n')
     world.decide(note="x")
     text = policy_text(
-        'b: count(by=account, over="1h", where=final == "block", closed="left")', more="outcomes: [allow, ask, review, block]\n"
+        'b: count(by=account, over="1h", where=final == "block", closed="left")',
+        more="outcomes: [allow, ask, review, block]\n",
     )
     world.engine.reload(text)
     assert world.value(1) == 1
@@ -187,7 +198,9 @@ def test_a_list_that_somebody_held_on_to_changes_no_other() -> None:
 
 def test_a_list_that_was_the_policys_for_a_while_begins_empty() -> None:
     def text(values: str) -> str:
-        return policy_text(rules="  - {id: c, when: card in cards, score: 1}\n", more=f"lists:\n  cards: {{of: card{values}}}\n")
+        return policy_text(
+            rules="  - {id: c, when: card in cards, score: 1}\n", more=f"lists:\n  cards: {{of: card{values}}}\n"
+        )
 
     world = World()
     world.engine.reload(text(""))
@@ -225,7 +238,11 @@ def test_decisions_name_their_policy() -> None:
 def test_the_struct_of_the_policy_before_still_works() -> None:
     world = World(COUNT)
     event = world.engine.policy.Event(**world.event(amount=5))
-    world.engine.reload(policy_text(COUNT, schema=SCHEMA.replace("    account: ", "    branch: {type: string, optional: true}\n    account: ")))
+    world.engine.reload(
+        policy_text(
+            COUNT, schema=SCHEMA.replace("    account: ", "    branch: {type: string, optional: true}\n    account: ")
+        )
+    )
     assert world.engine.decide(event).features["n"] == 1
     assert world.engine.explain("e1").fields["amount"] == 5
 

@@ -19,13 +19,21 @@ def test_the_strongest_outcome_wins_and_scores_add_up() -> None:
 
 
 def test_thresholds_strengthen_and_never_weaken() -> None:
-    rules = "  - {id: a, when: weight > 0.0, score: 60}\n  - {id: b, when: weight > 1.0, score: 40}\n  - {id: c, when: weight > 2.0, outcome: block}\n"
+    rules = "  - {id: a, when: weight > 0.0, score: 60}\n  - {id: b, when: weight > 1.0, score: 40}\n"
+    rules += "  - {id: c, when: weight > 2.0, outcome: block}\n"
     world = World(rules=rules, more="score: {review: 60, block: 100}\n")
-    assert [world.decide(weight=weight).outcome for weight in (0.0, 1.0, 2.0, 3.0)] == ["allow", "review", "block", "block"]
+    assert [world.decide(weight=weight).outcome for weight in (0.0, 1.0, 2.0, 3.0)] == [
+        "allow",
+        "review",
+        "block",
+        "block",
+    ]
 
 
 def test_own_outcomes() -> None:
-    world = World(rules="  - {id: a, when: weight > 0.0, outcome: challenge}\n", more="outcomes: [pass, challenge, stop]\n")
+    world = World(
+        rules="  - {id: a, when: weight > 0.0, outcome: challenge}\n", more="outcomes: [pass, challenge, stop]\n"
+    )
     assert [world.decide(weight=weight).outcome for weight in (0.0, 1.0)] == ["pass", "challenge"]
     assert world.engine.stats["outcomes"] == {"pass": 1, "challenge": 1, "stop": 0}
 
@@ -55,7 +63,8 @@ def test_shadow_is_reported_and_never_enforced() -> None:
 
 
 def test_unknown_rules() -> None:
-    rules = "  - {id: silent, when: weight > 1.0, score: 1}\n  - {id: fires, when: weight > 1.0, score: 2, if_unknown: fires}\n"
+    rules = "  - {id: silent, when: weight > 1.0, score: 1}\n"
+    rules += "  - {id: fires, when: weight > 1.0, score: 2, if_unknown: fires}\n"
     world = World(rules=rules)
     unknown = world.decide()
     assert (unknown.fired, unknown.unknown, unknown.score) == (("fires",), ("silent", "fires"), 2)
@@ -79,7 +88,9 @@ def test_rules_of_other_kinds_are_not_evaluated() -> None:
 
 
 def test_actions_come_once_in_order() -> None:
-    rules = "  - {id: a, when: weight > 0.0, actions: [slow, ask]}\n  - {id: b, when: weight > 0.0, actions: [ask, tell]}\n"
+    rules = (
+        "  - {id: a, when: weight > 0.0, actions: [slow, ask]}\n  - {id: b, when: weight > 0.0, actions: [ask, tell]}\n"
+    )
     assert World(rules=rules).decide(weight=1.0).actions == ("slow", "ask", "tell")
 
 
@@ -92,9 +103,15 @@ def test_reasons_are_readable() -> None:
         ratio: amount / usual
     """
     reason = "{spent} spent, usually {usual}; {gap} ago; {cheap}; x{ratio}; {ip} {country} {kind} {ts} {note}"
-    world = World(features, f'  - {{id: r, when: kind == "payment", score: 1, reason: "{reason}"}}\n  - {{id: plain, when: weight > 0.0, score: 1}}\n')
+    world = World(
+        features,
+        f'  - {{id: r, when: kind == "payment", score: 1, reason: "{reason}"}}\n'
+        "  - {id: plain, when: weight > 0.0, score: 1}\n",
+    )
     world.decide(amount=100, price=1.5)
-    decision = world.decide(3 * MINUTE + 5 * S, amount=301, price="12.50", ip="::ffff:10.0.0.1", country="DE", weight=1.0)
+    decision = world.decide(
+        3 * MINUTE + 5 * S, amount=301, price="12.50", ip="::ffff:10.0.0.1", country="DE", weight=1.0
+    )
     assert decision.reasons == [
         "4.01 EUR spent, usually 2.00 EUR; 3 min 5 s ago; 1.50; x1.50125; 10.0.0.1 DE payment "
         "2025-10-09T12:03:05Z unknown",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +53,19 @@ def together(work: Callable[[int], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def switching_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
+    """Also whenever garbage is collected, as finalizers and metrics do: any object that is made may start that."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+
+    def switch(phase: str, info: object) -> None:
+        del phase, info
+        time.sleep(0)
+
     sys.setswitchinterval(1e-5)
+    gc.set_threshold(50)
+    gc.callbacks.append(switch)
     yield
+    gc.callbacks.remove(switch)
+    gc.set_threshold(*thresholds)
     sys.setswitchinterval(interval)
 
 
@@ -94,12 +106,13 @@ def test_one_event_from_all_threads_is_decided_once() -> None:
     assert len({decision.record for decision in found}) == 500
 
 
-def test_everything_at_once_with_a_pattern_that_lets_go_of_the_gil() -> None:
+@pytest.mark.parametrize("patterns", [DFA, RE2], ids=["dfa", "re2"])
+def test_everything_at_once(patterns: str) -> None:
     """Deciding, telling, observing, reloading, listing and looking; the engine still counts right at the end."""
     lists = "lists:\n  cards: {of: card}\n"
-    rules = RE2 + "  - {id: c, when: card in cards, score: 1}\n"
+    rules = patterns + "  - {id: c, when: card in cards, score: 1}\n"
     world = World(FEATURES, rules, lists)
-    texts = [frmcore.load(world.text.replace("over=\"10s\"", over)) for over in ('over="10s"', 'over="20s"')]
+    texts = [frmcore.load(world.text.replace('over="10s"', over)) for over in ('over="10s"', 'over="20s"')]
 
     def work(thread: int) -> None:
         random = Random(thread)
@@ -123,5 +136,7 @@ def test_everything_at_once_with_a_pattern_that_lets_go_of_the_gil() -> None:
     stats = world.engine.stats
     assert (stats["decisions"], stats["observed"], stats["ids"]) == (3 * 400, 400, 1_600)
     probe = world.engine.features(account="a1", at=NOON + 400)
-    expected = sum(event(n * THREADS + t, r)["account"] == "a1" for t in range(THREADS) for r in [Random(t)] for n in range(400))
+    expected = sum(
+        event(n * THREADS + t, r)["account"] == "a1" for t in range(THREADS) for r in [Random(t)] for n in range(400)
+    )
     assert probe["n"] == expected

@@ -24,7 +24,9 @@ def test_an_event_later_than_the_horizon_reads_absent_with_a_note() -> None:
     world.decide(10 * HOUR)
     late = world.decide(5 * HOUR)
     assert late.features["n"] is None
-    assert late.notes == ("n is absent: the event is later than limits.horizon, and its window reaches events that were given up",)
+    assert late.notes == (
+        "n is absent: the event is later than limits.horizon, and its window reaches events that were given up",
+    )
     assert world.decide(9 * HOUR).features["n"] == 1
 
 
@@ -86,4 +88,6 @@ def test_what_a_clock_raises_comes_through_and_changes_nothing() -> None:
 
 def test_times_before_the_epoch() -> None:
     world = World(COUNT)
-    assert [world.engine.decide(world.event() | {"ts": ts}).features["n"] for ts in (-8_640_000_000_000_000, -1, 0)] == [1, 1, 2]
+    assert [
+        world.engine.decide(world.event() | {"ts": ts}).features["n"] for ts in (-8_640_000_000_000_000, -1, 0)
+    ] == [1, 1, 2]

@@ -117,7 +117,9 @@ def test_all_or_nothing() -> None:
 
 
 def test_observed_events_bring_what_is_known_of_them() -> None:
-    features = DECLINED + '\ny: count(by=account, over="1d", where=final == "block")\nz: sum(amount, by=account, over="1d")'
+    features = (
+        DECLINED + '\ny: count(by=account, over="1d", where=final == "block")\nz: sum(amount, by=account, over="1d")'
+    )
     world = World(features)
     world.engine.observe(world.event(0, amount=5, status="declined", final="block"))
     world.engine.observe(world.engine.policy.Event(**world.event(1, amount=6, status="declined")))

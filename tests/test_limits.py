@@ -1,4 +1,4 @@
-"""Bounds that come from the machine: reaching one works, one more is a mistake with a place, and no plan goes beyond it."""
+"""Bounds of the machine: reaching one works, one more is a mistake with a place, and no plan goes beyond it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def kinds(count: int) -> str:
 
 
 def groups(count: int) -> str:
-    return policy_text(rules="".join(f"  - {{id: r{n}, group: g{n}, when: missing(id), score: 1}}\n" for n in range(count)))
+    return policy_text(
+        rules="".join(f"  - {{id: r{n}, group: g{n}, when: missing(id), score: 1}}\n" for n in range(count))
+    )
 
 
 def key(count: int) -> str:
@@ -39,7 +41,9 @@ def key(count: int) -> str:
 
 
 def columns(count: int, reload: bool = False) -> str:
-    features = "\n".join(f's{number}: share(n > {number}, by=account, over="{number + 1}h")' for number in range(reload, count))
+    features = "\n".join(
+        f's{number}: share(n > {number}, by=account, over="{number + 1}h")' for number in range(reload, count)
+    )
     return policy_text(features, schema=SCHEMA.replace("  updates:", "    n: int\n  updates:"))
 
 

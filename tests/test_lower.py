@@ -20,7 +20,7 @@ from twin.evaluate import evaluate
 
 from frmcore import limits
 from frmcore.errors import PolicyError
-from frmcore.plan import Kind, Op, Plan, PrivateText, Rep, Segment, TraceNode
+from frmcore.plan import Dfa, Kind, Op, Plan, PrivateText, Re2, Rep, Segment, TraceNode
 from frmcore.policy.load import load
 from frmcore.policy.lower import lower
 from frmcore.text import ip_text, parse_ip

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,14 @@ SHARED = (*GROUND, "currency", "durations", "text", "plan", "values", "verify") 
 ABOVE = ("cli", "generate", "report")  # nothing of the library knows them
 
 
-# -- the hot path ---------------------------------------------------------------------------------------------------------
+# -- the hot path ------------------------------------------------------------------------------------------------------
 def declarations(text: str) -> Iterator[tuple[int, str]]:
     """(line, whole text) of each `cdef` with brackets that ends in a colon, comments left out: the functions."""
     lines = [line.partition("#")[0].rstrip() for line in text.split("\n")]
     for number, line in enumerate(lines):
-        if re.match(r"\s*(cdef|cpdef)\s[^=]*\(", line) and not re.match(r"\s*cdef\s+(extern|class|struct|enum)\b", line):
+        if re.match(r"\s*(cdef|cpdef)\s[^=]*\(", line) and not re.match(
+            r"\s*cdef\s+(extern|class|struct|enum)\b", line
+        ):
             end = next((at for at in range(number, min(number + 8, len(lines))) if lines[at].endswith(":")), None)
             whole = " ".join(part.strip() for part in lines[number : end + 1]) if end is not None else line
             if end is not None and whole.count("(") == whole.count(")"):
@@ -48,6 +51,10 @@ def is_contracted(declaration: str) -> bool:
     return result in ("object", "tuple", "list", "dict", "set", "str", "bytes", "Decision", "Book", "Lists")
 
 
+def is_decorator(line: str) -> bool:
+    return line.startswith("@")
+
+
 def test_every_class_of_the_hot_path_is_final() -> None:
     found = 0
     for path in PIECES:
@@ -55,10 +62,7 @@ def test_every_class_of_the_hot_path_is_final() -> None:
         for number, line in enumerate(lines):
             if re.match(r"cdef class \w+.*:", line):
                 found += 1
-                above = []
-                while lines[number - 1].startswith("@"):
-                    number -= 1
-                    above.append(lines[number].partition("#")[0].strip())
+                above = [each.partition("#")[0].strip() for each in takewhile(is_decorator, reversed(lines[:number]))]
                 assert "@cython.final" in above, f"{path.name}:{number + 1}: {line}"
     assert found > 5
 
@@ -108,7 +112,7 @@ def test_bounds_of_the_hot_path_are_those_of_limits(piece: str, name: str, bound
     assert re.findall(rf"^    {name} = (\d+)", text, re.MULTILINE) == [str(bound)]
 
 
-# -- Python ---------------------------------------------------------------------------------------------------------------
+# -- Python ------------------------------------------------------------------------------------------------------------
 def trees() -> Iterator[tuple[str, ast.Module]]:
     for path in SOURCES:
         yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text("utf-8"), str(path))
@@ -159,7 +163,9 @@ def test_nothing_runs_text() -> None:
         assert not {module.partition(".")[0] for module in imported(tree)} & forbidden, name
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in ("eval", "exec", "compile", "__import__", "import_module"), f"{name}:{node.lineno}"
+                assert node.func.id not in ("eval", "exec", "compile", "__import__", "import_module"), (
+                    f"{name}:{node.lineno}"
+                )
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "yaml":
                 unsafe = ("load", "load_all", "unsafe_load", "full_load", "Loader", "UnsafeLoader", "FullLoader")
                 assert node.attr not in unsafe, f"{name}:{node.lineno}: yaml.{node.attr}"
@@ -172,13 +178,17 @@ def test_no_path_of_a_machine() -> None:
         assert not re.search(r"/(work|home|root|Users)/\w", path.read_text("utf-8")), path.name
 
 
-# -- the import -----------------------------------------------------------------------------------------------------------
+# -- the import --------------------------------------------------------------------------------------------------------
 def test_the_library_imports_no_more_than_it_needs() -> None:
     code = "import sys, frmcore; frmcore.Engine; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     modules = {module.partition(".")[0] for module in said.stdout.split()}
     assert not modules & {"typer", "click", "rich", "pyarrow", "polars", "numpy", "pandas", "lmdb", "asyncio"}
-    assert not [module for module in said.stdout.split() if module.startswith(("frmcore.cli", "frmcore.generate", "frmcore.report"))]
+    assert not [
+        module
+        for module in said.stdout.split()
+        if module.startswith(("frmcore.cli", "frmcore.generate", "frmcore.report"))
+    ]
 
 
 def test_the_import_is_quick() -> None:

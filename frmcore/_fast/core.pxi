@@ -22,6 +22,10 @@ cdef extern from *:
     void watch_forks "frm_watch_forks"() noexcept
     int64_t system_ms "frm_system_ms"() noexcept
 
+cdef extern from "Python.h":
+    int gc_pause "PyGC_Disable"() noexcept  # whether it was enabled
+    int gc_resume "PyGC_Enable"() noexcept
+
 watch_forks()
 
 cdef enum:
@@ -480,40 +484,50 @@ cdef class Core:
     # ---- observe, update ------------------------------------------------------------------------------------------
 
     def observe(self, event):
-        cdef Frame* frame = self.enter(event, False)
+        cdef Frame* frame
+        cdef bint done = False
+        while not done:
+            frame = self.enter(event, False)
+            try:
+                done = self.observe_frame(frame, event)
+            finally:
+                self.give_frame(frame)
+
+    # False where another policy was loaded while the event's updates were read: all of it is read again.
+    cdef bint observe_frame(self, Frame* frame, object event) except -1:
         cdef Telling* tellings = frame.tellings
         cdef Book book = self.book
         cdef IdRecord* known
         cdef uint32_t count, i
-        try:
-            count = read_tellings(book, frame, told_fields(book, event))
-            self.hold(frame)
-            if book is not self.book:
-                raise InvalidEvent("the policy was reloaded while the event's updates were read: observe it again")
-            known = self.find_id(frame)
-            if known != NULL:
-                self.check_content(known, frame)
-                self.counters.duplicates += 1
-                return
-            self.check_age(frame)
-            frame.verdict.outcome = frame.verdict.score = 0
-            weakest(self.book, frame.regs)
-            for i in range(count):
-                if tellings[i].index == book.update_count:
-                    frame.verdict.outcome = <int32_t>tellings[i].value.v.i
-                else:
-                    frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
-            find_rings(self, book, frame)
-            self.record_event(frame, RECORD_OBSERVED, 0)
-            known = self.find_id(frame)
-            if count:
-                apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
-            self.counters.observed += 1
-            self.finish(frame)
-            if self.hooks:
-                self.tell_hooks((<const char*>known.record)[: known.record.size])
-        finally:
-            self.give_frame(frame)
+        if frame.book != book.index:
+            return False
+        count = read_tellings(book, frame, told_fields(book, event))
+        self.hold(frame)
+        if book is not self.book:
+            return False
+        known = self.find_id(frame)
+        if known != NULL:
+            self.check_content(known, frame)
+            self.counters.duplicates += 1
+            return True
+        self.check_age(frame)
+        frame.verdict.outcome = frame.verdict.score = 0
+        weakest(book, frame.regs)
+        for i in range(count):
+            if tellings[i].index == book.update_count:
+                frame.verdict.outcome = <int32_t>tellings[i].value.v.i
+            else:
+                frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        find_rings(self, book, frame)
+        self.record_event(frame, RECORD_OBSERVED, 0)
+        known = self.find_id(frame)
+        if count:
+            apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
+        self.counters.observed += 1
+        self.finish(frame)
+        if self.hooks:
+            self.tell_hooks((<const char*>known.record)[: known.record.size])
+        return True
 
     def update(self, event_id, at, by, source, dict fields):
         cdef IdRecord* known
@@ -781,6 +795,8 @@ cdef class Core:
         return private_text(self.private_key, value)
 
     # ---- looking --------------------------------------------------------------------------------------------------
+    # What is read of the state is copied before anything can run Python code: a call of it, or the collection of garbage, which
+    # any list, tuple or dict that is made may start. In between another thread may decide.
 
     def features(self, dict given, at):
         """Feature name -> value of every aggregate whose lookup key is given (entity type -> value), as of `at` ms."""
@@ -790,16 +806,19 @@ cdef class Core:
 
     cdef dict features_of(self, Frame* frame, dict given, int64_t at):
         cdef Book book = self.book
+        cdef list raw = [None] * book.feature_count
         cdef uint32_t i
         try:
             self.place_entities(frame, given)
             frame.time, frame.kind_bit = at, 0
             find_rings(self, book, frame)
             read_windows(self, frame, <uint64_t>-1)
+            for i in range(book.feature_count):
+                raw[i] = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
             found = {}
             for i, spec in enumerate(book.plan.features):
                 if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
-                    found[spec.name] = _feature_value(spec, reg_object(&frame.regs[<uint32_t>spec.reg], spec.rep))
+                    found[spec.name] = _feature_value(spec, raw[i])
             return found
         finally:
             self.give_frame(frame)
@@ -840,14 +859,17 @@ cdef class Core:
 
     cdef dict facts_of(self, Frame* frame, object event_id):
         cdef Book book = self.book
+        cdef tuple specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+        cdef list raw = [None] * len(specs)
         cdef uint32_t i
         try:
             load_event(self, book, frame, self.known_id(event_id))
-            specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+            for i in range(len(specs)):
+                raw[i] = reg_object(&frame.regs[i], book.fact_rep[i])
             facts = {}
             for i, spec in enumerate(specs):
-                raw = reg_object(&frame.regs[i], book.fact_rep[i])
-                facts[spec.name] = "private" if spec.type.private and raw is not None else _feature_value(book.plain_spec(i), raw)
+                is_hidden = spec.type.private and raw[i] is not None
+                facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), raw[i])
             facts["final"] = book.plan.outcomes[frame.regs[book.final_reg].v.i]
             return facts
         finally:
@@ -894,16 +916,20 @@ cdef class Core:
     cdef dict evidence_of(self, Frame* frame, Decision decision, int room):
         cdef IdRecord* known
         cdef uint32_t i
+        cdef int was_on = 0
         try:
-            known = self.known_id(decision.event_id)
+            event_id, found = decision.event_id, {}
+            was_on = gc_pause()
+            known = self.known_id(event_id)
             load_event(self, self.book, frame, known)
             find_rings(self, self.book, frame)
-            found = {}
             for i in range(self.layout.lookup_count):
                 if frame.looked[i].present:
                     self.lookup_evidence(frame, i, known, room, found)
             return found
         finally:
+            if was_on:
+                gc_resume()
             self.give_frame(frame)
 
     cdef int lookup_evidence(self, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:

@@ -436,25 +436,59 @@ cdef bint seen_in_tree(RingStore store, Ring* ring, uint32_t c, const Reading* r
     return index != 0 and not before((<Latest*>slab_at(&store.latest_slab, index)).place, range_.lo)
 
 
-# A window that ends before the ring does: its values are collected. O(entries in the window).
-cdef uint64_t distinct_in_tree(RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_) noexcept:
+cdef extern from *:
+    """
+    static int frm_compare(const void *a, const void *b) {
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+        return (x > y) - (x < y);
+    }
+    static uint64_t frm_different(int64_t *values, uint64_t count) {
+        uint64_t different = count > 0;
+        qsort(values, count, sizeof(int64_t), frm_compare);
+        for (uint64_t i = 1; i < count; i++) different += values[i] != values[i - 1];
+        return different;
+    }
+    """
+    uint64_t different "frm_different"(int64_t* values, uint64_t count) noexcept nogil
+
+
+# A window that ends before the ring does: its values are collected. O(n log n) of the entries in the window. Without Python's set:
+# to make one may collect garbage, which may run anybody's code in the middle of a decision.
+cdef uint64_t distinct_in_tree(
+    RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_
+) noexcept nogil:
+    cdef uint64_t room = tree.entries + 1, count = 0, result
+    cdef int64_t* values = <int64_t*>malloc(room * sizeof(int64_t))
+    if values == NULL:
+        store.forest.out_of_memory = True  # whoever enters the next event says so
+        return 0
+    if range_.with_itself:
+        values[0] = reading.values[c]
+        count = 1
+    count = collect_values(store, tree, c, range_, values, count)
+    result = different(values, count)
+    free(values)
+    return result
+
+
+cdef uint64_t collect_values(
+    RingStore store, TreeHead* tree, uint32_t c, const Range* range_, int64_t* values, uint64_t count
+) noexcept nogil:
     cdef const Shape* shape = &store.forest.shape
     cdef Place where = range_.lo
     cdef uint32_t at
     cdef Chunk* leaf
-    values = set()
-    if range_.with_itself:
-        values.add(reading.values[c])
     while True:
         leaf = tree_seek(&store.forest, tree.root, tree.level, where, &at)
-        while leaf != NULL and at < leaf.n:
+        if leaf == NULL:
+            return count
+        while at < leaf.n:
             where = chunk_place(shape, leaf, at)
             if not before(where, range_.hi):
-                return len(values)
-            values.add(chunk_column(shape, leaf, c)[at])
+                return count
+            values[count] = chunk_column(shape, leaf, c)[at]
+            count += 1
             at += 1
-        if leaf == NULL:
-            return len(values)
         where.seq += 1
 
 
