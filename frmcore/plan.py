@@ -6,7 +6,8 @@ The machine it describes:
 **Registers.** One file of registers serves everything. A register holds an int64, a double, or a text (pointer and
 length), and whether it is present. In file order: the schema's fields, derived fields, updates, of each money in
 several currencies the amount as given and the rate (up to here a record keeps them all), the specials (`final`,
-`score`, one bool for each rule that a filter asks about with `fired`), constants, features, temporaries. The type of a register never changes; the compiler knows it, the machine does not. Representations (`Rep`):
+`score`, one bool for each rule that a filter asks about with `fired`), constants, features, temporaries.
+The type of a register never changes; the compiler knows it, the machine does not. Representations (`Rep`):
 
     INT     int, money (minor units), decimal (scaled), timestamp and duration (ms), enum (code), bool (0 or 1)
     FLOAT   float, and the fractional results of means and products

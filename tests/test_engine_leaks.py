@@ -6,6 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from engines import NOON, World
 
 import frmcore
@@ -21,7 +22,7 @@ FEATURES = """
 """
 LIMITS = "limits: {horizon: 1m, ids_min: 500, ids_max: 20000}\nlists:\n  cards: {of: card}\n"
 RULES = '  - {id: r, when: s > money("9") or card in cards, outcome: review, reason: "{s} by {r}"}\n'
-ROUND, ROUNDS = 50_000, 6  # 300,000 operations in all
+ROUND, ROUNDS, ROUNDS_SOAK = 50_000, 6, 26  # 300,000 operations; in soak more than a million decisions
 SPARE = 200  # blocks that come and go with the interpreter
 
 
@@ -42,15 +43,16 @@ def blocks() -> int:
     return sys.getallocatedblocks()
 
 
-def test_memory_is_flat() -> None:
+@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(ROUNDS_SOAK, marks=pytest.mark.soak)])
+def test_memory_is_flat(rounds: int) -> None:
     world = World(FEATURES, RULES, LIMITS)
     stream(world, 0, ROUND)
     before, bytes_before = blocks(), world.engine.stats["memory"]["total"]
-    for number in range(1, ROUNDS):
+    for number in range(1, rounds):
         stream(world, number * ROUND, ROUND)
         assert world.engine.stats["memory"]["total"] < bytes_before * 1.2 + (1 << 20)
     assert blocks() - before < SPARE
-    assert world.engine.stats["decisions"] + world.engine.stats["updates"] == ROUND * ROUNDS
+    assert world.engine.stats["decisions"] + world.engine.stats["updates"] == ROUND * rounds
 
 
 def repeated(call: Callable[[int], object], times: int = 3_000) -> int:

@@ -39,8 +39,8 @@ def world(**options: Any) -> World:
 
 
 def shown(value: object) -> bytes:
-    """Whatever of an object can be read: bytes as they are, everything else as its repr. What a rule's own text says, in
-    double quotes, is the policy's to say."""
+    """Whatever of an object can be read: bytes as they are, everything else as its repr. What a rule's own text says in
+    double quotes is the policy's to say."""
     return value if isinstance(value, bytes) else repr(value).replace(f'"{CANARY}"', "").encode()
 
 

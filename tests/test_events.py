@@ -208,7 +208,7 @@ SCALARS = st.one_of(
     st.datetimes(),
     st.datetimes(timezones=st.just(UTC)),
     st.just(object()),
-    st.just(Loud("app")),
+    st.builds(Loud, st.just("app")),  # built late: hypothesis shows what it was given
     st.just(msgspec.UNSET),
     st.complex_numbers(),
 )
@@ -315,14 +315,7 @@ def test_any_bytes_as_json() -> None:
 def test_strict_refuses_whatever_key_it_does_not_know() -> None:
     """It ended the process once."""
     world = Unchanged()
-    keys = (
-        st.text(max_size=5)
-        | st.integers()
-        | st.none()
-        | st.binary(max_size=3)
-        | st.tuples(st.integers())
-        | st.just(Loud("x"))
-    )
+    keys = st.text(max_size=5) | st.integers() | st.none() | st.binary(max_size=3) | st.tuples(st.integers())
 
     @FIXED
     @given(st.dictionaries(keys, VALUES, max_size=3), st.dictionaries(keys, VALUES, max_size=2))
