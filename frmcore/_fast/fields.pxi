@@ -268,7 +268,7 @@ def shorten(value):
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is _decimal.Decimal:
-        return shorten(str(value))[1:-1]
+        return shorten(str(value)).strip("'")
     if type(value) is int and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
     if type(value) in (str, bytes) and len(value) > _SHOWN_MAX:
