@@ -88,7 +88,7 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan))
+            self._take(opened.policy, EntityLists(self._core, opened.plan, settled=self._settled))
             self._lists.restore(opened.lists)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
@@ -130,8 +130,20 @@ class Engine:
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
-        decided."""
-        return [self.decide(self._decode(event) if isinstance(event, bytes) else event, point) for event in events]
+        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all."""
+        if self._store is None:
+            return [self._core.decide(self._plain(event), point) for event in events]
+        decisions = []
+        for event in events:
+            self._store.make_room()
+            decisions.append(self._core.decide(self._plain(event), point))
+        if decisions and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+        return decisions
+
+    def _plain(self, event: Event | bytes) -> Event:
+        return self._decode(event) if isinstance(event, bytes) else event
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
         """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
@@ -197,7 +209,7 @@ class Engine:
             if self._store is not None:
                 self._store.keep_policy(policy)
             self._core.reload(plan, policy, list_contents(plan), digests(policy))
-            self._take(policy, EntityLists(self._core, plan, self._lists))
+            self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
             if self._store is not None:
                 self._store.reloaded()
             self._settled()

@@ -33,6 +33,7 @@ POINTS_MAX: Final = 32
 OUTCOMES_MAX: Final = 16
 SET_VALUES_MAX: Final = 10_000  # literals in one `in (...)`; more belong into a list
 LIST_FILE_BYTES_MAX: Final = 256 << 20  # one list file: ten million entries of 26 bytes
+LIST_CHANGE_VALUES: Final = 10_000  # values in the record of one change of a list: 1-2 MiB of journal
 NAME_BYTES_MAX: Final = 128  # an identifier
 REGISTERS_MAX: Final = 32_768  # operands of the program are 16 bits wide
 PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wide

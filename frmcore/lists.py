@@ -5,7 +5,7 @@ Membership lives in the hot path (hashes only); this is its other half, the valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -17,7 +17,7 @@ from frmcore import text
 from frmcore._fast import checked_text, epoch_ms, shorten
 from frmcore.durations import parse_duration
 from frmcore.errors import InvalidEvent, ReadOnlyList, UnknownName
-from frmcore.limits import STRING_BYTES_MAX, TIME_MS_MAX
+from frmcore.limits import LIST_CHANGE_VALUES, STRING_BYTES_MAX, TIME_MS_MAX
 from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.networks import canonical_network, nearest_network
@@ -50,8 +50,9 @@ class EntityList:
     network list a change is O(n log n).
     """
 
-    def __init__(self, core: Core, spec: ListPlan) -> None:
+    def __init__(self, core: Core, spec: ListPlan, settled: Callable[[], None]) -> None:
         self._core = core
+        self._settled = settled
         self._spec = spec
         self._entries: dict[str, Entry] = {}
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
@@ -75,7 +76,8 @@ class EntityList:
     def add_many(
         self, values: Iterable[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
     ) -> int:
-        """Adds many values as one operation; the number of new ones. All are checked before the first is added."""
+        """Adds many values; the number of new ones. All are checked before the first is added. Recorded as one
+        operation, or several of LIST_CHANGE_VALUES values."""
         self._writable()
         self._drop_expired()
         now = self._core.now()
@@ -141,7 +143,13 @@ class EntityList:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
 
     def _apply(self, action: str, entries: list[Entry]) -> None:
-        """The change as one recorded operation: the membership first, which may refuse it."""
+        """The change, recorded in parts of bounded size."""
+        for first in range(0, len(entries), LIST_CHANGE_VALUES):
+            self._apply_part(action, entries[first : first + LIST_CHANGE_VALUES])
+        self._settled()
+
+    def _apply_part(self, action: str, entries: list[Entry]) -> None:
+        """One recorded operation: the membership first, which may refuse it."""
         content = {"list": self.name, "action": action, "entries": [asdict(entry) for entry in entries]}
         if self._spec.network:
             changed = {entry.value: entry for entry in entries}
@@ -198,12 +206,22 @@ class EntityList:
 class EntityLists(Mapping[str, EntityList]):
     """The lists of an engine, by name."""
 
-    def __init__(self, core: Core, plan: Plan, before: EntityLists | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        plan: Plan,
+        before: EntityLists | None = None,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before`: the lists of the policy before, whose content is kept where the list is still the same.
+        `settled`: called after a change, returns when it is as durable as it has to be."""
         kept = {} if before is None else before._lists
         self._lists: dict[str, EntityList] = {}
         for spec in plan.lists:
             known = kept.get(spec.name)
-            self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec)
+            self._lists[spec.name] = (
+                known if known is not None and known._spec == spec else EntityList(core, spec, settled)
+            )
 
     def restore(self, lists: Mapping[str, Mapping[str, Entry]]) -> None:
         """Fills the lists with what a store recorded."""

@@ -83,6 +83,10 @@ class Flusher:
     def detach(self) -> None:
         self._ring.detach()
 
+    def has_room(self) -> bool:
+        """Is a quarter of the ring free?"""
+        return self._ring.has_room(self._ring.size // 8)
+
     def wake(self) -> None:
         self._wanted.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -241,6 +242,13 @@ class Store:
     def waits(self) -> bool:
         """Must `decide` do more than record: wait for the disk, or refuse when it fails?"""
         return self.options.durability == "power" or self.options.on_store_failure == "raise"
+
+    def make_room(self) -> None:
+        """Waits until the journal's ring has room again, or the store fails. Raises what `guard` raises."""
+        self.guard()
+        if not self.flusher.has_room():
+            with suppress(StoreError):
+                self.flusher.flush()
 
     def guard(self) -> None:
         """Raises the StoreError of a failing store, where the options ask for that."""
