@@ -207,11 +207,10 @@ class Engine:
         with self._reloading:
             plan = lower(policy, keep=self._core.groups())
             if self._store is not None:
-                self._store.keep_policy(policy)
-            self._core.reload(plan, policy, list_contents(plan), digests(policy))
+                self._store.reload(self._core, plan, policy)
+            else:
+                self._core.reload(plan, policy, list_contents(plan), digests(policy))
             self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
-            if self._store is not None:
-                self._store.reloaded()
             self._settled()
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:

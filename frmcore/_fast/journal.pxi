@@ -25,8 +25,9 @@ cdef struct StretchHead:  # of a stretch of the journal as it is stored: frames,
     uint32_t frames_size
     uint64_t first_seq
     uint64_t last_seq
-    int64_t least_time
+    int64_t least_time  # of its events
     int64_t greatest_time
+    int64_t watermark  # no event up to here is after it
 
 cdef struct IdEntry:
     uint64_t fingerprint
@@ -169,6 +170,14 @@ cdef class JournalRing:
         """Gives room back up to `position`, once what lay there is safe elsewhere."""
         self.released = position
 
+    def pending(self):
+        """The frames that are not released yet."""
+        cdef uint64_t taken = self.taken
+        self.taken = self.released
+        frames = self.take(<uint64_t>-1, self.position)
+        self.taken = taken
+        return frames
+
     def untake(self):
         """What was taken and not released is to be taken again."""
         self.taken = self.released
@@ -229,6 +238,9 @@ cdef extern from "<stdlib.h>":
     void qsort(void* base, size_t count, size_t size, int (*compare)(const void*, const void*) noexcept nogil) noexcept nogil
 
 
+STRETCH_HEAD = sizeof(StretchHead)
+
+
 cdef int by_fingerprint(const void* a, const void* b) noexcept nogil:
     cdef const IdEntry* x = <const IdEntry*>a
     cdef const IdEntry* y = <const IdEntry*>b
@@ -241,8 +253,11 @@ cdef inline bint has_event(const RecordHead* record) noexcept nogil:
     return record.type in (RECORD_DECISION, RECORD_OBSERVED)
 
 
-def stretch_of(bytes frames not None, bytes key not None):
-    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL."""
+def stretch_of(bytes frames not None, bytes key not None, int64_t watermark):
+    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL.
+
+    watermark: the greatest event time of all stretches before, -2**63 for none.
+    """
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef HashKey secret = hash_key(key)
@@ -260,9 +275,11 @@ def stretch_of(bytes frames not None, bytes key not None):
             head.last_seq = record.seq
             head.records += 1
             head.ids += has_event(record)
-            head.least_time = min(head.least_time, record.time)
-            head.greatest_time = max(head.greatest_time, record.time)
+            if has_event(record):
+                head.least_time = min(head.least_time, record.time)
+                head.greatest_time = max(head.greatest_time, record.time)
             at += frame_size(record.size)
+        head.watermark = max(watermark, head.greatest_time)
     value = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(sizeof(StretchHead) + size + head.ids * sizeof(IdEntry)))
     cdef char* out = PyBytes_AS_STRING(value)
     with nogil:
@@ -282,7 +299,7 @@ def stretch_of(bytes frames not None, bytes key not None):
 
 
 def stretch_head(bytes value not None):
-    """(records, first seq, last seq, least time, greatest time, others than decisions and observed events) of a stretch.
+    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch, or of its first STRETCH_HEAD bytes.
 
     Raises ValueError when the bytes are none.
     """
@@ -290,9 +307,9 @@ def stretch_head(bytes value not None):
     cdef uint64_t size = <uint64_t>len(value)
     if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
         raise ValueError("a stretch of the journal is none")
-    if size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+    if size != sizeof(StretchHead) and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
         raise ValueError("a stretch of the journal is of another length than it says")
-    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.records - head.ids
+    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.watermark
 
 
 def stretch_frames(bytes value not None):

@@ -158,6 +158,14 @@ class Reader:
                 yield key, unsealed(table, key, cursor.value())
                 more = cursor.next()
 
+    def heads_back(self, table: bytes, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of each value, unchecked, from the last key back."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            more = cursor.last()
+            while more:
+                yield bytes(cursor.value()[:size])
+                more = cursor.prev()
+
     def keys(self, table: bytes) -> Iterator[bytes]:
         with self._txn.cursor(db=self._tables[table]) as cursor:
             yield from map(bytes, cursor.iternext(keys=True, values=False))
