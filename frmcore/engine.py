@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from frmcore._fast import Core, system_clock
-from frmcore.errors import InvalidEvent, UnknownName
+from frmcore.errors import UnknownName
 from frmcore.explain import explain
-from frmcore.limits import JSON_BYTES_MAX
-from frmcore.lists import EntityLists
+from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
+from frmcore.lists import EntityLists, list_contents
 from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
@@ -21,6 +21,7 @@ from frmcore.policy.lower import lower
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from frmcore._fast import Decision
     from frmcore.explain import Explanation
@@ -35,10 +36,13 @@ class Engine:
 
     path: a folder for the state; None keeps it in memory (the only choice so far).
     policy: a path, a policy's text (with a line break), or a loaded `Policy`.
-    clock: milliseconds since the epoch; None switches the guard against events from the future off, for history.
+    clock: milliseconds since the epoch; None switches the guard against events from the future off, for history. It
+    may not
+        call the engine.
     max_ahead: how far ahead of the clock an event may be, in ms; None takes the policy's limit (5 minutes).
     key: 16 secret bytes that entity keys are hashed with; None draws them. No decision depends on them.
-    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the process.
+    private_key: 16 secret bytes for private fields; None draws them, which is right as long as nothing outlives the
+    process.
 
     Raises PolicyError. One engine may be used from several threads; a forked child must open its own.
     """
@@ -55,14 +59,20 @@ class Engine:
     ) -> None:
         if path is not None:
             raise ValueError("a store on disk is not there yet: pass None to keep all state in memory")
+        if max_ahead is not None and not 0 <= max_ahead <= TIME_MS_MAX:
+            raise ValueError(f"max_ahead: expected 0 to {TIME_MS_MAX} ms, got {max_ahead}")
         self._policy = policy if isinstance(policy, Policy) else load(policy)
         plan = lower(self._policy)
-        self._core = Core(plan, self._policy, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead)
+        contents = list_contents(plan)
+        self._core = Core(
+            plan, self._policy, contents, key or os.urandom(16), private_key or os.urandom(16), clock, max_ahead
+        )
         self._lists = EntityLists(self._core, plan)
+        self._reloading = RLock()
         self._decoder = _decoder(self._policy)
         # The hot calls go straight to the extension, without a frame of Python between.
-        self.decide = self._core.decide
-        self.evaluate = self._core.evaluate
+        self.decide = self._core.decide  # type: ignore[method-assign]
+        self.evaluate = self._core.evaluate  # type: ignore[method-assign]
 
     @property
     def policy(self) -> Policy:
@@ -78,7 +88,8 @@ class Engine:
         def decide(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
             """Decides one event and records it. O(windows * log events); microseconds.
 
-            event: a mapping, or a `policy.Event`; unknown keys are ignored unless `strict`. point: a decision point, where
+            event: a mapping, or a `policy.Event`; unknown keys are ignored unless `strict`. point: a decision point,
+            where
             several take this kind. A remembered id returns its decision, marked `duplicate`. Raises InvalidEvent,
             EventTooOld, EventConflict, UnknownName, EngineClosed, EngineForked; nothing has changed then.
             """
@@ -87,39 +98,52 @@ class Engine:
             """What `decide` would return, with `seq` 0; nothing is recorded."""
 
     def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
-        """`decide` for an event as JSON. Raises InvalidEvent for JSON that is malformed or of wrong types, and as `decide`."""
+        """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
         return self.decide(self._decode(data), point)
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
-        """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay decided."""
+        """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
+        decided."""
         return [self.decide(self._decode(event) if isinstance(event, bytes) else event, point) for event in events]
 
-    def decide_again(self, event_id: str, point: str, *, at: Time | None = None, **updates: Any) -> Decision:
-        """Tells updates about a known event, then decides it at a later point, as of its own place with all that is known now.
+    def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
+        """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
+        known now.
 
         Raises UnknownEvent, UnknownName, InvalidEvent, and EventConflict when it was decided there with other updates.
         """
         return self._core.decide_again(event_id, point, at, updates)
 
     def update(
-        self, event_id: str, *, at: Time | None = None, by: str | None = None, source: str | None = None, **fields: Any
+        self,
+        event_id: str,
+        /,
+        *,
+        at: Time | None = None,
+        by: str | None = None,
+        source: str | None = None,
+        **fields: Any,
     ) -> None:
         """Tells later facts about an event: the policy's updates, or `final`. Absolute values; per field the greatest
-        (at, order of telling) wins. at: when it became true, default now. Raises UnknownEvent, InvalidEvent."""
+        (at, order of telling) wins. at: when it became true, default now. by, source: who says so, for the record.
+        Raises
+        UnknownEvent, InvalidEvent."""
         self._core.update(event_id, at, by, source, fields)
 
     def observe(self, event: Event) -> None:
-        """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and `final`.
+        """Records an event in the windows without deciding it: history, back-fill. It may carry its updates and
+        `final`.
 
         Raises as `decide`."""
         self._core.observe(event)
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
-        """The decision as it was made: every rule with every value, every window's bounds, its events. Raises UnknownEvent,
+        """The decision as it was made: every rule with every value, every window's bounds, its events. Raises
+        UnknownEvent,
         UnknownName."""
         return explain(self._core, self._core.find(event_id, point))
 
-    def features(self, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
+    def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
@@ -128,13 +152,15 @@ class Engine:
         return self._core.features(entities, now)
 
     def reload(self, policy: str | Path | Policy) -> None:
-        """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the events
+        """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the
+        events
         still remembered. Raises PolicyError; the old policy stays then."""
         policy = policy if isinstance(policy, Policy) else load(policy)
-        plan = lower(policy, keep=self._core.groups())
-        self._core.reload(plan, policy)
-        self._policy, self._decoder = policy, _decoder(policy)
-        self._lists = EntityLists(self._core, plan, self._lists)
+        with self._reloading:
+            plan = lower(policy, keep=self._core.groups())
+            self._core.reload(plan, policy, list_contents(plan))
+            self._policy, self._decoder = policy, _decoder(policy)
+            self._lists = EntityLists(self._core, plan, self._lists)
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -168,11 +194,16 @@ class Engine:
 
     def _decode(self, data: bytes | str) -> Event:
         if len(data) > JSON_BYTES_MAX:
-            raise InvalidEvent(f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}")
+            raise self._core.unreadable(
+                f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"
+            )
         try:
-            return self._decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise InvalidEvent(f"not an event as JSON: {error}", _json_field(str(error))) from None
+            try:
+                return cast("Event", self._decoder.decode(data))
+            except msgspec.ValidationError:
+                return cast("Event", _decode_any(data))  # of wrong types: `decide` says so as it does of mappings
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise self._core.unreadable(f"not an event as JSON: {error}") from None
 
     def _check_entities(self, entities: Mapping[str, str]) -> None:
         known = {field.entity for field in (*self._policy.fields, *self._policy.derived) if field.entity}
@@ -188,7 +219,4 @@ def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(dict) if nested else msgspec.json.Decoder(policy.Event)
 
 
-def _json_field(message: str) -> str | None:
-    """The field that a decoder's message names: "... - at `$.amount`"."""
-    _, found, path = message.partition(" - at `$.")
-    return path.rstrip("`") if found else None
+_decode_any = msgspec.json.Decoder().decode

@@ -28,7 +28,8 @@ class PolicyError(FrmcoreError):
 class InvalidEvent(FrmcoreError, ValueError):
     """An event or an update does not fit the schema, or lies ahead of the clock. Nothing was changed.
 
-    `field` names the culprit (None where no single field is to blame); the message says what was expected and what to do.
+    `field` names the culprit (None where no single field is to blame); the message says what was expected and what to
+    do.
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:

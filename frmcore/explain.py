@@ -44,7 +44,8 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True)
 class FeatureTrace:
-    """One feature. For an aggregate: the window (ms; `start` None for "all that is recorded", `end` exclusive) and the ids of
+    """One feature. For an aggregate: the window (ms; `start` None for "all that is recorded", `end` exclusive) and
+    the ids of
     the events in it, newest first, at most 100."""
 
     name: str
@@ -83,7 +84,9 @@ def explain(core: Core, decision: Decision) -> Explanation:
     )
 
 
-def _feature(spec: FeaturePlan, raw: Sequence[Raw], evidence: Mapping[str, tuple[int | None, int, list[str]]]) -> FeatureTrace:
+def _feature(
+    spec: FeaturePlan, raw: Sequence[Raw], evidence: Mapping[str, tuple[int | None, int, list[str]]]
+) -> FeatureTrace:
     start, end, ids = evidence.get(spec.name, (None, None, []))
     value = raw[spec.reg]
     return FeatureTrace(spec.name, feature_value(spec, value), show(spec, value), start, end, tuple(ids))

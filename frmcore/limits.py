@@ -16,7 +16,9 @@ YAML_DEPTH_MAX: Final = 32  # nesting of the envelope; a policy needs 6
 YAML_NODES_MAX: Final = 500_000  # counted after aliases are expanded, which is what stops an alias bomb
 EXPRESSION_BYTES_MAX: Final = 16_384  # one expression; beyond it nobody can review it
 EXPRESSION_DEPTH_MAX: Final = 64  # nesting of one expression; keeps every recursion far from Python's limit
-PROBLEMS_MAX: Final = 200  # mistakes reported at once; beyond it the text is no policy, and each costs a search for names
+PROBLEMS_MAX: Final = (
+    200  # mistakes reported at once; beyond it the text is no policy, and each costs a search for names
+)
 PARAMS_MAX: Final = 1_024
 ENUM_VALUES_MAX: Final = 4_096  # values of one enum; the longest real one, merchant categories, has about 1,000
 RULES_MAX: Final = 4_096

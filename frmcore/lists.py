@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TYPE_CHECKING, cast
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 
 from sortedcontainers import SortedSet
 
 from frmcore import text
-from frmcore._fast import epoch_ms
+from frmcore._fast import checked_text, epoch_ms, shorten
 from frmcore.durations import parse_duration
 from frmcore.errors import InvalidEvent, ReadOnlyList, UnknownName
 from frmcore.limits import STRING_BYTES_MAX, TIME_MS_MAX
 from frmcore.names import nearest
 from frmcore.plan import Kind
+from frmcore.policy.networks import canonical_network, nearest_network
 
 if TYPE_CHECKING:
     from frmcore._fast import Core
@@ -43,19 +44,20 @@ class Entry:
 class EntityList:
     """One list: `add`, `add_many`, `remove`, `get`, `in`, `len`, iteration over its values.
 
-    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member. `in`,
-    `len` and iteration go by the engine's clock. Values of a private list are kept and shown as hashes. Every operation on
+    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member.
+    `in`,
+    `len` and iteration go by the engine's clock. Values of a private list are kept and shown as hashes. Every
+    operation on
     one value is O(1), or O(log n) where it expires; on a network list a change is O(n log n).
     """
 
-    def __init__(self, core: Core, index: int, spec: ListPlan) -> None:
+    def __init__(self, core: Core, spec: ListPlan) -> None:
         self._core = core
-        self._index = index
         self._spec = spec
         self._entries: dict[str, Entry] = {}
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
-        if spec.values is not None:
-            self._fill(spec.values)
+        if spec.network and spec.values is not None:
+            self._entries = {value: Entry(value, source="policy") for value in spec.values}
 
     @property
     def name(self) -> str:
@@ -77,23 +79,19 @@ class EntityList:
         """Adds many values as one operation; the number of new ones. All are checked before the first is added."""
         self._writable()
         now = self._core.now()
+        notes = {"reason": _note("reason", reason), "source": _note("source", source), "owner": _note("owner", owner)}
         until = _expiry(expires, now)
-        entries = [Entry(self._canonical(value), reason, source, owner, now, until) for value in values]
-        fresh = sum(entry.value not in self._entries for entry in {entry.value: entry for entry in entries}.values())
-        for entry in entries:
-            self._forget(entry.value)
-            self._entries[entry.value] = entry
-            if until is not None:
-                self._expiring.add((until, entry.value))
+        found = dict.fromkeys(map(self._canonical, values))
+        entries = [Entry(value, added=now, expires=until, **notes) for value in found]
+        fresh = len(found.keys() - self._entries.keys())
         self._apply("add", entries)
         return fresh
 
     def remove(self, value: str, *, reason: str = "", source: str = "") -> bool:
         """Removes a value; False when it was not there. Raises InvalidEvent, ReadOnlyList."""
         self._writable()
-        entry = Entry(self._canonical(value), reason, source)
+        entry = Entry(self._canonical(value), _note("reason", reason), _note("source", source))
         known = entry.value in self._entries
-        self._forget(entry.value)
         self._apply("remove", [entry])
         return known
 
@@ -101,7 +99,7 @@ class EntityList:
         """What is known of a value: why, from where, by whom, since and until when. None where it is not listed."""
         value = self._canonical(value)
         if self._spec.values is not None and not self._spec.network:
-            listed = self._core.list_contains(self._index, self._raw(value), 0)
+            listed = self._core.list_contains(self._spec, self._raw(value), 0)
             return Entry(value, source="policy") if listed else None
         entry = self._entries.get(value)
         return entry if entry is not None and self._in_force(entry) else None
@@ -111,18 +109,20 @@ class EntityList:
         return ((entry.value, entry.expires) for entry in self._entries.values() if not self.read_only)
 
     def __contains__(self, value: str) -> bool:
-        if self._spec.network and "/" not in value:
-            return self._core.list_contains(self._index, self._address(value), self._core.now())
+        address = text.parse_ip(value) if self._spec.network and isinstance(value, str) else None
+        if address is not None:
+            return self._core.list_contains(self._spec, address, self._core.now())
         return self.get(value) is not None
 
     def __len__(self) -> int:
         if self._spec.values is not None:
             return len(self._spec.values)
-        return len(self._entries) - self._expiring.bisect_left((self._core.now() + 1, ""))
+        expired: int = self._expiring.bisect_left((self._core.now() + 1, ""))
+        return len(self._entries) - expired
 
     def __iter__(self) -> Iterator[str]:
         if self._spec.values is not None:
-            return iter(self._spec.values)
+            return map(self._canonical, self._spec.values)
         return iter([entry.value for entry in self._entries.values() if self._in_force(entry)])
 
     def __repr__(self) -> str:
@@ -135,50 +135,43 @@ class EntityList:
         if self.read_only:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
 
+    def _apply(self, action: str, entries: list[Entry]) -> None:
+        """The change as one recorded operation: the membership first, which may refuse it."""
+        content = {"list": self.name, "action": action, "entries": [asdict(entry) for entry in entries]}
+        if self._spec.network:
+            changed = {entry.value: entry for entry in entries}
+            left = [entry for value, entry in self._entries.items() if value not in changed]
+            left += entries if action == "add" else []
+            self._core.change_networks(self._spec, list(map(_range, left)), content)
+        else:
+            values = [(self._raw(entry.value), entry.expires) for entry in entries]
+            self._core.change_list(self._spec, action, values, content)
+        for entry in entries:
+            self._forget(entry.value)
+            if action == "add":
+                self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries[entry.value] = entry
+        if entry.expires is not None:
+            self._expiring.add((entry.expires, entry.value))
+
     def _forget(self, value: str) -> None:
         before = self._entries.pop(value, None)
         if before is not None and before.expires is not None:
             self._expiring.discard((before.expires, value))
 
-    def _apply(self, action: str, entries: list[Entry]) -> None:
-        content = {"list": self.name, "action": action, "entries": [asdict(entry) for entry in entries]}
-        if self._spec.network:
-            self._core.change_networks(self._index, [_range(entry) for entry in self._entries.values()], content)
-        else:
-            values = [(self._raw(entry.value), entry.expires) for entry in entries]
-            self._core.change_list(self._index, action, values, content)
-
-    def _fill(self, values: Iterable[str]) -> None:
-        if self._spec.network:
-            self._entries = {value: Entry(value, source="policy") for value in map(self._canonical, values)}
-            self._core.fill_list(self._index, [_range(entry) for entry in self._entries.values()])
-        else:
-            self._core.fill_list(self._index, [self._raw(self._canonical(value)) for value in values])
-
     def _canonical(self, value: str) -> str:
         """The one form in which a value is kept; of a private list its hash, in hex."""
-        if not isinstance(value, str) or not 0 < len(value) <= STRING_BYTES_MAX:
-            raise InvalidEvent(f"list {self.name}: a value is text of 1 to {STRING_BYTES_MAX} characters")
         if self._spec.network:
-            return str(_network(self.name, value))
-        if self._spec.kind is Kind.IP:
-            return text.ip_text(self._address(value))
-        try:
-            raw = value.encode()
-        except UnicodeEncodeError:
-            raise InvalidEvent(f"list {self.name}: a value is valid Unicode, without lone surrogates") from None
-        return self._core.hide(raw).hex() if self._spec.private else value
-
-    def _raw(self, value: str) -> bytes:
+            return _network(self._spec, value)
+        raw = _raw_value(self._spec, value)
         if self._spec.private:
-            return bytes.fromhex(value)
-        return self._address(value) if self._spec.kind is Kind.IP else value.encode()
+            return self._core.hide(raw).hex()
+        return text.ip_text(raw) if self._spec.kind is Kind.IP else raw.decode()
 
-    def _address(self, value: str) -> bytes:
-        address = text.parse_ip(value)
-        if address is None:
-            raise InvalidEvent(f"list {self.name}: expected an IPv4 or IPv6 address, got {value[:60]!r}")
-        return address
+    def _raw(self, canonical: str) -> bytes:
+        return bytes.fromhex(canonical) if self._spec.private else _raw_value(self._spec, canonical)
 
 
 class EntityLists(Mapping[str, EntityList]):
@@ -187,15 +180,9 @@ class EntityLists(Mapping[str, EntityList]):
     def __init__(self, core: Core, plan: Plan, before: EntityLists | None = None) -> None:
         kept = {} if before is None else before._lists
         self._lists: dict[str, EntityList] = {}
-        for index, spec in enumerate(plan.lists):
+        for spec in plan.lists:
             known = kept.get(spec.name)
-            if known is not None and known._spec == spec:
-                known._index = index
-                if spec.values is not None:
-                    known._fill(spec.values)
-                self._lists[spec.name] = known
-            else:
-                self._lists[spec.name] = EntityList(core, index, spec)
+            self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec)
 
     def __getitem__(self, name: str) -> EntityList:
         try:
@@ -203,7 +190,7 @@ class EntityLists(Mapping[str, EntityList]):
         except KeyError:
             known = ", ".join(self._lists) or "none"
             hint = nearest(str(name), self._lists) or f"its lists: {known}"
-            raise UnknownName(f"the policy has no list {name!r}; {hint}") from None
+            raise UnknownName(f"the policy has no list {shorten(name)}; {hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lists)
@@ -212,11 +199,48 @@ class EntityLists(Mapping[str, EntityList]):
         return len(self._lists)
 
 
-def _network(name: str, value: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(value)
-    except ValueError as error:
-        raise InvalidEvent(f"list {name}: expected a network such as 10.0.0.0/8: {error}") from None
+def list_contents(plan: Plan) -> list[list[Any] | None]:
+    """What the policy's own lists hold, for the hot path: raw values or ranges; None for a list that changes at run
+    time."""
+    return [None if spec.values is None else [_content(spec, value) for value in spec.values] for spec in plan.lists]
+
+
+def _content(spec: ListPlan, value: str) -> bytes | tuple[bytes, bytes, int | None]:
+    return _range(Entry(value)) if spec.network else _raw_value(spec, value)
+
+
+def _raw_value(spec: ListPlan, value: str) -> bytes:
+    """As events bring it to a list: the bytes of a string or of an address."""
+    if spec.kind is Kind.IP:
+        address = text.parse_ip(value) if isinstance(value, str) else None
+        if address is None:
+            raise _unfit(spec, "an IPv4 or IPv6 address", value)
+        return address
+    plain = checked_text(value)
+    if not plain:
+        raise _unfit(spec, f"text of 1 to {STRING_BYTES_MAX} bytes of valid UTF-8", value)
+    return plain.encode()
+
+
+def _network(spec: ListPlan, value: str) -> str:
+    canonical = canonical_network(value) if isinstance(value, str) else None
+    if canonical is None:
+        meant = nearest_network(value) if isinstance(value, str) else ""
+        hint = f", without bits beyond the prefix: {meant}" if meant else " such as 10.0.0.0/8 or 2001:db8::/32"
+        raise _unfit(spec, f"a network{hint}", value)
+    return canonical
+
+
+def _unfit(spec: ListPlan, expected: str, value: object) -> InvalidEvent:
+    shown = "a private value" if spec.private else shorten(value)
+    return InvalidEvent(f"list {spec.name}: expected {expected}, got {shown}", spec.name)
+
+
+def _note(name: str, value: str) -> str:
+    plain = checked_text(value)
+    if plain is None:
+        raise InvalidEvent(f"{name}: expected text of at most {STRING_BYTES_MAX} bytes, got {shorten(value)}", name)
+    return plain
 
 
 def _range(entry: Entry) -> tuple[bytes, bytes, int | None]:
@@ -228,9 +252,13 @@ def _expiry(expires: Expiry, now: int) -> int | None:
     if expires is None:
         return None
     if isinstance(expires, timedelta):
-        return now + expires // timedelta(milliseconds=1)
-    duration = parse_duration(expires) if isinstance(expires, str) else None
-    until = now + duration if duration is not None else epoch_ms(expires)
+        until: object = now + expires // timedelta(milliseconds=1)
+    else:
+        duration = parse_duration(expires) if isinstance(expires, str) else None
+        until = now + duration if duration is not None else epoch_ms(expires)
     if not isinstance(until, int) or not -TIME_MS_MAX <= until <= TIME_MS_MAX:
-        raise InvalidEvent(f'expires: expected a duration ("90d") or a time, got {expires!r:.60}')
-    return cast(int, until)
+        expected = (
+            'a duration ("90d", a timedelta), epoch milliseconds, an aware datetime, or RFC 3339 text with its offset'
+        )
+        raise InvalidEvent(f"expires: expected {expected}, got {shorten(expires)}", "expires")
+    return until

@@ -10,7 +10,8 @@ The type of a register never changes; the compiler knows it, the machine does no
 
     INT     int, money (minor units), decimal (scaled), timestamp and duration (ms), enum (code), bool (0 or 1)
     FLOAT   float, and the fractional results of means and products
-    TEXT    string (UTF-8), ip (its 4 or 16 bytes; an IPv4-mapped IPv6 address is its 4), private values (a 16-byte keyed hash)
+    TEXT    string (UTF-8), ip (its 4 or 16 bytes; an IPv4-mapped IPv6 address is its 4), private values (a 16-byte
+    keyed hash)
 
 **Code.** A list of instructions `(op, dst, a, b, c, d)`, cut into segments `(start, end)`: derived fields, filters,
 feature expressions, rules. Jumps go forward and stay inside their segment, so every segment ends. An operand is a
@@ -102,7 +103,8 @@ class Op(IntEnum):
     LEN_S = 65  # code points
     LOWER_S = 66  # as Python's str.lower
     UPPER_S = 67
-    SLICE_S = 68  # a[b:c] in code points; b, c: registers, either may be absent = open end; negative counts from the end
+    # a[b:c] in code points; b, c: registers, either may be absent = open end; negative counts from the end
+    SLICE_S = 68
     IN_SET_S = 69  # a in sets[b] (b: index)
     DOMAIN_S = 70  # see frmcore/text.py
     EMAIL_S = 71  # canonical_email, see frmcore/text.py
@@ -122,7 +124,8 @@ class Op(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PrivateText:
-    """A constant or an item of a set that private values are compared with: the engine hashes it with the private key."""
+    """A constant or an item of a set that private values are compared with: the engine hashes it with the private
+    key."""
 
     text: str | bytes  # bytes: an ip
 
@@ -176,7 +179,9 @@ class FieldPlan:
     values: tuple[str, ...] = ()  # of an enum
     scale: int = 0  # of a decimal
     private: bool = False
-    default: int | float | str | None = None  # of an update: its value until one is told, in register form (text as str)
+    default: int | float | str | None = (
+        None  # of an update: its value until one is told, in register form (text as str)
+    )
     may_change: bool = False  # `retry_may_change`: left out of the content that a retry must repeat
 
 
@@ -254,9 +259,11 @@ class Query(NamedTuple):
         DURATION   from t - delay - over to t - delay
         CALENDAR   from the first instant of the local day, week or month of t (n days: of t's day less n - 1 days) to t
         LIFE       everything up to t - delay
-        SINCE      from the last entry of the marks group before the event's place (none: everything) to t; cut to over_ms if > 0
+        SINCE      from the last entry of the marks group before the event's place (none: everything) to t; cut to
+        over_ms if > 0
 
-    `left`, `right` say whether that end belongs to it. Entries at the right end count when they were recorded before the
+    `left`, `right` say whether that end belongs to it. Entries at the right end count when they were recorded before
+    the
     event (order: time, sequence), where delay > 0 whatever their sequence.
     """
 
@@ -456,9 +463,13 @@ class Plan:
     kind: int  # -1: no kind field
     final: int  # INT: index of the outcome
     score: int
-    fired: tuple[tuple[str, int], ...]  # (rule id, register) of rules that filters ask about, off ones too: they may have fired before
+    fired: tuple[
+        tuple[str, int], ...
+    ]  # (rule id, register) of rules that filters ask about, off ones too: they may have fired before
     registers: int
-    constants: tuple[tuple[int, int | float | str | bytes | PrivateText], ...]  # (register, value): bytes are raw text (an ip)
+    constants: tuple[
+        tuple[int, int | float | str | bytes | PrivateText], ...
+    ]  # (register, value): bytes are raw text (an ip)
     features: tuple[FeaturePlan, ...]
     code: tuple[Instr, ...]
     derive: Segment  # from clear fields, before private ones are hashed

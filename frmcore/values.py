@@ -46,7 +46,7 @@ def feature_value(spec: Spec, raw: Raw) -> Value:
     if spec.kind is Kind.BOOL:
         return bool(raw)
     if spec.kind is Kind.DECIMAL:
-        return int(raw) / 10**spec.scale
+        return float(int(raw) / 10**spec.scale)
     return raw
 
 
@@ -69,5 +69,3 @@ def show(spec: Spec, raw: Raw) -> str:
 def render_reason(parts: Sequence[ReasonPart], values: Mapping[int, Raw]) -> str:
     """A reason's text with the values of the decision in it."""
     return "".join(part.text if part.reg < 0 else show(part, values.get(part.reg)) for part in parts)
-
-

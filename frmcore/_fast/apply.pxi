@@ -181,6 +181,7 @@ cdef object unknown_rate(Book book, CurrencySpec* spec, const Reg* currency):
     code = currency.v.s[: currency.n].decode() if currency.present else None
     if not currency.present:
         return InvalidEvent(f"{name} is missing: {book.names[spec.amount]} needs its currency", name)
-    known = {rate.currency for rate in book.plan.rates} | {book.plan.base_currency}
-    what = "has no rate for that day" if code in known else "is not among the policy's rates"
-    return InvalidEvent(f"{name}: {shorten(code)} {what}", name)
+    known = sorted({rate.currency for rate in book.plan.rates} | {book.plan.base_currency})
+    if code not in known:
+        return InvalidEvent(f"{name}: expected a currency of the policy's rates ({', '.join(known)}), got {shorten(code)}", name)
+    return InvalidEvent(f"{name}: the policy has no rate for {code} as early as the event: add one to its rates", name)

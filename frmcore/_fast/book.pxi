@@ -197,10 +197,6 @@ cdef class Book:
                 reg_set_int(&self.defaults[i], field.default)
         return 0
 
-    cdef object plan_label(self, uint32_t i, object label):
-        """The label itself where it is one of the enum's, else INVALID."""
-        return label if label in self.label_codes[i] else INVALID
-
     cdef object plain_spec(self, uint32_t i):
         """What is known of a fact's register, as frmcore.values wants it."""
         field = (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]

@@ -34,6 +34,11 @@ def system_clock():
     return system_ms()
 
 
+# What must be equal for a list that changes at run time to keep its content over a reload.
+cdef tuple list_shape(object spec):
+    return spec.name, int(spec.kind), spec.network, spec.private
+
+
 cdef struct Counters:
     uint64_t decided, again, observed, updated, duplicates, conflicts, too_old, ahead, late, forgotten, overflows
 
@@ -73,7 +78,7 @@ cdef class Core:
     cdef uint32_t sweep_at
     cdef list hooks
 
-    def __cinit__(self, plan, policy, bytes key, bytes private_key, clock, max_ahead):
+    def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead):
         memset(&self.log, 0, sizeof(Log))
         self.key = hash_key(key)
         self.private_key = hash_key(private_key)
@@ -85,7 +90,7 @@ cdef class Core:
         self.born, self.is_open = forks, True
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
-        self.install(plan, policy)
+        self.install(plan, policy, contents)
 
     def __dealloc__(self):
         self.drop_frames()
@@ -107,16 +112,17 @@ cdef class Core:
 
     def close(self):
         """Frees the state; every later call raises EngineClosed."""
-        self.is_open = False
-        self.drop_frames()
-        self.seen.clear()
-        log_free(&self.log)
-        self.store_list = []
+        with self.lock:
+            self.is_open = False
+            self.drop_frames()
+            self.seen.clear()
+            log_free(&self.log)
+            self.store_list = []
 
     # Puts a policy in force: a book, its lists, its groups' rings. Rings of a group with the same signature stay as they are.
-    cdef int install(self, object plan, object policy) except -1:
+    cdef int install(self, object plan, object policy, list contents) except -1:
         cdef dict kept = {(<RingStore>store).group.signature: store for store in self.store_list}
-        cdef Lists lists = Lists(self.tables_for(plan), self.secret)
+        cdef Lists lists = Lists(self.tables_for(plan, contents), self.secret)
         cdef Book book = Book(plan, policy, <uint32_t>len(self.books), lists, self.private_secret)
         cdef Layout layout = Layout(book)
         cdef uint32_t i
@@ -130,20 +136,24 @@ cdef class Core:
         free(self.stores)
         self.stores, self.store_list, self.sweep_at = pointers, stores, 0
         self.book, self.layout, self.lists = book, layout, lists
+        self.list_tables = {list_shape(spec): table for spec, table in zip(plan.lists, lists.tables) if spec.values is None}
         self.books.append(book)
         self.grow_outcomes(len(plan.outcomes))
         self.drop_frames()
         return self.back_fill(fresh) if self.any_recorded else 0
 
-    cdef list tables_for(self, object plan):
-        """A table for each list: the one that the same list had under the policy before, or a new one."""
+    cdef list tables_for(self, object plan, list contents):
+        """A table for each list: filled with the policy's own content; of a list that changes at run time the one it had."""
         tables = []
-        for spec in plan.lists:
-            shape = (spec.name, int(spec.kind), spec.network, spec.private)
-            table = self.list_tables.get(shape) if spec.values is None else None
+        for spec, content in zip(plan.lists, contents, strict=True):
+            table = self.list_tables.get(list_shape(spec)) if content is None else None
             if table is None:
                 table = NetworkTable() if spec.network else ListTable(self.secret)
-            self.list_tables[shape] = table
+            if content and spec.network:
+                table.load(content)
+            elif content:
+                for value in content:
+                    table.add(private_text(self.private_key, value) if spec.private else value, None, 0)
             tables.append(table)
         return tables
 
@@ -181,13 +191,13 @@ cdef class Core:
             self.give_frame(frame)
         return 0
 
-    def reload(self, plan, policy):
+    def reload(self, plan, policy, list contents):
         """Puts another policy in force between two operations; lowered with `keep=groups()`."""
-        self.check_open()
-        if len(self.books) > 0xFFFF:
-            raise ValueError("65,536 policies were loaded into one engine: open a new one")
         with self.lock:
-            self.install(plan, policy)
+            self.check_open()
+            if len(self.books) > 0xFFFF:
+                raise ValueError("65,536 policies were loaded into one engine: open a new one")
+            self.install(plan, policy, contents)
             self.seq += 1
             self.tell_hooks(plain_record(RECORD_POLICY, self.seq, self.now_ms(), {"hash": plan.hash, "files": dict(policy.files)}))
 
@@ -213,6 +223,9 @@ cdef class Core:
 
     # A frame of an older policy goes; it would not fit the next call.
     cdef void give_frame(self, Frame* frame) noexcept:
+        if frame.holds_lock:
+            frame.holds_lock = False
+            self.lock.release()
         if frame.book != self.book.index or not self.is_open:
             frame_free(frame)
             return
@@ -232,14 +245,38 @@ cdef class Core:
                 read_event(book, frame, event, strict)
                 self.check_ahead(frame.time)
                 convert_money(book, frame)
+                self.hold(frame)
                 if book is self.book:
                     derive(self, book, frame)
-                    frame.late = self.any_recorded and frame.time < self.watermark_
                     return frame
             except InvalidEvent as error:
                 self.count_invalid(error.field)
                 self.give_frame(frame)
                 raise
+            except BaseException:
+                self.give_frame(frame)
+                raise
+            self.give_frame(frame)
+
+    # All that may run the caller's code is done: from here on, until it gives the frame back, the call is alone with the
+    # state. Under the GIL it is so by itself, unless google-re2 lets go of it.
+    cdef int hold(self, Frame* frame) except -1:
+        if self.book.program.runs_python and not frame.holds_lock:
+            self.lock.acquire()
+            frame.holds_lock = True
+        return self.check_open()
+
+    # Updates in a frame, as `enter` has an event.
+    cdef Frame* enter_told(self, dict fields, uint32_t* count) except NULL:
+        cdef Frame* frame
+        while True:
+            self.check_open()
+            frame = self.take_frame()
+            try:
+                count[0] = read_tellings(self.book, frame, fields)
+                self.hold(frame)
+                if frame.book == self.book.index:
+                    return frame
             except BaseException:
                 self.give_frame(frame)
                 raise
@@ -259,6 +296,12 @@ cdef class Core:
             )
         return 0
 
+    def unreadable(self, message):
+        """The error for an event that can't even be read, counted like every other."""
+        self.check_open()
+        self.count_invalid(None)
+        return InvalidEvent(message)
+
     cdef int64_t now_ms(self) except? -1:
         if self.clock is None:
             return self.watermark_ if self.any_recorded else 0
@@ -266,35 +309,23 @@ cdef class Core:
 
     def now(self):
         """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+        self.check_open()
         return self.now_ms()
 
+    # By field of the policy; other names come from outside and must not fill the memory.
     cdef int count_invalid(self, object field) except -1:
+        field = field if field in self.book.names else None
         self.invalid_by_field[field] = self.invalid_by_field.get(field, 0) + 1
         return 0
 
     # ---- decide ---------------------------------------------------------------------------------------------------
 
     def decide(self, event, point=None, *, strict=False):
-        cdef Decision decision
-        if not self.book.program.runs_python:
-            decision = self.decide_event(event, point, strict, False)
-            if decision is not None:
-                return decision
-        with self.lock:
-            return self.decide_event(event, point, strict, True)
-
-    # None when the event's own values loaded a policy that must be decided under the lock.
-    cdef Decision decide_event(self, object event, object point, bint strict, bint locked):
         cdef Frame* frame = self.enter(event, strict)
         try:
-            if self.book.program.runs_python and not locked:
-                return None
             return self.decide_frame(frame, point)
         finally:
             self.give_frame(frame)
-
-    def decide_many(self, events, point=None, *, strict=False):
-        return [self.decide(event, point, strict=strict) for event in events]
 
     cdef Decision decide_frame(self, Frame* frame, object point_name):
         cdef IdRecord* known = self.find_id(frame)
@@ -302,7 +333,10 @@ cdef class Core:
         cdef const RecordHead* record
         cdef Decision decision
         if known != NULL:
-            return self.repeat(known, frame, point)
+            record = self.decided_before(known, frame, point)
+            if record != NULL:
+                return self.duplicate(record)
+            return self.again(known, frame, point, NULL, 0, self.now_ms())
         self.check_age(frame)
         decide_route(self, self.book, frame, point, self.seq + 1)
         record = self.record_event(frame, RECORD_DECISION, point)
@@ -314,24 +348,21 @@ cdef class Core:
         return decision
 
     def evaluate(self, event, point=None, *, strict=False):
-        with self.lock:
-            return self.evaluate_event(event, point, strict)
-
-    cdef Decision evaluate_event(self, object event, object point_name, bint strict):
         cdef Frame* frame = self.enter(event, strict)
         cdef IdRecord* known
-        cdef uint32_t point
+        cdef const RecordHead* earlier
+        cdef uint32_t at
         try:
             known = self.find_id(frame)
-            point = self.point_for(frame, point_name)
+            at = self.point_for(frame, point)
             if known == NULL:
                 self.check_age(frame)
-            elif self.was_decided(known, frame, point):
-                return self.repeat(known, frame, point)
-            else:
-                return self.evaluate_again(known, frame, point)
-            decide_route(self, self.book, frame, point, self.seq + 1)
-            return self.unrecorded(frame, point)
+                decide_route(self, self.book, frame, at, self.seq + 1)
+                return self.unrecorded(frame, at)
+            earlier = self.decided_before(known, frame, at)
+            if earlier != NULL:
+                return self.duplicate(earlier)
+            return self.evaluate_again(known, frame, at)
         finally:
             self.give_frame(frame)
 
@@ -339,17 +370,11 @@ cdef class Core:
         load_event(self, self.book, frame, known)
         lift_cells(self, self.book, frame, known.record)
         try:
-            frame.late = known.record.flags & FLAG_LATE
-            decide_route(self, self.book, frame, point, known.record.seq)
+            self.route_again(known, frame, point)
             return self.unrecorded(frame, point)
         finally:
             load_event(self, self.book, frame, known)
             lower_cells(self, self.book, frame, known.record)
-
-    # Is there a decision at that point already? Raises EventConflict for other content.
-    cdef bint was_decided(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
-        self.check_content(known, frame)
-        return known.record.type == RECORD_OBSERVED or self.decided_at(known, point) != NULL
 
     cdef Decision unrecorded(self, Frame* frame, uint32_t point):
         cdef uint8_t* out = <uint8_t*>take(record_bound(self.book, frame.regs, &frame.verdict), 1)
@@ -362,23 +387,14 @@ cdef class Core:
     # ---- decide again ---------------------------------------------------------------------------------------------
 
     def decide_again(self, event_id, point, at, dict fields):
-        with self.lock:
-            return self.decide_known(event_id, point, at, fields)
-
-    cdef Decision decide_known(self, object event_id, object point, object at, dict fields):
-        cdef Frame* frame
-        cdef Telling* tellings
         cdef IdRecord* known
         cdef uint32_t count
         self.check_open()
-        frame = self.take_frame()
+        told_at = self.told_at(at)
+        cdef Frame* frame = self.enter_told(fields, &count)
         try:
-            tellings = <Telling*>frame.tellings
-            count = read_tellings(self, frame, fields, tellings)
-            told_at = self.told_at(at)
             known = self.known_id(event_id)
-            where = self.point_named(point)
-            return self.again(known, frame, where, tellings, count, told_at)
+            return self.again(known, frame, self.point_named(point), frame.tellings, count, told_at)
         finally:
             self.give_frame(frame)
 
@@ -404,9 +420,7 @@ cdef class Core:
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
         self.seq += 1
         apply_tellings(state, tellings, count, at, self.seq)
-        load_event(self, book, frame, known)
-        frame.late = known.record.flags & FLAG_LATE
-        decide_route(self, book, frame, point, known.record.seq)
+        self.route_again(known, frame, point)
         record = append_record(self, frame, RECORD_AGAIN, point, self.seq)
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
@@ -418,6 +432,11 @@ cdef class Core:
         self.finish(frame)
         self.tell_hooks(decision.record)
         return decision
+
+    cdef int route_again(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
+        load_event(self, self.book, frame, known)
+        frame.late = known.record.flags & FLAG_LATE
+        return decide_route(self, self.book, frame, point, known.record.seq)
 
     cdef int check_order(self, IdRecord* known, uint32_t point) except -1:
         cdef int32_t after = self.book.points[point].after
@@ -439,26 +458,21 @@ cdef class Core:
     # ---- observe, update ------------------------------------------------------------------------------------------
 
     def observe(self, event):
-        with self.lock:
-            self.observe_event(event)
-
-    cdef int observe_event(self, object event) except -1:
         cdef Frame* frame = self.enter(event, False)
-        cdef Telling* tellings
+        cdef Telling* tellings = frame.tellings
+        cdef Book book = self.book
         cdef IdRecord* known
         cdef uint32_t count, i
         try:
-            book = self.book
-            fields = told_fields(book, event)
-            tellings = <Telling*>frame.tellings
-            count = read_tellings(self, frame, fields, tellings)
+            count = read_tellings(book, frame, told_fields(book, event))
+            self.hold(frame)
             if book is not self.book:
-                raise InvalidEvent("the policy was reloaded by the event's own values while they were read")
+                raise InvalidEvent("the policy was reloaded while the event's updates were read: observe it again")
             known = self.find_id(frame)
             if known != NULL:
                 self.check_content(known, frame)
                 self.counters.duplicates += 1
-                return 0
+                return
             self.check_age(frame)
             frame.verdict.outcome = frame.verdict.score = 0
             weakest(self.book, frame.regs)
@@ -480,38 +494,35 @@ cdef class Core:
             self.give_frame(frame)
 
     def update(self, event_id, at, by, source, dict fields):
-        with self.lock:
-            self.tell_event(event_id, at, by, source, fields)
-
-    cdef int tell_event(self, object event_id, object at, object by, object source, dict fields) except -1:
-        cdef Frame* frame
-        cdef Book book
-        cdef Telling* tellings
         cdef IdRecord* known
         cdef uint32_t count
         self.check_open()
         if not fields:
             raise InvalidEvent("an update tells at least one field")
-        frame = self.take_frame()
+        told_at = self.told_at(at)
+        notes = {"by": checked_note("by", by), "source": checked_note("source", source)}
+        cdef Frame* frame = self.enter_told(fields, &count)
         try:
-            tellings = <Telling*>frame.tellings
-            count = read_tellings(self, frame, fields, tellings)
-            told_at = self.told_at(at)
             known = self.known_id(event_id)
-            book = self.book
-            state = state_of(self, book, known)
-            load_event(self, book, frame, known)
-            weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
-            self.seq += 1
-            apply_tellings(state, tellings, count, told_at, self.seq)
-            load_event(self, book, frame, known)
-            mend_groups(self, book, frame, known.record, False)
-            self.counters.updated += 1
+            self.tell(known, frame, count, told_at)
             if self.hooks:
-                self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, {
-                    "id": event_id, "by": by, "source": source, "fields": plain_fields(fields)}))
+                told = told_content(self.book, frame, count)
+                content = {"id": str.__str__(event_id), **notes, "fields": told}
+                self.tell_hooks(plain_record(RECORD_UPDATE, self.seq, told_at, content))
         finally:
             self.give_frame(frame)
+
+    cdef int tell(self, IdRecord* known, Frame* frame, uint32_t count, int64_t at) except -1:
+        cdef Book book = self.book
+        cdef EventState* state = state_of(self, book, known)
+        load_event(self, book, frame, known)
+        weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
+        self.seq += 1
+        apply_tellings(state, frame.tellings, count, at, self.seq)
+        load_event(self, book, frame, known)
+        mend_groups(self, book, frame, known.record, False)
+        self.counters.updated += 1
+        return 0
 
     cdef int64_t told_at(self, object at) except? -1:
         cdef int64_t now = self.now_ms()
@@ -524,6 +535,10 @@ cdef class Core:
 
     # ---- ids ------------------------------------------------------------------------------------------------------
 
+    cdef object event_id(self, const Frame* frame):
+        cdef const Reg* ident = &frame.regs[self.book.id_reg]
+        return ident.v.s[: ident.n].decode()
+
     cdef IdRecord* find_id(self, Frame* frame) noexcept:
         cdef Reg* ident = &frame.regs[self.book.id_reg]
         frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
@@ -531,9 +546,13 @@ cdef class Core:
 
     cdef IdRecord* known_id(self, object event_id) except NULL:
         cdef IdRecord* known = NULL
+        cdef Py_ssize_t size
+        cdef const char* data
         if isinstance(event_id, str):
-            raw = event_id.encode("utf-8", "replace")
-            known = self.seen.find(hash_text(self.key, <const char*>raw, <uint32_t>len(raw)))
+            plain = str.__str__(event_id)
+            data = utf8_or_null(<PyObject*>plain, &size)
+            if data != NULL and size <= ID_BYTES_MAX:
+                known = self.seen.find(hash_text(self.key, data, <uint32_t>size))
         if known == NULL:
             raise UnknownEvent(
                 f"event {shorten(event_id)} is not known: it was never decided or observed here, or it is older than what "
@@ -554,13 +573,15 @@ cdef class Core:
         return 0
 
     cdef uint32_t point_named(self, object name) except? 0xFFFFFFFF:
-        for i, point in enumerate(self.book.plan.points):
-            if point.name == name:
-                return i
         names = [point.name for point in self.book.plan.points]
-        raise UnknownName(f"the policy has no point {shorten(name)}; {nearest(str(name), names) or 'points: ' + ', '.join(names)}")
+        plain = str.__str__(name) if isinstance(name, str) else ""
+        if plain in names:
+            return <uint32_t>names.index(plain)
+        hint = nearest(plain, names) or f"its points: {', '.join(names)}"
+        raise UnknownName(f"the policy has no point {shorten(name)}; {hint}")
 
     cdef int check_age(self, Frame* frame) except -1:
+        frame.late = self.any_recorded and frame.time < self.watermark_
         if self.any_forgotten and frame.time <= self.floor_:
             self.counters.too_old += 1
             name = self.book.names[self.book.time_reg]
@@ -570,17 +591,20 @@ cdef class Core:
             )
         return 0
 
-    cdef Decision repeat(self, IdRecord* known, Frame* frame, uint32_t point):
-        cdef const RecordHead* earlier
+    # The decision that a known event got at the point, or NULL. It must have come with the same content.
+    cdef const RecordHead* decided_before(self, IdRecord* known, Frame* frame, uint32_t point) except? NULL:
         self.check_content(known, frame)
         if known.record.type == RECORD_OBSERVED:
             self.counters.conflicts += 1
-            raise EventConflict("the event was observed, not decided: its windows already count it", None)
-        earlier = self.decided_at(known, point)
-        if earlier == NULL:
-            return self.again(known, frame, point, NULL, 0, self.now_ms())
+            raise EventConflict(
+                f"event {self.event_id(frame)!r} was observed, not decided: its windows already count it. Send an event "
+                "either to observe() or to decide()", None
+            )
+        return self.decided_at(known, point)
+
+    cdef Decision duplicate(self, const RecordHead* record):
         self.counters.duplicates += 1
-        return new_decision(<Book>self.books[earlier.book], <const uint8_t*>earlier, True)
+        return new_decision(<Book>self.books[record.book], <const uint8_t*>record, True)
 
     cdef int check_content(self, IdRecord* known, Frame* frame) except -1:
         cdef Book book = self.book
@@ -598,8 +622,8 @@ cdef class Core:
         if known.record.type == RECORD_DECISION:
             decision = new_decision(<Book>self.books[known.record.book], <const uint8_t*>known.record, True)
         raise EventConflict(
-            f"the event's id is known, but {book.names[differs]} differs from the first time. An id names one immutable "
-            "event: send later facts with update(), or list the field under retry_may_change", decision
+            f"event {self.event_id(frame)!r} is known, but {book.names[differs]} differs from the first time. An id names one "
+            "immutable event: send later facts with update(), or list the field under retry_may_change", decision
         )
 
     # ---- recording ------------------------------------------------------------------------------------------------
@@ -657,45 +681,47 @@ cdef class Core:
 
     def on_operation(self, hook):
         """Calls `hook(record: bytes)` after every recorded operation, in recorded order."""
+        self.check_open()
         self.hooks.append(hook)
 
     # ---- lists ----------------------------------------------------------------------------------------------------
 
-    def fill_list(self, uint32_t index, values):
-        """Loads a list's read-only values, or a network list's ranges: (first, last, expires or None) each."""
-        spec, table = self.book.plan.lists[index], self.lists.tables[index]
-        if spec.network:
-            table.load(values)
-            return
-        for value in values:
-            table.add(value, None, 0)
+    # By what it is, not by where: a list that somebody held on to over a reload must not change another.
+    cdef uint32_t list_index(self, object spec) except? 0xFFFFFFFF:
+        lists = self.book.plan.lists
+        if spec not in lists:
+            raise UnknownName(f"list {spec.name} is not in force: a policy was loaded that has none like it; see Engine.lists")
+        return <uint32_t>lists.index(spec)
 
-    def change_list(self, uint32_t index, action, values, content):
+    def change_list(self, spec, action, values, content):
         """Adds or removes the values (`(bytes, expires)` each) of a list, recorded as one operation. How many changed."""
-        self.check_open()
-        table = self.lists.tables[index]
-        self.seq += 1
-        changed = 0
-        for value, expires in values:
-            changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
-        self.record_list(content)
+        cdef uint64_t changed = 0
+        with self.lock:
+            self.check_open()
+            table = self.lists.tables[self.list_index(spec)]
+            self.seq += 1
+            for value, expires in values:
+                changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
+            self.record_list(content)
         return changed
 
-    def change_networks(self, uint32_t index, ranges, content):
+    def change_networks(self, spec, ranges, content):
         """Replaces the ranges of a network list, recorded as one operation."""
-        self.check_open()
-        self.lists.tables[index].load(ranges)
-        self.seq += 1
-        self.record_list(content)
+        with self.lock:
+            self.check_open()
+            self.lists.tables[self.list_index(spec)].load(ranges)
+            self.seq += 1
+            self.record_list(content)
 
     cdef int record_list(self, object content) except -1:
         if self.hooks:
             self.tell_hooks(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
         return 0
 
-    def list_contains(self, uint32_t index, bytes value, int64_t time):
+    def list_contains(self, spec, bytes value, int64_t time):
         """Whether a list holds the value (an ip: its bytes) at that time."""
-        return lists_probe(self.lists.refs, index, <const char*>value, <uint32_t>len(value), time)
+        self.check_open()
+        return lists_probe(self.lists.refs, self.list_index(spec), <const char*>value, <uint32_t>len(value), time)
 
     def hide(self, value):
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
@@ -705,17 +731,18 @@ cdef class Core:
 
     def features(self, dict given, at):
         """Feature name -> value of every aggregate whose lookup key is given (entity type -> value), as of `at` ms."""
-        cdef Frame* frame
+        with self.lock:
+            self.check_open()
+            return self.features_of(self.take_frame(), given, at)
+
+    cdef dict features_of(self, Frame* frame, dict given, int64_t at):
         cdef Book book = self.book
         cdef uint32_t i
-        self.check_open()
-        frame = self.take_frame()
         try:
             self.place_entities(frame, given)
             frame.time, frame.kind_bit = at, 0
-            with self.lock:
-                find_rings(self, book, frame)
-                read_windows(self, frame, <uint64_t>-1)
+            find_rings(self, book, frame)
+            read_windows(self, frame, <uint64_t>-1)
             found = {}
             for i, spec in enumerate(book.plan.features):
                 if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
@@ -754,11 +781,13 @@ cdef class Core:
 
     def known_now(self, event_id):
         """What is known of an event now: field -> value, with its updates and `final`."""
-        cdef Frame* frame
+        with self.lock:
+            self.check_open()
+            return self.facts_of(self.take_frame(), event_id)
+
+    cdef dict facts_of(self, Frame* frame, object event_id):
         cdef Book book = self.book
         cdef uint32_t i
-        self.check_open()
-        frame = self.take_frame()
         try:
             load_event(self, book, frame, self.known_id(event_id))
             specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
@@ -803,13 +832,15 @@ cdef class Core:
 
         By what is known now: events that came late or were told about since are seen as they are.
         """
-        cdef Frame* frame
-        cdef IdRecord* known = self.known_id(decision.event_id)
-        cdef uint32_t i, w
-        if decision.book is not self.book:
-            return {}
-        frame = self.take_frame()
+        with self.lock:
+            self.check_open()
+            return self.evidence_of(self.take_frame(), decision, room) if decision.book is self.book else {}
+
+    cdef dict evidence_of(self, Frame* frame, Decision decision, int room):
+        cdef IdRecord* known
+        cdef uint32_t i
         try:
+            known = self.known_id(decision.event_id)
             load_event(self, self.book, frame, known)
             find_rings(self, self.book, frame)
             found = {}
@@ -862,6 +893,7 @@ cdef class Core:
 
     def stats(self):
         """Counts since the engine was opened, and what its memory holds."""
+        self.check_open()
         outcomes = self.book.plan.outcomes
         groups = []
         for store in self.store_list:

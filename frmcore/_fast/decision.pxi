@@ -40,6 +40,9 @@ cdef class Decision:
     cdef object _verdict
     cdef object _features
 
+    def __init__(self):
+        raise TypeError("a Decision comes from Engine.decide")
+
     cdef inline const RecordHead* head(self) noexcept:
         return <const RecordHead*><const char*>self.record
 

@@ -34,15 +34,27 @@ cdef int translate_facts(Core core, Book book, Reg* regs, const RecordHead* reco
 
 
 cdef int64_t matching_fact(Book old, Book book, uint32_t i) except? -2:
-    cdef uint32_t named = book.field_count + book.derived_count + book.update_count
-    if i >= named:
-        return -1
+    if i >= book.field_count + book.derived_count + book.update_count:
+        return matching_original(old, book, i)
     name = book.names[i]
     if name not in old.names:
         return -1
     source = old.names.index(name)
     same = old.specs[<uint32_t>source].kind == book.specs[i].kind and old.specs[<uint32_t>source].scale == book.specs[i].scale
     return source if same and old.specs[<uint32_t>source].is_private == book.specs[i].is_private else -1
+
+
+# The same for what a money field in several currencies was before its conversion.
+cdef int64_t matching_original(Book old, Book book, uint32_t i) except? -2:
+    cdef uint32_t j, k
+    for j in range(book.currency_count):
+        for k in range(old.currency_count):
+            if book.names[book.currencies[j].amount] == old.names[old.currencies[k].amount]:
+                if book.currencies[j].original == i:
+                    return old.currencies[k].original
+                if book.currencies[j].rate == i:
+                    return old.currencies[k].rate
+    return -1
 
 
 cdef int translate_label(Book old, Book book, uint32_t source, uint32_t i, Reg* reg) except -1:
@@ -105,11 +117,21 @@ cdef int32_t translate_point(Core core, const RecordHead* record) except? -2:
 
 # The first field whose content differs from the first time, or -1. A field under `retry_may_change` may.
 cdef int64_t first_difference(Book book, const Reg* now, const Reg* before) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, given
     for i in range(book.field_count):
-        if not book.specs[i].may_change and not same_value(&now[i], &before[i], book.fact_rep[i]):
+        given = as_given(book, i)
+        if not book.specs[i].may_change and not same_value(&now[given], &before[given], book.fact_rep[given]):
             return i
     return -1
+
+
+# Where the field is as the event brought it. Converted, two amounts may be equal, and one differ by a reload's rates.
+cdef uint32_t as_given(Book book, uint32_t i) noexcept nogil:
+    cdef uint32_t j
+    for j in range(book.currency_count):
+        if book.currencies[j].amount == i:
+            return book.currencies[j].original
+    return i
 
 
 cdef bint same_value(const Reg* a, const Reg* b, uint8_t rep) noexcept nogil:
@@ -159,25 +181,30 @@ cdef int translate_state(Core core, Book book, EventState* before, EventState* s
     return 0
 
 
-# Checks update fields and puts them into `out`. May run Python code.
-cdef uint32_t read_tellings(Core core, Frame* frame, dict fields, Telling* out) except? 0xFFFFFFFF:
-    cdef Book book = core.book
+# Checks update fields and puts them into the frame; their count. May run Python code.
+cdef uint32_t read_tellings(Book book, Frame* frame, dict fields) except? 0xFFFFFFFF:
+    cdef Telling* out = frame.tellings
     cdef uint32_t count = 0, first = book.field_count + book.derived_count, i
     for name, value in fields.items():
+        if count > book.update_count:
+            raise InvalidEvent(f"{printable(name)} is told twice", name)
         if name == "final":
-            if value not in book.plan.outcomes:
-                raise InvalidEvent(f"final: expected one of {', '.join(book.plan.outcomes)}, got {shorten(value)}", "final")
             out[count].index = book.update_count
             out[count].value.n = 0
-            reg_set_int(&out[count].value, book.plan.outcomes.index(value))
+            reg_set_int(&out[count].value, outcome_named(book, value))
         else:
             i = update_named(book, name)
             out[count].index = i - first
             read_telling(book, i, value, &out[count].value, &frame.arena)
         count += 1
-        if book is not core.book:
-            raise InvalidEvent("the policy was reloaded by the update's own values while they were read")
     return count
+
+
+cdef int64_t outcome_named(Book book, object value) except? -1:
+    outcomes = book.plan.outcomes
+    if not isinstance(value, str) or value not in outcomes:
+        raise InvalidEvent(f"final: expected one of {', '.join(outcomes)}, got {shorten(value)}", "final")
+    return outcomes.index(value)
 
 
 cdef int read_telling(Book book, uint32_t i, object value, Reg* reg, Arena* arena) except -1:
@@ -193,9 +220,9 @@ cdef uint32_t update_named(Book book, object name) except? 0xFFFFFFFF:
     names = book.names[book.field_count + book.derived_count :]
     if name not in names:
         known = ", ".join((*names, "final"))
-        hint = nearest(str(name), names) or f"its updates are {known}"
+        hint = nearest(name, names) or f"its updates are {known}"
         field = "a field of the event, which is immutable" if name in book.names else "no update of the policy"
-        raise InvalidEvent(f"{shorten(name) if not isinstance(name, str) else name[:80]} is {field}; {hint}", str(name)[:80])
+        raise InvalidEvent(f"{printable(name)} is {field}; {hint}", printable(name))
     return book.field_count + book.derived_count + <uint32_t>names.index(name)
 
 
@@ -250,5 +277,18 @@ cdef bytes plain_record(uint8_t type, uint64_t seq, int64_t time, object content
     return (<const char*>&head)[: sizeof(RecordHead)] + body
 
 
-cdef dict plain_fields(dict fields):
-    return {name: value if isinstance(value, (int, float, str, bool, type(None))) else str(value) for name, value in fields.items()}
+# What an update tells, by name, in the form in which it could be told again.
+cdef dict told_content(Book book, const Frame* frame, uint32_t count):
+    cdef uint32_t i, fact
+    content = {}
+    for i in range(count):
+        if frame.tellings[i].index == book.update_count:
+            content["final"] = book.plan.outcomes[frame.tellings[i].value.v.i]
+            continue
+        fact = book.field_count + book.derived_count + frame.tellings[i].index
+        raw = reg_object(&frame.tellings[i].value, book.fact_rep[fact])
+        if book.specs[fact].kind == KIND_DECIMAL and raw is not None:
+            content[book.names[fact]] = str(_decimal.Decimal(raw).scaleb(-book.specs[fact].scale, _EXACT))
+        else:
+            content[book.names[fact]] = _feature_value(book.plain_spec(fact), raw)
+    return content

@@ -29,7 +29,6 @@ from collections.abc import Mapping as _Mapping
 import msgspec as _msgspec
 
 from frmcore import limits as _limits
-from frmcore import text as _text
 from frmcore.errors import EngineClosed, EngineForked, EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 
 cdef object UNSET = _msgspec.UNSET
@@ -145,7 +144,7 @@ cdef int slow_value(Book book, uint32_t i, object value, Reg* reg, Arena* arena)
     plain = plain_value(book, i, value)
     if plain is INVALID:
         raise invalid_value(book, i, value)
-    if spec.kind == KIND_DECIMAL:
+    if spec.kind == KIND_DECIMAL or spec.kind == KIND_ENUM:
         reg_set_int(reg, plain)
     elif not quick_value(book, i, <PyObject*>plain, reg, arena, True):
         raise invalid_value(book, i, value)
@@ -163,7 +162,7 @@ cdef object plain_value(Book book, uint32_t i, object value):
         if not isinstance(value, str):
             return INVALID
         plain = str.__str__(value)
-        return plain if kind != KIND_ENUM else book.plan_label(i, plain)
+        return plain if kind != KIND_ENUM else book.label_codes[i].get(plain, INVALID)
     if kind == KIND_FLOAT and isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(value)
@@ -178,6 +177,8 @@ def scaled_decimal(value, int scale):
     """A decimal as an integer of 10**-scale units, or INVALID when it is not a number that fits exactly."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str, _decimal.Decimal)):
         return INVALID
+    if isinstance(value, int) and int.bit_length(value) > 64 or isinstance(value, str) and str.__len__(value) > DECIMAL_CHARS_MAX:
+        return INVALID
     try:
         number = _decimal.Decimal(repr(value) if isinstance(value, float) else value)
         if not number.is_finite() or number.adjusted() > 19:
@@ -191,6 +192,7 @@ def scaled_decimal(value, int scale):
     return result if -_limits.INT_MAX <= result <= _limits.INT_MAX else INVALID
 
 
+DECIMAL_CHARS_MAX = 64  # a decimal as text: 19 digits, a sign, a point, and zeros to spare
 _EXACT = _decimal.Context(prec=60, Emax=_decimal.MAX_EMAX, Emin=_decimal.MIN_EMIN)
 _EPOCH = _datetime.datetime(1970, 1, 1, tzinfo=_datetime.timezone.utc)
 _MILLISECOND = _datetime.timedelta(milliseconds=1)
@@ -240,19 +242,43 @@ cdef object invalid_value(Book book, uint32_t i, object value):
 
 
 def shorten(value):
-    """A value as an error shows it: its repr, short, whatever it is."""
-    if isinstance(value, (str, bytes)):
-        value = value[:80]
-    elif isinstance(value, (dict, list, tuple, set)):
-        return f"a {type(value).__name__}"
-    elif isinstance(value, int) and abs(value) >> 256:
+    """A value as an error shows it: its type and repr, short. Of containers, and of types whose repr we don't know, the type."""
+    kind = type(value).__name__[:60]
+    if value is None or value is UNSET:
+        return "nothing"
+    if type(value) is _datetime.datetime and value.tzinfo is None:
+        return f"the naive datetime {value}"
+    if type(value) not in _SHOWN_TYPES:
+        return f"a value of type {kind}"
+    if type(value) is int and value.bit_length() > 256:
         return "an integer of more than 256 bits"
-    try:
-        shown = repr(value)
-    except Exception:
-        shown = "?"
-    shown = shown.encode("utf-8", "backslashreplace").decode()
-    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    shown = repr(value[:80] if type(value) in (str, bytes) else value).encode("utf-8", "backslashreplace").decode()
+    return f"{kind} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+
+
+_SHOWN_TYPES = frozenset([str, bytes, int, float, bool, _decimal.Decimal])
+
+
+# A text from outside as a line of a message.
+cdef str printable(object text):
+    return str.__str__(text)[:120].encode("utf-8", "backslashreplace").decode()
+
+
+def checked_text(value):
+    """A str as records take it: at most STRING_BYTES_MAX bytes of valid UTF-8; None for anything else."""
+    cdef Py_ssize_t size
+    if isinstance(value, str):
+        plain = str.__str__(value)
+        if utf8_or_null(<PyObject*>plain, &size) != NULL and size <= STRING_BYTES_MAX:
+            return plain
+    return None
+
+
+cdef object checked_note(str name, object value):
+    plain = checked_text(value)
+    if plain is None and value is not None:
+        raise InvalidEvent(f"{name}: expected {EXPECTED[KIND_STRING]}, got {shorten(value)}", name)
+    return plain
 
 
 cdef int read_struct(Book book, Frame* frame, object event) except -1:
@@ -330,19 +356,20 @@ cdef dict as_dict(object event):
 cdef int refuse_unknown(Book book, dict event) except -1:
     cdef dict known = {}
     for field in book.plan.fields:
+        *parents, last = field.path
         level = known
-        for part in field.path[:-1]:
+        for part in parents:
             level = level.setdefault(part, {})
-        level[field.path[-1]] = None
+        level[last] = None
     unknown = first_unknown(event, known, "")
     if unknown:
-        raise InvalidEvent(f"{unknown}: the policy has no such field (strict=True refuses unknown keys)", unknown)
+        raise InvalidEvent(f"{unknown}: the policy has no such field, and strict=True refuses unknown keys", unknown)
     return 0
 
 
 cdef str first_unknown(object event, dict known, str prefix):
     for key, value in event.items():
-        name = f"{prefix}{key}"[:120]
+        name = prefix + (printable(key) if isinstance(key, str) else shorten(key))
         if key not in known:
             return name
         if known[key] is not None and isinstance(value, _Mapping):
@@ -365,7 +392,7 @@ cdef int check_presence(Book book, Frame* frame) except -1:
             raise missing_field(book, i, frame)
     if ident.n == 0 or ident.n > ID_BYTES_MAX:
         name = book.names[book.id_reg]
-        raise InvalidEvent(f"{name}: an event id is text of 1 to {ID_BYTES_MAX} bytes, got {ident.n}", name)
+        raise InvalidEvent(f"{name}: an event id is text of 1 to {ID_BYTES_MAX} bytes, this one has {ident.n}", name)
     frame.time = frame.regs[book.time_reg].v.i
     return 0
 

@@ -137,6 +137,9 @@ cdef void fingerprint_seen(Fingerprint* sum_, Seen seen) noexcept nogil:
             fingerprint_add(sum_, known.record, known.record.size)
             if known.state != NULL:
                 fingerprint_told(sum_, known, &known.state.final, UINT32_MAX)
+                for j in range(known.state.point_count):
+                    if known.state.points[j] != NULL:
+                        fingerprint_add(sum_, known.state.points[j], known.state.points[j].size)
                 for j in range(known.state.update_count):
                     fingerprint_told(sum_, known, &known.state.told[j], j)
         if cursor == 0:

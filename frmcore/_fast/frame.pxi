@@ -42,6 +42,7 @@ cdef struct Frame:
     int64_t time
     uint32_t book  # index of the policy it was made for
     bint late
+    bint holds_lock
 
 
 cdef Frame* frame_new(Book book, Layout layout) except NULL:

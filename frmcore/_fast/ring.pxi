@@ -88,9 +88,10 @@ cdef class RingStore:
         slab_destroy(&self.latest_slab)
 
     # A reload keeps the rings; limits and the group's other words are the new policy's.
-    cdef void adopt(self, group, limits, int64_t watermark):
+    cdef int adopt(self, group, limits, int64_t watermark) except -1:
         self.given_up = self.line(watermark)
         self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+        return 0
 
     # ---- finding --------------------------------------------------------------------------------------------------
 
@@ -628,12 +629,12 @@ cdef class RingStore:
     cdef inline int64_t first_time(self, TreeHead* tree) noexcept nogil:
         return node_at(&self.forest, tree.root).first[0].time
 
-    # An event at or before the line that nothing in the ring precedes goes where its elders went.
+    # An event at or before the line, or before what is in the base, belongs there; its elders in the ring go first.
     cdef bint into_base(self, Ring* ring, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
         cdef Base* base = self.base(ring)
-        cdef uint32_t at
-        cdef bint older = base.count and before(where, base.last)
-        if not older and (where.time > line or self.seek_before(ring, handle, where, &at) != NULL):
+        if where.time <= line:
+            self.fold_to(handle, line)
+        elif not base.count or not before(where, base.last):
             return False
         self.base_add(ring, where, values)
         self.release(values)

@@ -1,0 +1,269 @@
+"""The hot path, as Python sees it. `Engine` is what a program holds; `Core` is its inside, and what is named a door
+is for tests."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, final
+
+from frmcore.errors import InvalidEvent
+from frmcore.plan import Dfa, Group, ListPlan, Plan
+from frmcore.policy.tree import Policy
+from frmcore.values import Raw, Value
+
+Time = int | str | datetime
+Range = tuple[bytes, bytes, int | None]
+"""First and last address (4 or 16 bytes each), and until when it is listed: ms, None for good."""
+
+DECIMAL_CHARS_MAX: int
+
+def system_clock() -> int:
+    """Milliseconds since the epoch."""
+
+def epoch_ms(value: object) -> int | object:
+    """A time as epoch milliseconds (floored): an int, an aware datetime, or RFC 3339 text. A marker that is no int
+    otherwise."""
+
+def scaled_decimal(value: object, scale: int) -> int | object:
+    """A decimal as an integer of 10**-scale units; a marker that is no int when it is not a number that fits
+    exactly."""
+
+def shorten(value: object) -> str:
+    """A value as an error shows it: its type and repr, short; of containers and unknown types the type."""
+
+def checked_text(value: object) -> str | None:
+    """A str as records take it: at most STRING_BYTES_MAX bytes of valid UTF-8; None for anything else."""
+
+@final
+class Decision:
+    """One decision. `outcome` and `score` cost nanoseconds; everything else is read from the record when asked for."""
+
+    record: bytes
+    """The journal's entry of this decision."""
+    duplicate: bool
+    """The event's id was known: this is the decision of then."""
+    durable: bool
+    """Safe from a crash of the process; False in memory."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def point(self) -> str:
+        """The decision point."""
+    @property
+    def point_index(self) -> int: ...
+    @property
+    def plan(self) -> Plan:
+        """The plan of the policy it was decided by."""
+    @property
+    def outcome(self) -> str:
+        """One of the policy's outcomes."""
+    @property
+    def score(self) -> int:
+        """Sum of the scores of `fired`."""
+    @property
+    def seq(self) -> int:
+        """Place in the recorded order; 0 when it was only evaluated."""
+    @property
+    def time(self) -> int:
+        """The event's time, epoch milliseconds."""
+    @property
+    def late(self) -> bool:
+        """The event's time was before the watermark."""
+    @property
+    def policy(self) -> str:
+        """Hash of the policy."""
+    @property
+    def fired(self) -> tuple[str, ...]:
+        """Ids of the live rules that count, in file order."""
+    @property
+    def shadow(self) -> tuple[str, ...]:
+        """Rules in shadow, or outside their rollout, that would have fired."""
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Rules whose condition was unknown."""
+    @property
+    def exempted(self) -> tuple[str, ...]:
+        """Rules that fired but belong to a group that a fired rule exempts."""
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What the fired rules ask for, each once."""
+    @property
+    def alerts(self) -> tuple[str, ...]: ...
+    @property
+    def reasons(self) -> list[str]:
+        """The texts of the fired rules' reasons. Microseconds."""
+    @property
+    def features(self) -> Mapping[str, Value]:
+        """Name -> value, in file order; None is absent. Read-only."""
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """Lists that were hit."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits took away, and which rules were exempted."""
+    def values(self) -> dict[int, Raw]:
+        """Register -> raw value of every recorded fact, feature and constant."""
+    def to_dict(self) -> dict[str, Any]:
+        """The decision as plain data, for JSON."""
+
+@final
+class Core:
+    """The state of an engine and the calls that change it; `frmcore.Engine` documents them."""
+
+    seq: int
+    book: object
+    lists: Lists
+
+    def __init__(
+        self,
+        plan: Plan,
+        policy: Policy,
+        contents: list[list[Any] | None],
+        key: bytes,
+        private_key: bytes,
+        clock: Callable[[], int] | None,
+        max_ahead: int | None,
+    ) -> None: ...
+    def decide(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
+    def evaluate(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
+    def decide_again(self, event_id: str, point: str, at: Time | None, fields: dict[str, Any]) -> Decision: ...
+    def observe(self, event: object) -> None: ...
+    def update(
+        self, event_id: str, at: Time | None, by: str | None, source: str | None, fields: dict[str, Any]
+    ) -> None: ...
+    def find(self, event_id: str, point: str | None = None) -> Decision:
+        """The decision that was made about an event, at the point or the latest. Raises UnknownEvent, UnknownName."""
+    def known_now(self, event_id: str) -> dict[str, Value]:
+        """What is known of an event now: field -> value, with its updates and `final`."""
+    def trace(self, decision: Decision) -> list[Raw]:
+        """Every register of the decision's program, run once more on what was recorded."""
+    def evidence(self, decision: Decision, room: int) -> dict[str, tuple[int | None, int, list[str]]]:
+        """Aggregate -> (from ms, until ms, ids of the events in its window, newest first, at most `room`), as known
+        now."""
+    def features(self, given: dict[str, str], at: int) -> dict[str, Value]: ...
+    def told_time(self, at: Time) -> int:
+        """A time as epoch ms. Raises InvalidEvent."""
+    def now(self) -> int:
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+    def unreadable(self, message: str) -> InvalidEvent:
+        """The error for an event that can't even be read, counted like every other."""
+    @property
+    def watermark(self) -> int | None:
+        """The greatest event time recorded, epoch ms; None before the first event."""
+    def groups(self) -> tuple[Group, ...]:
+        """The groups whose rings a reload may keep."""
+    def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None]) -> None:
+        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
+    def change_list(
+        self, spec: ListPlan, action: str, values: Sequence[tuple[bytes, int | None]], content: Mapping[str, object]
+    ) -> int:
+        """Adds or removes the values of a list, recorded as one operation; how many changed. Raises UnknownName."""
+    def change_networks(self, spec: ListPlan, ranges: Sequence[Range], content: Mapping[str, object]) -> None:
+        """Replaces the ranges of a network list, recorded as one operation. Raises UnknownName."""
+    def list_contains(self, spec: ListPlan, value: bytes, time: int) -> bool:
+        """Whether a list holds the value (an ip: its bytes) at that time."""
+    def hide(self, value: bytes) -> bytes:
+        """The form in which private values are kept: 16 bytes, a hash under the private key."""
+    def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def state_hash(self) -> str:
+        """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
+    def close(self) -> None: ...
+
+@final
+class ListTable:
+    """Values, until when each is listed, and the sequence that listed it. Times are ms; 26 to 29 bytes a value."""
+
+    def __init__(self, key: bytes) -> None: ...
+    def add(self, value: bytes, expires: int | None, seq: int) -> bool:
+        """Lists `value` until `expires` (None: for good); True where it was not listed. O(1)."""
+    def remove(self, value: bytes) -> bool: ...
+    def contains(self, value: bytes, time: int) -> bool: ...
+    def contains_packed(self, values: bytes, width: int, time: int) -> int: ...
+    def get(self, value: bytes) -> tuple[int | None, int] | None: ...
+    def expire(self, time: int) -> int:
+        """Removes what expired at or before `time` from the next bucket in turn; how many."""
+    def __len__(self) -> int: ...
+    @property
+    def buckets(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def stats(self) -> dict[str, Any]: ...
+    def check(self) -> None: ...
+
+@final
+class NetworkTable:
+    """Networks and until when each is listed; built anew from all ranges whenever they change."""
+
+    def load(self, ranges: Iterable[Range]) -> None:
+        """Replaces the content. O(n log n). Raises ValueError, and changes nothing, for ranges that overlap."""
+    def contains(self, address: bytes, time: int) -> bool: ...
+    def __len__(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+@final
+class Lists:
+    """The lists of one policy, by index."""
+
+    tables: tuple[ListTable | NetworkTable, ...]
+
+    def __init__(self, tables: Iterable[ListTable | NetworkTable], key: bytes) -> None: ...
+    def contains(self, index: int, value: bytes, time: int) -> bool: ...
+
+@final
+class Program:
+    """The program of one plan, verified and loaded."""
+
+    reps: tuple[int | None, ...]
+    registers: int
+    runs_python: bool
+
+    def __init__(self, plan: Plan, lists: Lists, private_key: bytes) -> None: ...
+    @property
+    def overflows(self) -> int: ...
+    def run(
+        self, start: int, end: int, values: list[Any], event_time: int = 0, traced: bool = False, times: int = 1
+    ) -> list[Raw]:
+        """Door: runs the segment (start, end) on registers filled with `values`, and returns all registers."""
+
+@final
+class Regex:
+    """Door: the DFA runner."""
+
+    def __init__(self, plan: Dfa) -> None: ...
+    def search(self, text: bytes) -> bool: ...
+    def search_many(self, text: bytes, times: int) -> int: ...
+
+def _text(name: str, given: bytes, *args: Any) -> Any:
+    """Door: text functions by their names in frmcore/text.py, on UTF-8 or address bytes; None is absent."""
+
+@final
+class _SlabDoor:
+    def __init__(self, record_size: int) -> None: ...
+    def take(self, value: int) -> int: ...
+    def give(self, index: int) -> None: ...
+    def read(self, index: int) -> tuple[int, int]: ...
+    def pages(self) -> int: ...
+    @property
+    def live(self) -> int: ...
+    @property
+    def reserved(self) -> int: ...
+    @property
+    def record_size(self) -> int: ...
+
+@final
+class _TableDoor:
+    def insert(self, lo: int, hi: int) -> int: ...
+    def find(self, lo: int, hi: int) -> int: ...
+    def guess(self, lo: int, hi: int) -> int: ...
+    def count_found(self, hashes: bytes) -> int: ...
+    def remove(self, lo: int, hi: int) -> int: ...
+    def move(self, lo: int, hi: int, before: int) -> int: ...
+    def scan(self, cursor: int, room: int = 64) -> tuple[list[int], int]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def buckets(self) -> int: ...
