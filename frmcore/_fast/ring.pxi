@@ -142,6 +142,8 @@ cdef class RingStore:
                 self.release(stored)
                 return 0
             handle = self.create(hash)
+        if self.life and handle >> CLASS_SHIFT != TREE:
+            self.trim_inline(self.at(handle), line)  # first: what is folded later may not overtake the event
         if self.life and self.into_base(self.at(handle), handle, where, stored, line):
             return 0
         if self.forest.shape.weight != NONE and self.merge_cell(handle, where, stored):
