@@ -190,7 +190,7 @@ class EntityLists(Mapping[str, EntityList]):
         except KeyError:
             known = ", ".join(self._lists) or "none"
             hint = nearest(str(name), self._lists) or f"its lists: {known}"
-            raise UnknownName(f"the policy has no list {shorten(name)}; {hint}") from None
+            raise UnknownName(f"the policy has no list {str(name)[:80]!r}; {hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lists)

@@ -144,8 +144,7 @@ def close(a: Value, b: Value) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_plan_computes_what_the_tree_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twin.values.INT64_MIN", -limits.INT_MAX)
+def test_a_plan_computes_what_the_tree_says(seed: int) -> None:
     random = Random(seed)
     text = program(random)
     policy = load(text)
@@ -439,7 +438,7 @@ def test_currencies() -> None:
     policy = load(MONEY)
     plan = lower(policy)
     (money,) = plan.currencies
-    assert (money.amount, money.currency, money.original, money.rate) == (3, 2, 6, 7)
+    assert (money.amount, money.currency, money.original, money.rate) == (3, 2, 4, 5)
     assert plan.code[0][:4] == (Op.LT_I, plan.rules[0].result, 8, money.original)
     assert [(rate.currency, rate.exponent) for rate in plan.rates] == [("JPY", 0), ("USD", 2)]
     assert (plan.base_currency, plan.base_exponent) == ("EUR", 2)

@@ -473,7 +473,6 @@ HOSTILE: list[tuple[str, list[Instr], dict[str, Any]]] = [
     ("belongs to", [], {"score": 14}),
     ("id: register 2", [], {"id": 2}),
     ("time: register 6", [], {"time": 6}),
-    ("fired rule: 0", [], {"fired": ((0, 30),)}),
     ("probe 0: list", [], {"probes": (Probe(2, 10, 41),)}),
     ("holds INT, not TEXT", [], {"probes": (Probe(0, 2, 41),)}),
     ("register 42 may not be filled", [], {"probes": (Probe(0, 42, 41),)}),

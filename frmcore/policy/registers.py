@@ -35,14 +35,14 @@ class Registers:
         self._policy = policy
         self.count = 0
         self.names = {field.name: self.new() for field in (*policy.fields, *policy.derived, *policy.updates)}
-        self.final = self.new()
-        self.score = self.new()
-        self.fired = {rule: self.new() for rule in fired}
-        self.currencies = {
+        self.currencies = {  # facts too: they stand with the fields, before what is no fact
             field.name: CurrencyPlan(self.names[field.name], self.names[field.currency_field], self.new(), self.new())
             for field in policy.fields
             if field.currency_field
         }
+        self.final = self.new()
+        self.score = self.new()
+        self.fired = {rule: self.new() for rule in fired}
         self._constants: dict[str, tuple[int, Constant]] = {}
         for value in constants:
             self.constant(value)
