@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from strategies.expressions import Expressions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
 SCHEMA = """\
@@ -70,19 +69,10 @@ CONDITIONS = (
     "not b",
     "refund == amount",
 )
-# Nothing changes these later.
-LASTING = (
-    'country == "DE"',
-    "n > 0",
-    "not b",
-    'amount > money("5.00")',
-    "missing(device)",
-)
 SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund")
 ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2")
 COUNTED = ("merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t")
 SEEN = ("country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant")
-CHANGING = ("refund", "status", "tries", "amount - refund")
 FAMILIES = {
     "amount": "money", "refund": "money", "amount - refund": "money", "n": "int", "n * 2": "int", "tries": "int",
     "d": "decimal", "f": "float", "f * 2": "float", "t": "timestamp", "country": "string", "merchant": "string",
@@ -126,7 +116,7 @@ def random_policy(random: Random, features: int, rules: int, hot: bool = False) 
     draft = Draft()
     chosen = limits(random, hot)
     for _ in range(features):
-        draft.add(*aggregate(random, keeps_all(chosen)))
+        draft.add(*aggregate(random))
     points = "" if random.random() < 0.4 else POINTS
     return RandomPolicy(chosen, points, draft.features, rule_texts(random, draft, rules, bool(points)))
 
@@ -135,9 +125,9 @@ def changed(random: Random, policy: RandomPolicy) -> RandomPolicy:
     """The same policy with some features replaced, dropped or added, and other rules."""
     draft = Draft()
     for text in policy.features.values():
-        draft.add(*(aggregate(random, keeps_all(policy.limits)) if random.random() < 0.3 else (text, "any")))
+        draft.add(*(aggregate(random) if random.random() < 0.3 else (text, "any")))
     if random.random() < 0.5:
-        draft.add(*aggregate(random, keeps_all(policy.limits)))
+        draft.add(*aggregate(random))
     rules = rule_texts(random, draft, len(policy.rules), bool(policy.points))
     return RandomPolicy(policy.limits, policy.points, draft.features, rules, policy.version + 1)
 
@@ -152,35 +142,20 @@ points:
 
 
 def limits(random: Random, hot: bool) -> str:
-    horizon = random.choice(("10s", "1m", "10m", "1h", EVER))
+    horizon = random.choice(("10s", "1m", "10m", "1h", "3000d"))
     ids_min = random.choice((1, 5, 20, 1_000_000))
     ids_max = max(random.choice((10, 25, 20_000_000)), ids_min)
     ring = random.choice((1, 3, 10, 40, 60)) if random.random() < (0.6 if hot else 0.1) else 1_000_000
     return f"{{horizon: {horizon}, ids_min: {ids_min}, ids_max: {ids_max}, ring_events_max: {ring}, max_ahead: 1m}}"
 
 
-EVER = "3000d"
-
-
-def keeps_all(limits: str) -> bool:
-    """Is the horizon so long that nothing ever leaves a life group's ring.
-
-    Where something does, the first or last event may be retracted after it left, and what the engine then still knows
-    depends on when it tidied up: such features get conditions that no update changes.
-    """
-    return f"horizon: {EVER}" in limits
-
-
 # -- features ------------------------------------------------------------------------------------------------------
-def aggregate(random: Random, keeps_all: bool = True) -> tuple[str, str]:
+def aggregate(random: Random) -> tuple[str, str]:
     """The text of a feature and the family of its result."""
     function, value, family = of_what(random)
-    span = window(random, function, CONDITIONS if keeps_all else LASTING)
-    single = function in ("first", "last", "since_last", "since_first")
-    lasting = single and not keeps_all and not any(part.startswith(("over=", "since=")) for part in span)
-    if lasting and value in CHANGING:
-        value, family = "country", "string"
-    arguments = ([value] if value else []) + whose(random) + which(random, LASTING if lasting else CONDITIONS)
+    arguments = [value] if value else []
+    span = window(random, function)
+    arguments += whose(random) + which(random)
     if function == "std" and random.random() < 0.4:
         arguments.append("ddof=1")
     return f"{function}({', '.join(arguments + span)})", family
@@ -219,16 +194,16 @@ def whose(random: Random) -> list[str]:
     return [f"by={key}"]
 
 
-def which(random: Random, conditions: Sequence[str]) -> list[str]:
+def which(random: Random) -> list[str]:
     found = []
     if random.random() < 0.3:
         found.append(f"on={random.choice(('payment', 'login', '(payment, payout)'))}")
     if random.random() < 0.5:
-        found.append(f"where={random.choice(conditions)}")
+        found.append(f"where={random.choice(CONDITIONS)}")
     return found
 
 
-def window(random: Random, function: str, marks: Sequence[str]) -> list[str]:
+def window(random: Random, function: str) -> list[str]:
     closed = [f'closed="{random.choice(("left", "right", "both", "neither"))}"'] if random.random() < 0.5 else []
     lasting = function not in ("min", "max", "count_distinct")
     kind = random.choice(("over", "over", "over", "calendar", "since", "cells", "life" if lasting else "over"))
@@ -238,7 +213,7 @@ def window(random: Random, function: str, marks: Sequence[str]) -> list[str]:
         return [f'over="{random.choice(CALENDARS)}"', f'tz="{random.choice(ZONES)}"', *closed]
     if kind == "since":
         over = [f'over="{random.choice(OVERS)}"'] if random.random() < 0.4 else []
-        return [f"since={random.choice(marks)}", *over, *closed]
+        return [f"since={random.choice(CONDITIONS)}", *over, *closed]
     if kind == "cells":
         every, over, late = random.choice((("10s", "1m", "20s"), ("1m", "1h", "2m"), ("1d", "3d", "1d")))
         past = [f'delay="{late}"'] if random.random() < 0.3 else []

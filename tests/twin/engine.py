@@ -31,6 +31,7 @@ FORGET_MAX = 4
 NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
+    "lost": "is absent: the event it rests on was retracted, and the one before is no longer kept",
     "overflow": "is absent: its value does not fit into 64 bits",
 }
 
@@ -45,8 +46,7 @@ class Twin:
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
-        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
-        self.retention = Retention(policy.limits)
+        self.retention = Retention(policy)
         self.groups, self.group_of = place_features(policy, [])
 
     # -- operations ----------------------------------------------------------------------------------------------
@@ -93,16 +93,15 @@ class Twin:
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
         asking = replace(known, told=dict(known.told), remembered={})  # the rings still hold it as it was
-        for name, value in told.items():
-            asking.tell(name, Told(at, self.seq + 1, value))
+        asking.tell_all(told, at, self.seq + 1)
         decision = self.judged(asking, point)
         self.seq += 1
-        for name, value in told.items():
-            known.tell(name, Told(at, self.seq, value))
-        known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
+        final = Told(at, self.seq, self.policy.outcomes.index(decision.outcome))
+        with self.retention.mended(self.groups, known):
+            known.tell_all(told, at, self.seq)
+            known.decide(decision, final)
         self.log.append((known, False))
         self.forget()
-        self.settle()
         return decision
 
     def observe(self, event: Mapping[str, object]) -> None:
@@ -115,8 +114,7 @@ class Twin:
         self.check_age(fresh)
         self.seq += 1
         fresh.observed = True
-        for name, value in {"final": 0, **told}.items():
-            fresh.tell(name, Told(fresh.time, self.seq, value))
+        fresh.tell_all({"final": 0, **told}, fresh.time, self.seq)
         self.remember(fresh)
         return None
 
@@ -127,9 +125,8 @@ class Twin:
         at = self.told_at(at)
         known = self.find(event_id)
         self.seq += 1
-        for name, value in told.items():
-            known.tell(name, Told(at, self.seq, value))
-        self.settle()
+        with self.retention.mended(self.groups, known):
+            known.tell_all(told, at, self.seq)
 
     def reload(self, policy: Policy) -> None:
         kept = self.lists
@@ -141,14 +138,18 @@ class Twin:
         for group in self.groups:
             group.given_up = self.retention.limit(group)
         self.groups, self.group_of = place_features(policy, self.groups)
-        self.retention.limits = policy.limits
+        self.retention.policy = policy
         known = {event.seq for event in self.known.values()}
         for group in self.groups:
             if not group.fixed:
                 group.unknown = frozenset(event.seq for event in self.events) - known
         for event in self.events:
             event.remembered.clear()
-        self.settle()
+            for group in self.groups:
+                group.file(event)
+        for group in self.groups:
+            for key in group.filed:
+                self.retention.settle(group, key)
         self.seq += 1
 
     def take_seq(self) -> None:
@@ -282,7 +283,10 @@ class Twin:
         self.log.append((event, True))
         self.retention.record(event.time)
         self.forget()
-        self.settle()
+        for group in self.groups:
+            group.file(event)
+            if (key := group.key(event)) is not None:
+                self.retention.settle(group, key)
 
     def forget(self) -> None:
         """Records leave in recorded order, FORGET_MAX at most an operation; with an event's first goes its id."""
@@ -306,10 +310,6 @@ class Twin:
             return False
         return event.time < self.retention.watermark - self.policy.limits.horizon_ms - max(spans, default=0)
 
-    def settle(self) -> None:
-        if len(self.events) > self.policy.limits.ring_events_max:
-            self.retention.drop(self.policy, self.groups, self.events)
-
 
 def conflict(message: str, decision: Decision | None) -> EventConflict:
     return EventConflict(message, cast("Any", decision))
@@ -322,7 +322,7 @@ class Scope:
         self.twin = twin
         self.event = event
         self.notes: list[str] = []
-        self.reader = Reader(twin.policy, twin.events, event)
+        self.reader = Reader(twin.policy, event)
         self.updates = {field.name: field.default for field in twin.policy.updates}
         self.updates |= {name: told.value for name, told in event.told.items()}
         self.pending = {feature.name: feature for feature in twin.policy.features}
