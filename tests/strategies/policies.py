@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from random import Random
 
 SCHEMA = """\
+base: EUR
+rates:
+  USD: [{from: 2025-01-01, rate: "0.95"}, {from: 2025-10-10, rate: "0.9"}]
+  JPY: [{from: 2025-01-01, rate: "0.0062"}]
+  BHD: [{from: 2025-10-09, rate: "2.2849"}]
 event:
   id: id
   time: ts
@@ -34,21 +39,33 @@ event:
     f: {type: float, optional: true}
     b: {type: bool, optional: true}
     t: {type: timestamp, optional: true}
+    pan: {entity: pan, optional: true, private: true}
+    city: {type: string, optional: true, path: place.city}
+    price: {type: money, currency: coin, optional: true, path: price.units}
+    coin: {type: string, optional: true, path: price.coin}
   derived:
     subnet: {is: "network(ip, 24)", entity: subnet}
     area: {is: "country[:1]", entity: area}
+    holder: {is: "lower(pan)", entity: holder, private: true}
+    bin: {is: "pan[:1]", entity: bin}
   updates:
     status: {type: enum, values: [pending, approved, declined], default: pending}
     label: {type: enum, values: [fraud, legit], optional: true}
     refund: {type: money, currency: EUR, optional: true}
     tries: {type: int, default: 0}
+    memo: {type: string, optional: true}
 lists:
   cards: {of: card}
   accounts: {of: account}
   networks: {of: ip, match: network}
   fixed: {of: merchant, values: [m1]}
+  pans: {of: pan}
+  holders: {of: holder, values: [p1, q1]}
 """
-KEYS = ("account", "card", "device", "payee", "ip", "subnet", "area", "(card, merchant)", "(account, device)")
+KEYS = (
+    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin",
+    "(card, merchant)", "(account, device)", "(pan, account)",
+)  # fmt: skip
 OVERS = ("1ms", "5s", "10s", "1m", "10m", "1h", "1d", "40d")
 CALENDARS = ("today", "this week", "this month", "1 day", "3 days")
 ZONES = ("UTC", "Europe/Berlin", "America/Santiago", "Asia/Kolkata")
@@ -68,15 +85,27 @@ CONDITIONS = (
     "tries > 1",
     "not b",
     "refund == amount",
+    "memo == country",
+    'pan == "P1"',
+    'holder in ("p1", "p2")',
+    'city == "Rome"',
+    'price > money("5.00")',
+    "original(price) > 500",
 )
-SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund")
-ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2")
-COUNTED = ("merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t")
-SEEN = ("country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant")
+SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund", "price", "original(price)")
+ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2", "price")
+COUNTED = (
+    "merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t", "memo", "pan",
+    "holder", "city",
+)  # fmt: skip
+SEEN = (
+    "country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant", "memo", "memo", "city",
+    "price", "original(price)",
+)  # fmt: skip
 FAMILIES = {
     "amount": "money", "refund": "money", "amount - refund": "money", "n": "int", "n * 2": "int", "tries": "int",
     "d": "decimal", "f": "float", "f * 2": "float", "t": "timestamp", "country": "string", "merchant": "string",
-    "ip": "ip", "b": "bool",
+    "ip": "ip", "b": "bool", "memo": "string", "city": "string", "price": "money", "original(price)": "int",
 }  # fmt: skip
 
 
@@ -227,10 +256,10 @@ def delay(random: Random, chance: float) -> list[str]:
 
 # -- rules ---------------------------------------------------------------------------------------------------------
 FACTS: dict[str, tuple[str, ...]] = {
-    "money": ("amount", "refund"),
+    "money": ("amount", "refund", "price"),
     "int": ("n", "tries"),
     "bool": ("b",),
-    "string": ("country",),
+    "string": ("country", "city", "memo"),
     "timestamp": ("ts", "t"),
     "float": (),
     "decimal": (),
@@ -265,7 +294,10 @@ def rule_text(random: Random, make: Expressions, name: str, features: list[str],
 
 
 def condition(random: Random, make: Expressions, features: list[str]) -> str:
-    lists = ("card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts")
+    lists = (
+        "card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts",
+        "pan in pans", "holder in holders",
+    )  # fmt: skip
     simple = (f"missing({random.choice(features)})", random.choice(lists), make.truth(2).text, make.comparison(1).text)
     text = random.choice(simple)
     if random.random() < 0.3:

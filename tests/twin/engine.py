@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.plan import Mode
 from frmcore.policy.tree import InList
-from twin.decision import Decision, actions_of, judge, reasons_of
+from twin.decision import Decision, Shown, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
 from twin.fields import read_event, read_value
 from twin.groups import UNBOUNDED, place_features, walk
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from twin.values import Value
 
 FORGET_MAX = 4
+LAST = 2**64 - 1  # a sequence after every other
 NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
@@ -127,6 +128,21 @@ class Twin:
         self.seq += 1
         with self.retention.mended(self.groups, known):
             known.tell_all(told, at, self.seq)
+
+    def features(self, at: int | None = None, **entities: str) -> dict[str, Shown]:
+        """The aggregates whose key is given, as an event of no kind would read them after all that was recorded."""
+        fields = {field.name: field for field in (*self.policy.fields, *self.policy.derived)}
+        if not entities.keys() <= {field.entity for field in fields.values()}:
+            raise UnknownName(f"not all of {', '.join(entities)} are entities")
+        time = max(self.now(), self.retention.watermark) if at is None else at
+        given = {name: entities.get(field.entity or "") for name, field in fields.items()}
+        values = {name: read_value(name, fields[name].type, value) for name, value in given.items()}
+        scope = Scope(self, Event(LAST, "", time, None, values, {}, late=False), counts_itself=False)
+        return {
+            feature.name: shown(scope.value(feature.name), feature.type)
+            for feature in self.policy.features
+            if feature.aggregate is not None and None not in scope.reader.key(feature.aggregate.lookup)
+        }
 
     def reload(self, policy: Policy) -> None:
         kept = self.lists
@@ -318,11 +334,11 @@ def conflict(message: str, decision: Decision | None) -> EventConflict:
 class Scope:
     """What features and rules see of the event that is being decided. Features are computed when first asked for."""
 
-    def __init__(self, twin: Twin, event: Event) -> None:
+    def __init__(self, twin: Twin, event: Event, counts_itself: bool = True) -> None:
         self.twin = twin
         self.event = event
         self.notes: list[str] = []
-        self.reader = Reader(twin.policy, event)
+        self.reader = Reader(twin.policy, event, counts_itself)
         self.updates = {field.name: field.default for field in twin.policy.updates}
         self.updates |= {name: told.value for name, told in event.told.items()}
         self.pending = {feature.name: feature for feature in twin.policy.features}

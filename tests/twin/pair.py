@@ -54,7 +54,9 @@ def answer(operation: Callable[[Any], object], side: Any) -> object:
 
 
 def plain(result: Any) -> object:
-    """A decision as comparable data, floats by their bits; anything else says only that it was done."""
+    """A decision or features as comparable data, floats by their bits; anything else says only that it was done."""
+    if isinstance(result, dict):
+        return {name: exact(value) for name, value in result.items()}
     if not hasattr(result, "outcome"):
         return "done"
     found = {name: getattr(result, name) for name in PLAIN}
@@ -75,9 +77,9 @@ def difference(ours: object, theirs: object) -> str:
         return ""
     lines = []
     for name in ours:
-        if name == "features" and ours[name].keys() == theirs[name].keys():
+        if name in theirs and name == "features" and ours[name].keys() == theirs[name].keys():
             pairs = ((feature, ours[name][feature], theirs[name][feature]) for feature in ours[name])
             lines += [f"  {feature}: engine {one}, twin {other}" for feature, one, other in pairs if one != other]
-        elif ours[name] != theirs[name]:
-            lines.append(f"  {name}: engine {ours[name]}, twin {theirs[name]}")
+        elif ours[name] != theirs.get(name):
+            lines.append(f"  {name}: engine {ours[name]}, twin {theirs.get(name)}")
     return "\n".join(lines)

@@ -60,7 +60,8 @@ class Bounds:
 class Reader:
     """Reads windows for one event as of its place (time, seq), with all that is known now."""
 
-    def __init__(self, policy: Policy, reader: Event) -> None:
+    def __init__(self, policy: Policy, reader: Event, counts_itself: bool) -> None:
+        self.counts_itself = counts_itself
         self.policy = policy
         self.reader = reader
 
@@ -114,7 +115,8 @@ class Reader:
         entries = self.window(aggregate, group, bounds)
         if aggregate.function in ("first", "last", "since_last", "since_first"):
             return of_earlier(aggregate, entries, floored(self.reader.time, aggregate.every_ms))
-        own = self.itself(aggregate, group.members) if bounds.right and not aggregate.delay_ms else None
+        counts_itself = self.counts_itself and bounds.right and not aggregate.delay_ms
+        own = self.itself(aggregate, group.members) if counts_itself else None
         return of_all(aggregate, [*entries, own] if own else entries)
 
 
