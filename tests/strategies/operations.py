@@ -118,10 +118,10 @@ class Stream:
         return {"units": units, "coin": random.choice(COINS) if random.random() < 0.1 else random.choice(COINS[:3])}
 
     def some_event(self) -> dict[str, Any]:
-        """Mostly a recent one."""
+        """Mostly a recent one, at times one of the first."""
         if not self.sent:
             return self.event()
-        return self.random.choice(self.sent[-12:] if self.random.random() < 0.7 else self.sent)
+        return self.random.choice(self.random.choices((self.sent[-12:], self.sent, self.sent[:3]), (70, 20, 10))[0])
 
     # -- operations ----------------------------------------------------------------------------------------------
     def decide(self) -> None:

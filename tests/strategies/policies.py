@@ -181,6 +181,8 @@ def limits(random: Random, hot: bool) -> str:
 # -- features ------------------------------------------------------------------------------------------------------
 def aggregate(random: Random) -> tuple[str, str]:
     """The text of a feature and the family of its result."""
+    if random.random() < 0.15:
+        return lasting(random)
     function, value, family = of_what(random)
     arguments = [value] if value else []
     span = window(random, function)
@@ -188,6 +190,21 @@ def aggregate(random: Random) -> tuple[str, str]:
     if function == "std" and random.random() < 0.4:
         arguments.append("ddof=1")
     return f"{function}({', '.join(arguments + span)})", family
+
+
+def lasting(random: Random) -> tuple[str, str]:
+    """A feature that rests on one event, which may be retracted long after a limit folded it."""
+    function, value, family = random.choice(
+        (("first(country, ", "country", "string"), ("last(memo, ", "memo", "string"), ("last(tries, ", "tries", "int"))
+        + (("since_last(", "", "duration"), ("since_first(", "", "duration"), ("count(", "", "int"))
+    )
+    condition = random.choice(
+        ('status != "declined"', 'final == "allow"', "missing(label)", 'fired("r0")', "tries < 2")
+    )
+    if function == "count(" or random.random() < 0.2:
+        over = [', over="1m"'] if random.random() < 0.3 else [""]
+        return f"{function}by={random.choice(('account', 'card'))}, since={condition}{over[0]})", family
+    return f"{function}by={random.choice(('account', 'card'))}, where={condition})", family
 
 
 def of_what(random: Random) -> tuple[str, str, str]:
