@@ -92,6 +92,14 @@ CONDITIONS = (
     'price > money("5.00")',
     "original(price) > 500",
 )
+CHANGING = ('status != "declined"', 'final == "allow"', "missing(label)", 'fired("r0")', "tries < 2")
+RESTING = (
+    ("first(country, ", "string"),
+    ("last(memo, ", "string"),
+    ("last(tries, ", "int"),
+    ("since_last(", "duration"),
+    ("since_first(", "duration"),
+)
 SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund", "price", "original(price)")
 ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2", "price")
 COUNTED = (
@@ -194,17 +202,12 @@ def aggregate(random: Random) -> tuple[str, str]:
 
 def lasting(random: Random) -> tuple[str, str]:
     """A feature that rests on one event, which may be retracted long after a limit folded it."""
-    function, value, family = random.choice(
-        (("first(country, ", "country", "string"), ("last(memo, ", "memo", "string"), ("last(tries, ", "tries", "int"))
-        + (("since_last(", "", "duration"), ("since_first(", "", "duration"), ("count(", "", "int"))
-    )
-    condition = random.choice(
-        ('status != "declined"', 'final == "allow"', "missing(label)", 'fired("r0")', "tries < 2")
-    )
-    if function == "count(" or random.random() < 0.2:
-        over = [', over="1m"'] if random.random() < 0.3 else [""]
-        return f"{function}by={random.choice(('account', 'card'))}, since={condition}{over[0]})", family
-    return f"{function}by={random.choice(('account', 'card'))}, where={condition})", family
+    key, condition = random.choice(("account", "card")), random.choice(CHANGING)
+    if random.random() < 0.3:
+        over = ', over="1m"' if random.random() < 0.3 else ""
+        return f"count(by={key}, since={condition}{over})", "int"
+    start, family = random.choice(RESTING)
+    return f"{start}by={key}, where={condition})", family
 
 
 def of_what(random: Random) -> tuple[str, str, str]:
