@@ -66,6 +66,7 @@ class Stream:
             (2, self.reload),
             (3, self.invalid),
             (6, self.look),
+            (4, self.explain),
         )
 
     def step(self) -> None:
@@ -203,6 +204,9 @@ class Stream:
         entities: dict[str, str] = dict(self.random.sample(ENTITIES, self.random.choice((1, 2, 2))))
         at = self.at()
         self.pair.both(lambda side: side.features(at=at, **entities), ("features", at, entities))
+
+    def explain(self) -> None:
+        self.pair.explain(self.some_event()["id"], self.a_point() if self.random.random() < 0.3 else None)
 
     def reload(self) -> None:
         self.policy = changed(self.random, self.policy)

@@ -11,6 +11,7 @@ from frmcore.plan import Mode
 from frmcore.policy.tree import InList
 from twin.decision import Decision, Shown, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
+from twin.explain import Explanation, explained
 from twin.fields import read_event, read_value
 from twin.groups import UNBOUNDED, place_features, walk
 from twin.lists import List
@@ -128,6 +129,13 @@ class Twin:
         self.seq += 1
         with self.retention.mended(self.groups, known):
             known.tell_all(told, at, self.seq)
+
+    def explain(self, event_id: str, point: str | None = None) -> Explanation:
+        event = self.find(event_id)
+        name = None if point is None else self.named_point(point).name
+        if not event.decisions or (name is not None and name not in event.decisions):
+            raise UnknownEvent(f"{event_id} was not decided there")
+        return explained(self, event, event.decisions[name or list(event.decisions)[-1]])
 
     def features(self, at: int | None = None, **entities: str) -> dict[str, Shown]:
         """The aggregates whose key is given, as an event of no kind would read them after all that was recorded."""
@@ -282,6 +290,7 @@ class Twin:
             seq=self.seq + 1,
             late=event.late,
             notes=tuple(sorted(scope.notes) + exempted),
+            policy=self.policy,
         )
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
