@@ -29,6 +29,7 @@ soak: $(VENV)/built
 	@echo "long runs: an hour or more"
 	@$(BIN)/python tests/soak.py operations 1000000
 	@$(BIN)/python tests/soak.py programs 100000
+	@$(BIN)/python -m pytest -m soak tests/test_rings.py
 
 bench: $(VENV)/built
 	@$(BIN)/python -m pytest bench

@@ -36,8 +36,8 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
             columns[group.column_first + c] = core.texts.intern(reg.v.s, reg.n)
-    (<RingStore>core.stores[i]).insert(
-        members[i].key, record.time, record.seq, columns + group.column_first, core.watermark_
+    ring_insert(
+        <RingStore>core.stores[i], members[i].key, record.time, record.seq, columns + group.column_first, core.watermark_
     )
     return 0
 
@@ -55,8 +55,9 @@ cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* recor
         if not group.reads_updates or same_entry(frame, group, i) or (lifted and group.has_cells):
             continue
         if earlier.is_member:
-            (<RingStore>core.stores[i]).remove(
-                earlier.key, record.time, record.seq, frame.columns_before + group.column_first, core.watermark_
+            ring_remove(
+                <RingStore>core.stores[i], earlier.key, record.time, record.seq,
+                frame.columns_before + group.column_first, core.watermark_,
             )
         if frame.members[i].is_member:
             enter_ring(core, frame, i, frame.members, frame.columns, record)
@@ -74,8 +75,9 @@ cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record
             continue
         weigh_group(core, book, frame, i, frame.members, frame.columns)
         if frame.members[i].is_member:
-            (<RingStore>core.stores[i]).remove(
-                frame.members[i].key, record.time, record.seq, frame.columns + group.column_first, core.watermark_
+            ring_remove(
+                <RingStore>core.stores[i], frame.members[i].key, record.time, record.seq,
+                frame.columns + group.column_first, core.watermark_,
             )
     return 0
 

@@ -15,6 +15,8 @@ cdef struct ColumnShape:
     uint8_t squares
     uint8_t extremes
     int32_t member  # index among the MEMBER columns, or NONE
+    uint32_t parts  # of its totals
+    uint32_t packed_at  # where they begin among the words of all columns
     int32_t wide_at  # cells: the hidden column with the sum's high half, then three with the squares; or NONE
 
 cdef struct Shape:  # how the entries of one group are stored
@@ -22,6 +24,7 @@ cdef struct Shape:  # how the entries of one group are stored
     uint32_t shown  # without the hidden ones
     uint32_t members
     int32_t weight  # cells: the hidden column that counts events, or NONE
+    uint32_t packed  # words of the packed totals of all columns
     uint32_t head  # bytes before the arrays
     ColumnShape column[COLUMNS_MAX]
 
@@ -40,6 +43,46 @@ cdef inline Place place(int64_t time, uint64_t seq) noexcept nogil:
     cdef Place result
     result.time, result.seq = time, seq
     return result
+
+
+cdef inline bint same_place(Place a, Place b) noexcept nogil:
+    return a.time == b.time and a.seq == b.seq
+
+
+# How a group's columns are stored. Cells (`every`) merge when all that is asked of them are totals.
+cdef int shape_init(Shape* shape, object group) except -1:
+    cdef uint32_t c
+    memset(shape, 0, sizeof(Shape))
+    shape.weight = NONE
+    shape.columns = shape.shown = len(group.columns)
+    if shape.shown > COLUMNS_MAX:
+        raise ValueError(f"the features by {group.entity} look at too many different values: {COLUMNS_MAX} at most share a ring")
+    merges = group.every_ms > 0 and not group.life and all([column.sums and not column.extremes for column in group.columns])
+    for c, column in enumerate(group.columns):
+        spec = &shape.column[c]
+        spec.kind, spec.sums, spec.squares, spec.extremes = column.kind, column.sums, column.squares, column.extremes
+        spec.member = spec.wide_at = NONE
+        if column.kind == COLUMN_MEMBER:
+            spec.member = shape.members
+            shape.members += 1
+        spec.parts = parts_of(column)
+        spec.packed_at = shape.packed
+        shape.packed += packed_words(spec.parts)
+        if merges:
+            spec.wide_at = shape.columns
+            shape.columns += 4 if column.squares else 1
+    if merges:
+        shape.weight = shape.columns
+        shape.columns += 1
+    shape.head = <uint32_t>(sizeof(int64_t) + 4 + 4 * shape.members + 7) & ~<uint32_t>7
+    return 0
+
+
+cdef uint32_t parts_of(object column):
+    return (
+        (PART_SUM if column.sums else 0) | (PART_SQUARES if column.squares else 0)
+        | (PART_EXTREMES if column.extremes else 0) | (PART_LATEST if column.kind == COLUMN_MEMBER else 0)
+    )
 
 
 cdef inline uint32_t* chunk_times(const Shape* shape, const Chunk* chunk) noexcept nogil:

@@ -659,7 +659,7 @@ cdef class Core:
         if self.layout.group_count:
             self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
             if self.sweep_at % SWEEP_EVERY == 0:
-                (<RingStore>self.stores[self.sweep_at // SWEEP_EVERY]).sweep_step(self.watermark_)
+                rings_sweep(<RingStore>self.stores[self.sweep_at // SWEEP_EVERY], self.watermark_)
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
         if self.seen.count() > self.book.ids_max:

@@ -35,6 +35,10 @@ cdef class Texts:
         table_destroy(&self.table)
         slab_destroy(&self.slab)
 
+    @property
+    def count(self):
+        return self.table.count
+
     cdef inline KeptText* at(self, int64_t handle) noexcept nogil:
         return <KeptText*>slab_at(&self.slab, <uint32_t>handle)
 

@@ -52,6 +52,27 @@ cdef extern from *:
         if (other->greatest > t->greatest) t->greatest = other->greatest;
         t->latest += other->latest;
     }
+
+    /* Only what a column is asked for, as words: nodes of large rings keep totals so. Parts: sum, squares, extremes, latest. */
+    static inline uint32_t frm_packed_words(unsigned parts) {
+        return 2 * (parts & 1) + 3 * (parts >> 1 & 1) + 2 * (parts >> 2 & 1) + (parts >> 3 & 1);
+    }
+    static inline void frm_totals_pack(const frm_column_totals *t, unsigned parts, uint64_t *w) {
+        if (parts & 1) { *w++ = (uint64_t)t->sum; *w++ = (uint64_t)((frm_u128)t->sum >> 64); }
+        if (parts & 2) { *w++ = (uint64_t)t->squares; *w++ = (uint64_t)(t->squares >> 64); *w++ = t->squares_high; }
+        if (parts & 4) { *w++ = (uint64_t)t->least; *w++ = (uint64_t)t->greatest; }
+        if (parts & 8) *w = t->latest;
+    }
+    static inline void frm_merge_packed(frm_column_totals *t, unsigned parts, const uint64_t *w) {
+        if (parts & 1) { frm_add_wide_sum(t, (int64_t)w[0], (int64_t)w[1]); w += 2; }
+        if (parts & 2) { frm_add_squares(t, w[0], w[1], w[2]); w += 3; }
+        if (parts & 4) {
+            if ((int64_t)w[0] < t->least) t->least = (int64_t)w[0];
+            if ((int64_t)w[1] > t->greatest) t->greatest = (int64_t)w[1];
+            w += 2;
+        }
+        if (parts & 8) t->latest += *w;
+    }
     static inline int frm_sum_fits(const frm_column_totals *t, int64_t *out) {
         *out = (int64_t)t->sum;
         return t->sum == (frm_i128)*out && *out != INT64_MIN;
@@ -106,9 +127,18 @@ cdef extern from *:
     void square_of "frm_square"(int64_t v, uint64_t* low, uint64_t* high) noexcept nogil
     void add_extreme "frm_add_extreme"(ColumnTotals* t, int64_t v) noexcept nogil
     void totals_merge "frm_totals_merge"(ColumnTotals* t, const ColumnTotals* other) noexcept nogil
+    uint32_t packed_words "frm_packed_words"(uint32_t parts) noexcept nogil
+    void totals_pack "frm_totals_pack"(const ColumnTotals* t, uint32_t parts, uint64_t* words) noexcept nogil
+    void totals_merge_packed "frm_merge_packed"(ColumnTotals* t, uint32_t parts, const uint64_t* words) noexcept nogil
     bint sum_fits "frm_sum_fits"(const ColumnTotals* t, int64_t* out) noexcept nogil
     double mean_of "frm_mean"(const ColumnTotals* t, uint64_t n) noexcept nogil
     double deviation_of "frm_deviation"(const ColumnTotals* t, uint64_t n, int ddof) noexcept nogil
+
+cdef enum Part:  # of packed totals
+    PART_SUM = 1
+    PART_SQUARES = 2
+    PART_EXTREMES = 4
+    PART_LATEST = 8
 
 cdef enum:
     COLUMNS_MAX = 16  # columns of one group

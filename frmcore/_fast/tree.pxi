@@ -10,7 +10,7 @@ cdef struct Node:
     uint32_t child[FAN_OUT]
     Place first[FAN_OUT]
     uint64_t count[FAN_OUT]
-    ColumnTotals totals[0]  # FAN_OUT times the shown columns
+    uint64_t totals[0]  # FAN_OUT times the packed totals of all columns
 
 cdef struct Forest:  # where the trees of one group live
     Shape shape
@@ -27,8 +27,8 @@ cdef inline Chunk* leaf_at(const Forest* forest, uint32_t index) noexcept nogil:
     return <Chunk*>slab_at(&forest.leaves, index)
 
 
-cdef inline ColumnTotals* slot_totals(const Forest* forest, Node* node, uint32_t i) noexcept nogil:
-    return node.totals + i * forest.shape.shown
+cdef inline uint64_t* slot_totals(const Forest* forest, Node* node, uint32_t i) noexcept nogil:
+    return node.totals + i * forest.shape.packed
 
 
 cdef uint32_t leaf_new(Forest* forest) noexcept nogil:
@@ -64,7 +64,30 @@ cdef void add_slot(const Forest* forest, Node* node, uint32_t i, Totals* totals)
     cdef uint32_t c
     totals.count += node.count[i]
     for c in range(forest.shape.shown):
-        totals_merge(&totals.columns[c], slot_totals(forest, node, i) + c)
+        slot_merge(forest, node, i, c, &totals.columns[c])
+
+
+cdef inline void slot_merge(const Forest* forest, Node* node, uint32_t i, uint32_t c, ColumnTotals* totals) noexcept nogil:
+    cdef const ColumnShape* spec = &forest.shape.column[c]
+    totals_merge_packed(totals, spec.parts, slot_totals(forest, node, i) + spec.packed_at)
+
+
+cdef inline void slot_pack(const Forest* forest, Node* node, uint32_t i, uint32_t c, const ColumnTotals* totals) noexcept nogil:
+    cdef const ColumnShape* spec = &forest.shape.column[c]
+    totals_pack(totals, spec.parts, slot_totals(forest, node, i) + spec.packed_at)
+
+
+# One event's value more (or less) below the slot, and so many flags of latest occurrences.
+cdef inline void slot_bump(
+    const Forest* forest, Node* node, uint32_t i, uint32_t c, int64_t value, int sign, int flags
+) noexcept nogil:
+    cdef ColumnTotals totals
+    totals_clear(&totals)
+    slot_merge(forest, node, i, c, &totals)
+    if sign:
+        column_bump(&forest.shape, c, &totals, value, sign)
+    totals.latest += <uint64_t><int64_t>flags
+    slot_pack(forest, node, i, c, &totals)
 
 
 # Adds the entries with lo <= place < hi; the two flags say which bounds can still cut.
@@ -82,6 +105,7 @@ cdef void tree_totals(
         return
     node = node_at(forest, index)
     l = node_slot(node, lo) if cut_lo else 0
+    cut_lo = cut_lo and before(node.first[l], lo)  # a child that the window covers is read from its slot
     r = node_slot(node, hi) if cut_hi else node.n - 1
     for i in range(l, r + 1):
         if (cut_lo and i == l) or (cut_hi and i == r):
@@ -94,7 +118,7 @@ cdef void slot_refresh(Forest* forest, Node* node, uint32_t i) noexcept nogil:
     cdef Totals totals
     cdef Chunk* leaf
     cdef Node* child
-    cdef uint32_t j
+    cdef uint32_t j, c
     totals_start(&totals, forest.shape.shown)
     if node.level == 0:
         leaf = leaf_at(forest, node.child[i])
@@ -106,21 +130,20 @@ cdef void slot_refresh(Forest* forest, Node* node, uint32_t i) noexcept nogil:
         for j in range(child.n):
             add_slot(forest, child, j, &totals)
     node.count[i] = totals.count
-    memcpy(slot_totals(forest, node, i), totals.columns, forest.shape.shown * sizeof(ColumnTotals))
+    for c in range(forest.shape.shown):
+        slot_pack(forest, node, i, c, &totals.columns[c])
 
 
 # One more entry below the slot, without looking at the others.
 cdef void slot_add(Forest* forest, Node* node, uint32_t i, Place where, const int64_t* values, uint32_t latest) noexcept nogil:
     cdef const Shape* shape = &forest.shape
-    cdef ColumnTotals* totals = slot_totals(forest, node, i)
-    cdef uint32_t c
+    cdef uint32_t c, flags
     node.count[i] += 1
     if before(where, node.first[i]):
         node.first[i] = where
     for c in range(shape.shown):
-        column_bump(shape, c, &totals[c], values[c], 1)
-        if shape.column[c].member != NONE:
-            totals[c].latest += latest >> shape.column[c].member & 1
+        flags = 0 if shape.column[c].member == NONE else latest >> shape.column[c].member & 1
+        slot_bump(forest, node, i, c, values[c], 1, <int>flags)
 
 
 # ---- inserting ---------------------------------------------------------------------------------------------------------
@@ -212,7 +235,7 @@ cdef void node_move_tail(Forest* forest, Node* node, uint32_t keep, Node* right)
     memcpy(right.child, node.child + keep, count * sizeof(uint32_t))
     memcpy(right.first, node.first + keep, count * sizeof(Place))
     memcpy(right.count, node.count + keep, count * sizeof(uint64_t))
-    memcpy(right.totals, slot_totals(forest, node, keep), count * forest.shape.shown * sizeof(ColumnTotals))
+    memcpy(right.totals, slot_totals(forest, node, keep), count * forest.shape.packed * 8)
     right.n, node.n = count, keep
 
 
@@ -231,10 +254,7 @@ cdef void node_shift(Forest* forest, Node* node, uint32_t source, uint32_t targe
     memmove(node.child + target, node.child + source, count * sizeof(uint32_t))
     memmove(node.first + target, node.first + source, count * sizeof(Place))
     memmove(node.count + target, node.count + source, count * sizeof(uint64_t))
-    memmove(
-        slot_totals(forest, node, target), slot_totals(forest, node, source),
-        count * forest.shape.shown * sizeof(ColumnTotals),
-    )
+    memmove(slot_totals(forest, node, target), slot_totals(forest, node, source), count * forest.shape.packed * 8)
 
 
 # ---- removing ----------------------------------------------------------------------------------------------------------
@@ -370,7 +390,4 @@ cdef void tree_flag(Forest* forest, uint32_t index, int level, Place where, uint
     node = node_at(forest, index)
     i = node_slot(node, where)
     tree_flag(forest, node.child[i], level - 1, where, c, on)
-    if on:
-        slot_totals(forest, node, i)[c].latest += 1
-    else:
-        slot_totals(forest, node, i)[c].latest -= 1
+    slot_bump(forest, node, i, c, 0, 0, 1 if on else -1)

@@ -242,7 +242,13 @@ cdef void read_totals(
     if inline_ring:
         chunk_totals(shape, chunk, l, r, &seen.totals)
     elif ring != NULL and store.tree(ring).root and before(range_.lo, range_.hi):
-        tree_totals(&store.forest, store.tree(ring).root, store.tree(ring).level, range_.lo, range_.hi, True, True, &seen.totals)
+        window_totals(&store.forest, store.tree(ring), range_, &seen.totals)
+
+
+# An end of the ring that the window covers is not searched: all of it is read from the root's slots.
+cdef inline void window_totals(const Forest* forest, const TreeHead* tree, const Range* range_, Totals* totals) noexcept nogil:
+    cdef bint cut_hi = not before(tree.last, range_.hi)
+    tree_totals(forest, tree.root, tree.level, range_.lo, range_.hi, True, cut_hi, totals)
 
 
 cdef inline void add_itself(const Shape* shape, const int64_t* values, Totals* totals) noexcept nogil:
@@ -411,7 +417,7 @@ cdef uint64_t distinct_inline(
 
 
 cdef bint seen_in_tree(RingStore store, Ring* ring, uint32_t c, const Reading* reading, const Range* range_) noexcept nogil:
-    cdef uint32_t index = table_find(&store.latest_table, store.member_hash(ring, c, reading.values[c]))
+    cdef uint32_t index = table_find(&store.latest_table, member_hash(store, ring, c, reading.values[c]))
     return index != 0 and not before((<Latest*>slab_at(&store.latest_slab, index)).place, range_.lo)
 
 

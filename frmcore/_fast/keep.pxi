@@ -1,0 +1,148 @@
+# The life of a ring: an event enters it or is retracted, what the watermark passed is given up, memory is given back.
+
+# Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way.
+cdef int ring_insert(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+    cdef int64_t[STORED_MAX] stored
+    cdef uint32_t handle
+    cdef Place where = store.place_of(time, seq)
+    cdef int64_t line = store.line(watermark)
+    if where.time <= line and not store.life:
+        store.release(values)
+        return 0
+    store.fill(stored, values)
+    handle = table_find(&store.table, hash)
+    if handle == 0:
+        handle = store.create(hash)
+    if store.life and into_base(store, handle, where, stored, line):
+        return 0
+    if store.forest.shape.weight != NONE and merge_cell(store, handle, where, stored):
+        return 0
+    if handle >> CLASS_SHIFT == TREE:
+        insert_tree(store, handle, where, stored, line)
+    else:
+        insert_inline(store, handle, where, stored, line)
+    if store.forest.out_of_memory:
+        raise MemoryError
+    return 0
+
+
+# An event at or before the line, or before what is in the base, belongs there; its elders in the ring go first.
+cdef bint into_base(RingStore store, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+    cdef Ring* ring = store.at(handle)
+    cdef Base* base = store.base(ring)
+    if where.time <= line:
+        fold_to(store, handle, line)
+    elif base.count == 0 or not before(where, base.last):
+        return False
+    base_add(store, ring, where, values)
+    store.release(values)
+    return True
+
+
+# Everything at or before the line into the base: what a retraction finds there must not depend on who trimmed when.
+cdef int fold_to(RingStore store, uint32_t handle, int64_t line) except -1:
+    cdef Ring* ring = store.at(handle)
+    return fold_tree(store, ring, line) if handle >> CLASS_SHIFT == TREE else trim_inline(store, ring, line)
+
+
+cdef int insert_inline(RingStore store, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+    cdef const Shape* shape = &store.forest.shape
+    cdef Ring* ring = store.at(handle)
+    cdef Chunk* chunk = store.chunk(ring)
+    cdef uint32_t at
+    if chunk.n == chunk.capacity or chunk.n >= store.ring_max or not chunk_holds(shape, chunk, where.time):
+        trim_inline(store, ring, line)
+        if chunk.n == CHUNK_MAX or chunk.n >= store.ring_max or not chunk_holds(shape, chunk, where.time):
+            return insert_tree(store, to_tree(store, handle), where, values, line)
+        if chunk.n == chunk.capacity:
+            handle = store.resize(handle, (handle >> CLASS_SHIFT) + 1)
+            chunk = store.chunk(store.at(handle))
+    at = chunk_lower(shape, chunk, where)
+    chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
+    return 0
+
+
+# Gives up entries at or before the line, folding those of a life group into its base.
+cdef int trim_inline(RingStore store, Ring* ring, int64_t line) except -1:
+    cdef Chunk* chunk = store.chunk(ring)
+    while chunk.n and chunk_time(&store.forest.shape, chunk, 0) <= line:
+        fold_entry(store, ring, chunk, 0)
+        inline_unlatest(&store.forest.shape, chunk, 0)
+        chunk_remove(&store.forest.shape, chunk, 0)
+    return 0
+
+
+# Retracts the event at that place; `values` are what it brought. False when it is not there any more.
+cdef bint ring_remove(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+    cdef Place where = store.place_of(time, seq)
+    cdef uint32_t handle = table_find(&store.table, hash), at
+    cdef Chunk* chunk
+    cdef bint found
+    if handle == 0:
+        return False
+    if store.life:
+        fold_to(store, handle, store.line(watermark))
+    chunk = store.seek(store.at(handle), handle, where, &at)
+    if chunk != NULL and same_place(where, chunk_place(&store.forest.shape, chunk, at)):
+        found = True
+        if store.forest.shape.weight == NONE or unmerge_cell(store, handle, chunk, at, values):
+            remove_entry(store, handle, chunk, at, where)
+    else:
+        found = store.life and out_of_base(store, store.at(handle), where, values)
+    ring_compact(store, handle)
+    return found
+
+
+cdef int remove_entry(RingStore store, uint32_t handle, Chunk* chunk, uint32_t at, Place where) except -1:
+    cdef const Shape* shape = &store.forest.shape
+    cdef Ring* ring = store.at(handle)
+    cdef uint32_t c
+    store.release_entry(chunk, at)
+    if handle >> CLASS_SHIFT != TREE:
+        inline_unlatest(shape, chunk, at)
+        chunk_remove(shape, chunk, at)
+        return 0
+    for c in range(shape.shown):
+        if shape.column[c].member != NONE:
+            member_leaves(store, ring, where, c, chunk_column(shape, chunk, c)[at])
+    cut_tree(store, store.tree(ring), where)
+    return 0
+
+
+# A ring gives memory back: to a smaller record, or altogether when nothing is in it.
+cdef int ring_compact(RingStore store, uint32_t handle) except -1:
+    return shrink_tree(store, handle) if handle >> CLASS_SHIFT == TREE else shrink_inline(store, handle)
+
+
+cdef int shrink_inline(RingStore store, uint32_t handle) except -1:
+    cdef Chunk* chunk = store.chunk(store.at(handle))
+    cdef uint32_t k = handle >> CLASS_SHIFT, fits = 0
+    if chunk.n == 0 and store.base_empty(store.at(handle)):
+        return store.drop_ring(handle)
+    while CAPACITY[fits] < chunk.n:
+        fits += 1
+    if fits + 2 <= k:
+        store.resize(handle, fits + 1)
+    return 0
+
+
+# Looks at one bucket: rings that hold nothing after the line are freed. Constant work.
+cdef int rings_sweep(RingStore store, int64_t watermark) except -1:
+    cdef uint32_t[64] handles
+    cdef uint32_t i, count = table_scan(&store.table, &store.sweep_cursor, handles, 64)
+    cdef int64_t line = store.line(watermark)
+    for i in range(count):
+        ring_sweep(store, handles[i], line)
+    return 0
+
+
+cdef int ring_sweep(RingStore store, uint32_t handle, int64_t line) except -1:
+    cdef Ring* ring = store.at(handle)
+    cdef TreeHead* tree = store.tree(ring)
+    if handle >> CLASS_SHIFT != TREE:
+        trim_inline(store, ring, line)
+    else:
+        trim_tree(store, ring, line)
+        if tree.is_capped and tree.capped.time <= line:
+            tree.is_capped = False
+    return ring_compact(store, handle)
