@@ -105,3 +105,10 @@ def test_the_value_of_what_was_folded_may_change() -> None:
     assert both.decide(3)[0]["said"] == "declined"
     both.tell("e2", "pending")
     assert both.decide(4)[0]["newest"] == 1
+
+
+def test_features_of_an_entity_under_two_names() -> None:
+    both = Both("horizon: 1m")
+    fold_two(both)
+    found: Any = both.pair.both(lambda side: side.features(account="a"))
+    assert found["again"] == found["newest"] == ("int", 999 * MINUTE)

@@ -171,9 +171,7 @@ cdef class Decision:
     @property
     def notes(self) -> tuple[str, ...]:
         numbers, features, rules = self.verdict()[5], self.book.plan.features, self.book.plan.rules
-        noted = [(_NOTES[numbers[i]], features[numbers[i + 1]].reg) for i in range(0, len(numbers), 2)]
-        # features that say the same share a register, and the record's note
-        notes = [f"{spec.name} {note}" for note, reg in noted for spec in features if spec.reg == reg and spec.group >= 0]
+        notes = [f"{features[numbers[i + 1]].name} {_NOTES[numbers[i]]}" for i in range(0, len(numbers), 2)]
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
         return tuple(notes + exempt)
 
