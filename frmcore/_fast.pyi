@@ -143,8 +143,8 @@ class Core:
     def features(self, given: dict[str, str], at: int) -> dict[str, Value]: ...
     def told_time(self, at: Time) -> int:
         """A time as epoch ms. Raises InvalidEvent."""
-    def now(self) -> int:
-        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+    def now(self) -> int | None:
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark, and None before the first event."""
     def unreadable(self, message: str) -> InvalidEvent:
         """The error for an event that can't even be read, counted like every other."""
     @property
@@ -162,6 +162,8 @@ class Core:
         """Replaces the ranges of a network list, recorded as one operation. Raises UnknownName."""
     def list_contains(self, spec: ListPlan, value: bytes, time: int) -> bool:
         """Whether a list holds the value (an ip: its bytes) at that time."""
+    def lists_line(self) -> int:
+        """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...

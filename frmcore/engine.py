@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from frmcore._fast import Core, system_clock
+from frmcore._fast import Core, shorten, system_clock
 from frmcore.errors import UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
@@ -148,7 +148,7 @@ class Engine:
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
         self._check_entities(entities)
-        now = max(self._core.now(), self._core.watermark or 0) if at is None else self._core.told_time(at)
+        now = max(self._core.now() or 0, self._core.watermark or 0) if at is None else self._core.told_time(at)
         return self._core.features(entities, now)
 
     def reload(self, policy: str | Path | Policy) -> None:
@@ -202,7 +202,11 @@ class Engine:
                 return cast("Event", self._decoder.decode(data))
             except msgspec.ValidationError:
                 return cast("Event", _decode_any(data))  # of wrong types: `decide` says so as it does of mappings
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UnicodeDecodeError:
+            raise self._core.unreadable("not an event as JSON: a text in it is not valid UTF-8") from None
+        except RecursionError:
+            raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
+        except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
 
     def _check_entities(self, entities: Mapping[str, str]) -> None:
@@ -210,7 +214,7 @@ class Engine:
         for name in entities:
             if name not in known:
                 hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
-                raise UnknownName(f"the policy has no entity {name!r}; {hint}")
+                raise UnknownName(f"the policy has no entity {shorten(name)}; {hint}")
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

@@ -18,7 +18,7 @@ from twin.lists import List
 from twin.records import Event, Told
 from twin.retention import Retention
 from twin.values import shown
-from twin.windows import Reader
+from twin.windows import Reader, floored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ NOTES = {
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
     "lost": "is absent: the event it rests on was retracted, and the one before is no longer kept",
     "overflow": "is absent: its value does not fit into 64 bits",
+    "incomplete": "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
 
 
@@ -167,6 +168,7 @@ class Twin:
         for group in self.groups:
             if not group.fixed:
                 group.unknown = frozenset(event.seq for event in self.events) - known
+                group.gap = None if self.floor is None else floored(self.floor, group.members.every_ms)
         for event in self.events:
             event.remembered.clear()
             for group in self.groups:
@@ -257,6 +259,8 @@ class Twin:
             point = self.named_point(name)
             if point.after:
                 raise InvalidEvent(f"{name} decides again")
+            if point.on is not None and kind not in point.on:
+                raise InvalidEvent(f"{name} does not decide {kind}")
             return point
         firsts = [point for point in self.policy.points if not point.after]
         named = {kind for point in firsts for kind in point.on or ()}
@@ -380,7 +384,9 @@ class Scope:
         if why is not None:
             return None, why
         value = self.reader.aggregate(aggregate, group, bounds)
-        return value, "overflow" if aggregate.function == "sum" and value is None else None
+        if aggregate.function == "sum" and value is None:
+            return value, "overflow"
+        return value, "incomplete" if self.reader.lacks(aggregate, group, bounds) else None
 
     def original(self, name: str) -> Value:
         return self.event.originals[name]
@@ -389,4 +395,4 @@ class Scope:
         raise AssertionError(f"only filters ask whether {rule} fired")
 
     def listed(self, name: str, value: Value) -> bool:
-        return self.twin.lists[name].holds(str(value), self.event.time)
+        return self.twin.lists[name].holds(str(value), max(self.event.time, self.twin.retention.list_line))
