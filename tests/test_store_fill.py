@@ -104,7 +104,8 @@ class Both:
 def step(both: Both, random: Random, number: int) -> tuple[Any, Any]:
     both.now += random.choice((0, 1, 1_000, 20_000, 60_000))
     event = {
-        "id": f"e{number}", "ts": both.now - random.choice((0, 0, 0, 5_000)), "kind": random.choice(("payment", "login")),
+        "id": f"e{number}", "ts": both.now - random.choice((0, 0, 0, 5_000)),
+        "kind": random.choice(("payment", "login")),
         "account": random.choice("ab"), "card": random.choice("cd"), "amount": random.choice((100, 250, 9_900)),
         "country": random.choice(("DE", "FR", "XX")),
     }  # fmt: skip
@@ -185,7 +186,13 @@ def test_others_decide_while_a_reload_fills(tmp_path: Path) -> None:
     def decide() -> None:
         while not stop.is_set():
             number = 10_000 + len(decided)
-            event = {"id": f"t{number}", "ts": both.now + 1 + len(decided), "kind": "login", "account": "z", "country": "DE"}
+            event = {
+                "id": f"t{number}",
+                "ts": both.now + 1 + len(decided),
+                "kind": "login",
+                "account": "z",
+                "country": "DE",
+            }
             decided.append(both.late.decide(event))
 
     thread = threading.Thread(target=decide)

@@ -147,9 +147,8 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
     for group in running:
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
-            again = Group(
-                group.members, group.span_ms, group.life, True, columns, capped=group.capped, bases=group.bases
-            )
+            again = Group(group.members, group.span_ms, group.life, True, columns)
+            again.capped, again.bases = group.capped, group.bases
             again.unknown, again.given_up, again.gap = group.unknown, group.given_up, group.gap
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again
