@@ -1337,7 +1337,7 @@ cdef class Core:
         sum_.key = self.key
         for store in self.store_list:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
-        fingerprint_seen(&sum_, self.seen)
+        fingerprint_seen(&sum_, self)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
         order[4] = self.list_line
         fingerprint_add(&sum_, order, sizeof(order))
