@@ -18,7 +18,7 @@ from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import digests
-from frmcore.store import Keys, Store, StoreOptions
+from frmcore.store import StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from frmcore._fast import Decision
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
+    from frmcore.store.store import Store
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -82,6 +83,8 @@ class Engine:
             self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
             self._take(wanted, EntityLists(self._core, plan))
         else:
+            from frmcore.store.store import Keys, Store  # noqa: PLC0415  brings LMDB in
+
             options = store or StoreOptions()
             opened = Store.open(
                 path, options, wanted, Keys(key, private_key),

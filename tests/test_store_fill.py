@@ -181,7 +181,7 @@ def test_others_decide_while_a_reload_fills(tmp_path: Path) -> None:
     stop, decided = threading.Event(), []
 
     def decide() -> None:
-        while not stop.is_set():
+        while not stop.is_set() and len(decided) < 200_000:
             number = 10_000 + len(decided)
             event = {
                 "id": f"t{number}",
