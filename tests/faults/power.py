@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FILES = ("state.mdb", "journal.ring")
 HOW = ("none", "all", "subset", "torn", "torn")
+IMAGES = 2_000  # of one recorded run, in a long one
 SESSION = 60  # operations between two openings
 FLUSH_EACH = 7  # operations between two flushes, where decisions don't wait for one
 FAST = Path("/dev/shm")  # noqa: S108  a file system in memory, where there is one
@@ -39,12 +40,13 @@ class Figures(NamedTuple):
     lost: int
     unreadable: int
     different: int
+    untyped: int  # unreadable, and not said by a StoreError
     points: int
     seconds: float
 
     @property
     def bad(self) -> int:
-        return self.lost + self.unreadable + self.different
+        return self.lost + self.unreadable + self.different + self.untyped
 
 
 def record(folder: Path, log: Path, durability: str, operations: int, seed: int, *, lying: bool) -> None:
@@ -117,6 +119,8 @@ class Judge:
             engine = Found(folder, durability=durability)
         except StoreError as error:
             return "unfinished" if not cut.opened else f"unreadable: {error}"
+        except Exception as error:
+            return f"untyped: {error!r}"
         try:
             if engine.seq < cut.least:
                 return f"lost: it stands at {engine.seq}, {cut.least} was acknowledged"
@@ -151,7 +155,7 @@ def run(count: int, durability: str, *, seed: int = 1, lying: bool = False, oper
                 found[_one(judge, disk, cut, durability, random, how, seed)] += 1
                 images += 1
     seconds = time.monotonic() - started
-    return Figures(images, found["lost"], found["unreadable"], found["different"], points, seconds)
+    return Figures(images, found["lost"], found["unreadable"], found["different"], found["untyped"], points, seconds)
 
 
 def _one(judge: Judge, disk: Disk, cut: Cut, durability: str, random: Random, how: str, seed: int) -> str:
@@ -167,8 +171,10 @@ def _one(judge: Judge, disk: Disk, cut: Cut, durability: str, random: Random, ho
 def main(count: int) -> int:
     """Prints the figures; how many images were bad, or 1 where the harness did not notice a disk that lies."""
     bad = 0
-    for durability, part in (("power", count // 2), ("process", count - count // 2)):
-        figures = run(part, durability)
+    for durability in ("power", "process"):
+        runs = max(1, count // 2 // IMAGES)
+        all_figures = [run(count // 2 // runs + 1, durability, seed=seed) for seed in range(1, runs + 1)]
+        figures = Figures(*map(sum, zip(*all_figures, strict=True)))
         bad += figures.bad
         _print(f'power cuts, durability="{durability}"', figures)
     os.environ["FAULTS_QUIET"] = "1"
@@ -182,7 +188,7 @@ def main(count: int) -> int:
 def _print(what: str, figures: Figures) -> None:
     print(
         f"{what}: {figures.images:,} images of {figures.points:,} moments, {figures.lost} lost, "
-        f"{figures.unreadable} unreadable, {figures.different} different; {figures.seconds:.0f} s, "
+        f"{figures.unreadable} unreadable, {figures.different} different, {figures.untyped} untyped; {figures.seconds:.0f} s, "
         f"{figures.images / figures.seconds:.0f} images/s",
         flush=True,
     )
