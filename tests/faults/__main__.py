@@ -8,7 +8,7 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("power",)
+KINDS = ("kill", "power")
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import frmcore
+from frmcore import engine
 from frmcore.errors import EventConflict, FrmcoreError, StoreError, UnknownEvent
 from frmcore.policy import Policy, load
 from frmcore.store import recovery, store
@@ -77,7 +78,7 @@ def operations(seed: int) -> Iterator[Operation]:
     while True:
         now += random.choice((0, 1, 500, 1_000, 5_000, 60_000))
         name = random.choices(
-            ("decide", "repeat", "observe", "update", "again", "list", "reload"), (60, 6, 8, 14, 6, 5, 1)
+            ("decide", "repeat", "observe", "update", "again", "list", "reload"), (60, 6, 8, 14, 6, 5, 2)
         )[0]
         if name in {"decide", "observe"} or not sent:
             arguments: tuple[Any, ...] = (_event(random, now, sent),)
@@ -240,4 +241,4 @@ def remember_policies() -> None:
         return once((wanted.hash, repr(keep)), lambda: plain_lower(wanted, keep=keep))
 
     recovery.load_contents = load_contents
-    recovery.lower = store.lower = lower
+    recovery.lower = store.lower = engine.lower = lower
