@@ -8,7 +8,7 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("kill", "power")
+KINDS = ("disk", "kill", "power")
 
 
 def main() -> int:
