@@ -155,7 +155,8 @@ class Database:
                 os.close(handle)
 
     def close(self) -> None:
-        self._env.close()
+        with self._writing, self._unread():
+            self._env.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

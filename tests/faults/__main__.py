@@ -8,7 +8,7 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("disk", "kill", "power")
+KINDS = ("disk", "kill", "power", "rot")
 
 
 def main() -> int:

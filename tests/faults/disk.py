@@ -8,20 +8,16 @@ import os
 import shutil
 import tempfile
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from faults.power import FAST
+from faults.forks import FAST, forked
 from faults.tracer import FOR_GOOD, Fault, Tracer
 from faults.workload import Clock, Found, Reference, Stream, remember_policies
 from frmcore.errors import StoreError
 from frmcore.store import flusher
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COMMITS = 200
 PAGE = 4096
@@ -104,7 +100,7 @@ class Disk:
 
     def suffer(self, trouble: Trouble) -> str:
         """How the process fared. Raises AssertionError where something was lost."""
-        status, said = _forked(lambda pipe: life(self.folder, self.stream, self.durability, trouble, pipe))
+        status, said = forked(lambda pipe: life(self.folder, self.stream, self.durability, trouble, pipe))
         try:
             assert status in EXITS and status != 1, f"{trouble}: the process ended with {status}"
             self._verify(said, trouble)
@@ -135,30 +131,11 @@ class Disk:
             os.write(pipe, f"{Tracer().changes} {Tracer().syncs}\n".encode())
             return status
 
-        _, said = _forked(counted)
+        _, said = forked(counted)
         self.size = (self.folder / "state.mdb").stat().st_size
         shutil.rmtree(self.folder)
         changes, syncs = said[-1].split()
         return int(changes), int(syncs)
-
-
-def _forked(work: Callable[[int], int]) -> tuple[int, list[str]]:
-    out, into = os.pipe()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            os.close(out)
-            status = work(into)
-        except BaseException:
-            traceback.print_exc()
-            raise
-        finally:
-            os._exit(status)
-    os.close(into)
-    with os.fdopen(out) as said:
-        words = said.read().splitlines()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), words
 
 
 def troubles(changes: int, syncs: int, size: int) -> list[Trouble]:
@@ -175,7 +152,7 @@ def run(count: int, seed: int = 1) -> tuple[Counter[str], int]:
     remember_policies()
     fared, there_are = Counter[str](), 0
     for durability in ("power", "process"):
-        with tempfile.TemporaryDirectory(prefix="frmcore-disk-", dir=FAST if FAST.is_dir() else None) as name:
+        with tempfile.TemporaryDirectory(prefix="frmcore-disk-", dir=FAST) as name:
             disk = Disk(Path(name), seed, durability)
             all_of_them = troubles(*disk.calls(), disk.size)
             there_are += len(all_of_them)

@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 from faults.child import PHASES, run
-from faults.power import FAST
+from faults.forks import FAST
 from faults.workload import Found, Reference, Stream, remember_policies
 from frmcore.errors import EventTooOld, StoreError
 
@@ -122,7 +122,7 @@ class Killer:
         return self.random.choice((0.0005, 0.002, 0.01) if phase != "open" else (0.002, 0.01, 0.03))
 
     def _verify(self, heard: Heard) -> None:
-        copy = (FAST if FAST.is_dir() else self.root) / f"frmcore-kill-{os.getpid()}"
+        copy = (FAST or self.root) / f"frmcore-kill-{os.getpid()}"
         shutil.copytree(self.folder, copy) if self.folder.exists() else copy.mkdir(mode=0o700)
         try:
             engine = Found(copy, self.reference.clock)

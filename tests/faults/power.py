@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from faults.forks import FAST
 from faults.images import Disk, Op, entries
 from faults.tracer import Tracer
 from faults.workload import Clock, Found, Reference, Stream, remember_policies
@@ -24,7 +25,6 @@ HOW = ("none", "all", "subset", "torn", "torn")
 IMAGES = 2_000  # of one recorded run, in a long one
 SESSION = 60  # operations between two openings
 FLUSH_EACH = 7  # operations between two flushes, where decisions don't wait for one
-FAST = Path("/dev/shm")  # noqa: S108  a file system in memory, where there is one
 
 
 class Cut(NamedTuple):
@@ -140,7 +140,7 @@ def run(count: int, durability: str, *, seed: int = 1, lying: bool = False, oper
     """`count` images of a recorded run, spread over its moments. `lying`: no sync reaches the disk."""
     remember_policies()
     started, found, random = time.monotonic(), Counter[str](), Random(seed)
-    with tempfile.TemporaryDirectory(prefix="frmcore-power-", dir=FAST if FAST.is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(prefix="frmcore-power-", dir=FAST) as name:
         root = Path(name)
         log = root / "log"
         record(root / "store", log, durability, operations, seed, lying=lying)
