@@ -217,8 +217,10 @@ class Found(frmcore.Engine):
         assert self._store is not None
         flusher = self._store.flusher
         flusher._stopping = True
+        flusher._watched.set()
         flusher.wake()
         flusher._thread.join()
+        flusher._watcher.join()
         self._store.abandon()
         self._core.close()
 
