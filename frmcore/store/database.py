@@ -61,7 +61,15 @@ class Database:
                 readahead=False,
             )
             self._env.reader_check()
+            self._extend()
             self._tables = self._open_tables(create)
+
+    def _extend(self) -> None:
+        """A file that was cut short gets its length back: reading a map beyond a file's end is a signal that ends the
+        process, reading zeros is an error. (Pages at the end that were never used need not be there.)"""
+        size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if not self._readonly and self.size() < size:
+            os.truncate(self._path, size)
 
     def _open_tables(self, create: bool) -> dict[bytes, Any]:
         if create:
@@ -140,9 +148,9 @@ class Database:
                 self._mapping.notify_all()
 
     def size(self) -> int:
-        """Bytes of the file that are in use."""
-        info, stat = self._env.info(), self._env.stat()
-        return int((info["last_pgno"] + 1) * stat["psize"])
+        """Bytes of the file."""
+        with self._told():
+            return self._path.stat().st_size
 
     def copy(self, path: Path) -> None:
         """A compacted copy, synced."""
