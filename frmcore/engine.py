@@ -80,7 +80,7 @@ class Engine:
             plan = lower(wanted)
             secrets = (key or os.urandom(KEY_BYTES), private_key or os.urandom(KEY_BYTES))
             self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
-            self._take(wanted, EntityLists(self._core, plan, self._settled))
+            self._take(wanted, EntityLists(self._core, plan))
         else:
             options = store or StoreOptions()
             opened = Store.open(
@@ -88,7 +88,7 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan, self._settled))
+            self._take(opened.policy, EntityLists(self._core, opened.plan))
             self._lists.restore(opened.lists)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
@@ -197,7 +197,7 @@ class Engine:
             if self._store is not None:
                 self._store.keep_policy(policy)
             self._core.reload(plan, policy, list_contents(plan), digests(policy))
-            self._take(policy, EntityLists(self._core, plan, self._settled, self._lists))
+            self._take(policy, EntityLists(self._core, plan, self._lists))
             if self._store is not None:
                 self._store.reloaded()
             self._settled()

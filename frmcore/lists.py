@@ -5,7 +5,7 @@ Membership lives in the hot path (hashes only); this is its other half, the valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -51,10 +51,9 @@ class EntityList:
     one value is O(1), or O(log n) where it expires; on a network list a change is O(n log n).
     """
 
-    def __init__(self, core: Core, spec: ListPlan, settled: Callable[[], None]) -> None:
+    def __init__(self, core: Core, spec: ListPlan) -> None:
         self._core = core
         self._spec = spec
-        self._settled = settled
         self._entries: dict[str, Entry] = {}
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
         if spec.network and spec.values is not None:
@@ -151,7 +150,6 @@ class EntityList:
             self._forget(entry.value)
             if action == "add":
                 self._keep(entry)
-        self._settled()
 
     def restore(self, entries: Mapping[str, Entry]) -> None:
         """Takes up recorded values, without recording them again."""
@@ -186,16 +184,14 @@ class EntityList:
 
 
 class EntityLists(Mapping[str, EntityList]):
-    """The lists of an engine, by name. `settled` waits until the last change survives what it must."""
+    """The lists of an engine, by name."""
 
-    def __init__(
-        self, core: Core, plan: Plan, settled: Callable[[], None], before: EntityLists | None = None
-    ) -> None:
+    def __init__(self, core: Core, plan: Plan, before: EntityLists | None = None) -> None:
         kept = {} if before is None else before._lists
         self._lists: dict[str, EntityList] = {}
         for spec in plan.lists:
             known = kept.get(spec.name)
-            self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec, settled)
+            self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec)
 
     def restore(self, lists: Mapping[str, Mapping[str, Entry]]) -> None:
         """Fills the lists with what a store recorded."""

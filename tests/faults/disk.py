@@ -1,5 +1,5 @@
-"""A disk that fails: at each call that changes a file or syncs it, once or for good; and a database that is full at each
-size. Decisions go on or a typed error says why; what was acknowledged as durable is there afterwards."""
+"""A disk that fails: at each call that changes a file or syncs it, once or for good; and a database that is full at
+each size. Decisions go on or a typed error says why; what was acknowledged as durable is there afterwards."""
 
 from __future__ import annotations
 

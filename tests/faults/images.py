@@ -1,8 +1,8 @@
 """What a disk may hold after a power cut, from a log of the tracer.
 
 What was synced is there. Of the rest nothing, everything, any subset of the calls, or of each call any of its 512-byte
-sectors. The mapped ring's sectors are each of any age since they were last synced: the system writes them when it likes.
-A file's name is there once it or its folder was synced.
+sectors. The mapped ring's sectors are each of any age since they were last synced: the system writes them when it
+likes. A file's name is there once it or its folder was synced.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _run(tracer: Tracer, folder: Path, log: Path, durability: str, operations: i
     while number < operations:
         engine = Found(folder, clock, durability=durability)
         tracer.mark(f"safe {engine.seq}")
-        for number in range(number, min(number + SESSION, operations)):  # noqa: B020, PLR1704
+        for number in range(number, min(number + SESSION, operations)):  # noqa: B020
             tracer.mark(f"asked {engine.seq + 1}")
             stream.apply(engine, clock, number)
             if durability == "power":
@@ -188,7 +188,8 @@ def main(count: int) -> int:
 def _print(what: str, figures: Figures) -> None:
     print(
         f"{what}: {figures.images:,} images of {figures.points:,} moments, {figures.lost} lost, "
-        f"{figures.unreadable} unreadable, {figures.different} different, {figures.untyped} untyped; {figures.seconds:.0f} s, "
+        f"{figures.unreadable} unreadable, {figures.different} different, {figures.untyped} untyped; "
+        f"{figures.seconds:.0f} s, "
         f"{figures.images / figures.seconds:.0f} images/s",
         flush=True,
     )

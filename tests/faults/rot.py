@@ -66,7 +66,8 @@ class Rot:
         path.write_bytes(content)
         status, _ = forked(lambda _: self._look(folder))
         shutil.rmtree(folder)
-        return EXITS[status] if status in EXITS else signal.Signals(-status).name, f"{file} byte {bit // 8} bit {bit % 8}"
+        fate = EXITS[status] if status in EXITS else signal.Signals(-status).name
+        return fate, f"{file} byte {bit // 8} bit {bit % 8}"
 
     def _ring_bit(self) -> int:
         """In the head's two slots, or among the records that only the ring has."""

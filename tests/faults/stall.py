@@ -1,4 +1,4 @@
-"""A disk that hangs or fails for a while: decisions go on, are marked once nothing keeps them, and everything catches up."""
+"""A disk that hangs or fails for a while: decisions go on, marked once nothing keeps them; then everything catches up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from faults.forks import FAST, forked
 from faults.tracer import FOR_GOOD, Fault, Tracer
 from faults.workload import Clock, Found, Reference, Stream, remember_policies
-from frmcore.errors import StoreError
 from frmcore.store import flusher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from frmcore.errors import StoreError
 
 BEFORE, AFTER = 50, 50  # operations
 MOST = 4_000  # operations until the ring of 64 KiB is full
@@ -86,7 +90,7 @@ class Life:
         self.tracer.stall(False)
         self.tracer.fail(None)
 
-    def _until(self, done: object, otherwise: str) -> None:
+    def _until(self, done: Callable[[], bool], otherwise: str) -> None:
         end = time.monotonic() + PATIENCE
         while not done():
             assert time.monotonic() < end, otherwise

@@ -50,7 +50,10 @@ rules:
   - {id: often, when: attempts > 3, score: 25}
   - {id: much, when: spent > money("200"), score: 20}
 """
-RICH = LEAN.replace("rules:", '  cards_of: count_distinct(card, by=account, over="1h")\nrules:\n  - {id: many, when: cards_of > 3, score: 5}')
+RICH = LEAN.replace(
+    "rules:",
+    '  cards_of: count_distinct(card, by=account, over="1h")\nrules:\n  - {id: many, when: cards_of > 3, score: 5}',
+)
 POLICIES = (LEAN, RICH)
 
 
