@@ -44,6 +44,8 @@ class Decision:
     durable: bool
     """Safe from a crash of the process; False in memory."""
 
+    def facts(self) -> dict[str, Value]:
+        """Field, derived field or update -> value, and `final`: as known when it was decided."""
     def lose(self) -> None:
         """The store could not take it: `durable` is False."""
     @property
@@ -147,17 +149,20 @@ class Core:
     def features(self, given: dict[str, str], at: int) -> dict[str, Value]: ...
     def told_time(self, at: Time) -> int:
         """A time as epoch ms. Raises InvalidEvent."""
-    def now(self) -> int:
-        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+    def now(self) -> int | None:
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark, and None before the first event."""
     def unreadable(self, message: str) -> InvalidEvent:
         """The error for an event that can't even be read, counted like every other."""
     @property
     def watermark(self) -> int | None:
         """The greatest event time recorded, epoch ms; None before the first event."""
+    @property
+    def floor(self) -> int | None:
+        """The greatest time of an event that was forgotten, epoch ms; None before one was."""
     def groups(self) -> tuple[Group, ...]:
         """The groups whose rings a reload may keep."""
     def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], files: dict[str, str]) -> None:
-        """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
+        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
     def change_list(
         self, spec: ListPlan, action: str, values: Sequence[tuple[bytes, int | None]], content: Mapping[str, object]
     ) -> int:
@@ -169,6 +174,8 @@ class Core:
     def restore_networks(self, spec: ListPlan, ranges: Sequence[Range]) -> None: ...
     def list_contains(self, spec: ListPlan, value: bytes, time: int) -> bool:
         """Whether a list holds the value (an ip: its bytes) at that time."""
+    def lists_line(self) -> int:
+        """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
@@ -194,9 +201,29 @@ class Core:
     def skip_record(self, seq: int) -> None:
         """A record that changed neither rings nor ids: a list's."""
     def replay_policy(
-        self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, content: dict[str, Any]
+        self,
+        plan: Plan,
+        policy: Policy,
+        contents: list[list[Any] | None],
+        seq: int,
+        content: dict[str, Any],
+        filler: Core | None = None,
     ) -> None:
-        """A policy was put in force here, as its record says."""
+        """A policy was put in force here, as its record says; `filler`: with the rings that the journal filled."""
+    def filler(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, gap: int) -> Core:
+        """A Core that fills the groups which `plan` has and this one lacks, from the operations behind `seq`."""
+    def fill(self, frames: bytes, first: int, last: int) -> None:
+        """A filler: applies recorded operations with sequence numbers from `first` to `last`. Raises ValueError."""
+    def reload_filled(
+        self,
+        plan: Plan,
+        policy: Policy,
+        contents: list[list[Any] | None],
+        files: dict[str, str],
+        filler: Core,
+        filled_from: int,
+    ) -> bool:
+        """`reload`, with the rings of new groups taken from a filler; False where that lags too far behind."""
     def settle(self, cut: dict[str, Any]) -> None:
         """The state stands where `cut` was taken: from here on it forgets as a running engine does. Raises
         ValueError."""
@@ -216,7 +243,7 @@ class Recovered:
         book: int,
         watermark: int | None,
         covered_until: int,
-        origins: dict[str, tuple[int, int]],
+        origins: dict[str, tuple[int, int, int]],
         pieces: dict[tuple[str, int], list[tuple[int, int, int, bytes]]],
     ) -> None: ...
 
@@ -243,6 +270,8 @@ class JournalRing:
         """Would a record of that size find room now?"""
     def take(self, most: int, end: int) -> bytes:
         """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken."""
+    def pending(self) -> bytes:
+        """The frames that are not released yet."""
     def untake(self) -> None:
         """What was taken and not released is to be taken again."""
     def release(self, position: int) -> None:
@@ -271,11 +300,14 @@ def record_head(record: bytes) -> tuple[int, int, int, int]:
 def record_content(record: bytes) -> dict[str, Any]:
     """What the record of a list's change, an update or a policy says. Raises ValueError."""
 
-def stretch_of(frames: bytes, key: bytes) -> bytes:
+STRETCH_HEAD: int
+"""Bytes of a stretch that `stretch_head` reads."""
+
+def stretch_of(frames: bytes, key: bytes, watermark: int) -> bytes:
     """The stored form of frames: a head, the frames, their events' fingerprints, sorted."""
 
 def stretch_head(value: bytes) -> tuple[int, int, int, int, int, int]:
-    """(records, first, last sequence number, least, greatest time, others than events). Raises ValueError."""
+    """(records, first, last sequence number, least, greatest time, watermark). Raises ValueError."""
 
 def stretch_frames(value: bytes) -> bytes: ...
 def stretch_ids(value: bytes) -> bytes:
@@ -284,11 +316,17 @@ def stretch_ids(value: bytes) -> bytes:
 def fingerprint_of(event_id: str, key: bytes) -> int:
     """The fingerprint of an event id, as stretches keep it."""
 
-def ids_find(ids: bytes, fingerprint: int) -> list[int]:
+def ids_find(ids: bytes | memoryview, fingerprint: int) -> list[int]:
     """The sequence numbers under a fingerprint. O(log n)."""
 
-def ids_merged(runs: list[bytes]) -> bytes:
-    """One sorted run of several."""
+def ids_merged(runs: list[bytes], prefix: bytes) -> bytes:
+    """One sorted run of several, behind `prefix`."""
+
+def frame_operations(frames: bytes) -> list[bytes]:
+    """The records of lists' changes and policies among whole frames."""
+
+def sealed(key: bytes, value: bytes) -> bytes:
+    """The value with the CRC-32C of its key and itself behind it."""
 
 @final
 class ListTable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frmcore.errors import UnknownEvent
 from frmcore.limits import EVIDENCE_MAX
 from frmcore.values import feature_value, render_reason, show
 
@@ -72,8 +73,11 @@ def explain(core: Core, decision: Decision) -> Explanation:
     """Cost: one traced run and, for each window, a read of at most 100 events."""
     raw: Sequence[Raw] = core.trace(decision)
     plan = decision.plan
-    facts = dict(core.known_now(decision.event_id))
-    evidence = core.evidence(decision, EVIDENCE_MAX)
+    try:
+        facts = dict(core.known_now(decision.event_id))
+        evidence = core.evidence(decision, EVIDENCE_MAX)
+    except UnknownEvent:  # memory has forgotten the event: the record is what is left
+        facts, evidence = decision.facts(), {}
     return Explanation(
         decision=decision,
         final=str(facts.pop("final")),

@@ -39,7 +39,8 @@ class StoredPair(Pair):
         self.text = text
 
     def crash(self) -> None:
-        """What a killed process leaves behind: the files as they are at this moment, copied elsewhere and opened there."""
+        """What a killed process leaves behind: the files as they are at this moment, copied elsewhere and
+        opened there."""
         before, old = self.engine.state_hash(), self.engine
         self.opened += 1
         folder = self.root / str(self.opened)

@@ -10,6 +10,7 @@ _NOTES = {
     NOTE_CAPPED: "is absent: its window reaches beyond limits.ring_events_max events of one key",
     NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
+    NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
 
 
@@ -154,7 +155,7 @@ cdef class Decision:
         try:
             get_facts(record, self.book, regs)
             get_features(record, self.book, regs)
-            values = dict(self.book.plan.constants)
+            values = {reg: value for reg, value in self.book.plan.constants if not isinstance(value, _PrivateText)}
             for i in range(self.book.fact_count):
                 values[i] = reg_object(&regs[i], self.book.fact_rep[i])
             for spec in self.book.plan.features:
@@ -162,6 +163,16 @@ cdef class Decision:
             return values
         finally:
             free(regs)
+
+    def facts(self) -> dict:
+        """Field, derived field or update -> value, and `final`: as known when it was decided."""
+        values, book = self.values(), self.book
+        specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+        facts = {}
+        for i, spec in enumerate(specs):
+            is_hidden = spec.type.private and values[i] is not None
+            facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), values[i])
+        return {**facts, "final": self.outcome}
 
     @property
     def lists(self) -> tuple[str, ...]:

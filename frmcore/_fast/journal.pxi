@@ -25,8 +25,9 @@ cdef struct StretchHead:  # of a stretch of the journal as it is stored: frames,
     uint32_t frames_size
     uint64_t first_seq
     uint64_t last_seq
-    int64_t least_time
+    int64_t least_time  # of its events
     int64_t greatest_time
+    int64_t watermark  # no event up to here is after it
 
 cdef struct IdEntry:
     uint64_t fingerprint
@@ -169,6 +170,14 @@ cdef class JournalRing:
         """Gives room back up to `position`, once what lay there is safe elsewhere."""
         self.released = position
 
+    def pending(self):
+        """The frames that are not released yet."""
+        cdef uint64_t taken = self.taken
+        self.taken = self.released
+        frames = self.take(<uint64_t>-1, self.position)
+        self.taken = taken
+        return frames
+
     def untake(self):
         """What was taken and not released is to be taken again."""
         self.taken = self.released
@@ -229,6 +238,9 @@ cdef extern from "<stdlib.h>":
     void qsort(void* base, size_t count, size_t size, int (*compare)(const void*, const void*) noexcept nogil) noexcept nogil
 
 
+STRETCH_HEAD = sizeof(StretchHead)
+
+
 cdef int by_fingerprint(const void* a, const void* b) noexcept nogil:
     cdef const IdEntry* x = <const IdEntry*>a
     cdef const IdEntry* y = <const IdEntry*>b
@@ -241,8 +253,11 @@ cdef inline bint has_event(const RecordHead* record) noexcept nogil:
     return record.type in (RECORD_DECISION, RECORD_OBSERVED)
 
 
-def stretch_of(bytes frames not None, bytes key not None):
-    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL."""
+def stretch_of(bytes frames not None, bytes key not None, int64_t watermark):
+    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL.
+
+    watermark: the greatest event time of all stretches before, -2**63 for none.
+    """
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef HashKey secret = hash_key(key)
@@ -260,9 +275,11 @@ def stretch_of(bytes frames not None, bytes key not None):
             head.last_seq = record.seq
             head.records += 1
             head.ids += has_event(record)
-            head.least_time = min(head.least_time, record.time)
-            head.greatest_time = max(head.greatest_time, record.time)
+            if has_event(record):
+                head.least_time = min(head.least_time, record.time)
+                head.greatest_time = max(head.greatest_time, record.time)
             at += frame_size(record.size)
+        head.watermark = max(watermark, head.greatest_time)
     value = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(sizeof(StretchHead) + size + head.ids * sizeof(IdEntry)))
     cdef char* out = PyBytes_AS_STRING(value)
     with nogil:
@@ -282,7 +299,7 @@ def stretch_of(bytes frames not None, bytes key not None):
 
 
 def stretch_head(bytes value not None):
-    """(records, first seq, last seq, least time, greatest time, others than decisions and observed events) of a stretch.
+    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch, or of its first STRETCH_HEAD bytes.
 
     Raises ValueError when the bytes are none.
     """
@@ -290,9 +307,9 @@ def stretch_head(bytes value not None):
     cdef uint64_t size = <uint64_t>len(value)
     if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
         raise ValueError("a stretch of the journal is none")
-    if size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+    if size != sizeof(StretchHead) and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
         raise ValueError("a stretch of the journal is of another length than it says")
-    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.records - head.ids
+    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.watermark
 
 
 def stretch_frames(bytes value not None):
@@ -358,10 +375,10 @@ def fingerprint_of(str event_id, bytes key not None):
     return hash_text(hash_key(key), <const char*>raw, <uint32_t>len(raw)).lo
 
 
-def ids_find(bytes ids not None, uint64_t fingerprint):
+def ids_find(const uint8_t[::1] ids not None, uint64_t fingerprint):
     """The sequence numbers under a fingerprint. O(log n)."""
-    cdef const IdEntry* entries = <const IdEntry*><const char*>ids
-    cdef uint64_t low = 0, high = <uint64_t>len(ids) // sizeof(IdEntry), count = high, middle
+    cdef uint64_t low = 0, high = <uint64_t>ids.shape[0] // sizeof(IdEntry), count = high, middle
+    cdef const IdEntry* entries = <const IdEntry*>&ids[0] if count else NULL
     while low < high:
         middle = (low + high) // 2
         if entries[middle].fingerprint < fingerprint:
@@ -375,13 +392,54 @@ def ids_find(bytes ids not None, uint64_t fingerprint):
     return found
 
 
-def ids_merged(list runs not None):
-    """One sorted run of several. O(n log runs) compares, off the GIL."""
-    joined = b"".join(runs)
-    value = PyBytes_FromStringAndSize(NULL, len(joined))
-    cdef char* out = PyBytes_AS_STRING(value)
-    memcpy(out, <const char*>joined, <size_t>len(joined))
-    cdef uint64_t count = <uint64_t>len(joined) // sizeof(IdEntry)
+def ids_merged(list runs not None, bytes prefix not None):
+    """One sorted run of several, behind `prefix`. O(n log n), off the GIL."""
+    cdef uint64_t total = <uint64_t>len(prefix), at = total, i, count = <uint64_t>len(runs)
+    cdef const char** parts = <const char**>take(count, sizeof(void*))
+    cdef uint64_t* sizes = <uint64_t*>take(count, sizeof(uint64_t))
+    cdef uint64_t start = at
+    try:
+        for i in range(count):
+            parts[i], sizes[i] = <const char*>(<bytes>runs[i]), <uint64_t>len(<bytes>runs[i])
+            total += sizes[i]
+        value = PyBytes_FromStringAndSize(<const char*>NULL, <Py_ssize_t>total)
+        out = PyBytes_AS_STRING(value)
+        memcpy(out, <const char*>prefix, start)
+        with nogil:
+            for i in range(count):
+                memcpy(out + at, parts[i], sizes[i])
+                at += sizes[i]
+            qsort(out + start, (total - start) // sizeof(IdEntry), sizeof(IdEntry), by_fingerprint)
+        return value
+    finally:
+        free(parts)
+        free(sizes)
+
+
+def frame_operations(bytes frames not None):
+    """The records among whole frames that are neither about an event nor an update: lists' changes, policies."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    cdef const RecordHead* record
+    found = []
+    while at < size:
+        record = <const RecordHead*>(start + at + sizeof(FrameHead))
+        if record.type >= RECORD_LIST:
+            found.append((<const char*>record)[: record.size])
+        at += frame_size(record.size)
+    return found
+
+
+def sealed(bytes key not None, bytes value not None):
+    """The value with the CRC-32C of its key and itself behind it. Lets go of the GIL."""
+    cdef uint64_t size = <uint64_t>len(value), key_size = <uint64_t>len(key)
+    cdef const char* source = <const char*>value
+    cdef const char* name = <const char*>key
+    cdef uint32_t crc
+    result = PyBytes_FromStringAndSize(<const char*>NULL, <Py_ssize_t>(size + 4))
+    cdef char* out = PyBytes_AS_STRING(result)
     with nogil:
-        qsort(out, count, sizeof(IdEntry), by_fingerprint)  # glibc's is a merge sort: runs cost little
-    return value
+        memcpy(out, source, size)
+        crc = crc32c_of(crc32c_of(0, name, key_size), source, size)
+        memcpy(out + size, &crc, 4)
+    return result

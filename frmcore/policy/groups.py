@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from frmcore.limits import GROUP_COLUMNS_MAX
 from frmcore.plan import Column, ColumnKind, Group, Lookup, Query
 from frmcore.policy.needs import Need, Needs, Values, query, reads_decision, reads_updates
 from frmcore.policy.tree import Aggregate, Calendar, Expr
@@ -31,12 +32,15 @@ class Draft:
         self.span_ms = 0 if kept is None else kept.span_ms
         self.life = kept is not None and kept.life
         self.marks = marks
-        self.queries: dict[tuple[int, ...], dict[Query, None]] = {}
+        self.queries: dict[tuple[int, ...], list[Query]] = {}
 
     def serves(self, need: Need) -> bool:
         """Of a kept ring: does it hold all that is needed."""
         reaches = self.span_ms == -1 or 0 <= need.span_ms <= self.span_ms
         return reaches and self.life >= need.life and (need.values is None or self._holds(need.values))
+
+    def has_room(self, need: Need) -> bool:
+        return need.values is None or self._find(need.values) >= 0 or len(self.columns) < GROUP_COLUMNS_MAX
 
     def add(self, need: Need) -> int:
         """The column that `need` reads, -1 for none."""
@@ -86,20 +90,16 @@ class Grouping:
         for group in keep:
             self._kept.setdefault(_base(group.signature), []).append(group)
         self._drafts: list[Draft] = []
-        self._new: dict[str, int] = {}  # by base signature: one new group serves all that no kept one does
+        self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
-    def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...], int]:
-        """(group, lookup keys, the register that has the result): `dst`, or that of an equal aggregate before it."""
+    def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
+        """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
         need = self._needs.of(aggregate)
         index = self._draft_for(need)
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
-        wanted = query(aggregate, draft.add(need), dst, self._zone(aggregate))
-        queries = draft.queries.setdefault(keys, {})
-        same = next((known for known in queries if known._replace(dst=dst) == wanted), None)
-        if same is None:
-            queries[wanted] = None
-        return index, keys, dst if same is None else same.dst
+        draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, self._zone(aggregate)))
+        return index, keys
 
     def groups(self) -> tuple[Group, ...]:
         return tuple(map(self._group, self._drafts))
@@ -117,7 +117,7 @@ class Grouping:
         kept = self._unused(need)
         if kept is not None:
             return self._add(need, kept)
-        if base not in self._new:
+        if base not in self._new or not self._drafts[self._new[base]].has_room(need):
             self._new[base] = self._add(need, None)
         return self._new[base]
 
@@ -140,8 +140,8 @@ class Grouping:
         return None
 
     def _fresh(self, base: str) -> str:
-        """Unlike any signature of the running engine: its rings must not be taken for this group's."""
-        taken = {group.signature for group in self._kept.get(base, ())}
+        """Unlike any other: rings of the running engine must not be taken for this group's."""
+        taken = {group.signature for group in self._kept.get(base, ())} | {draft.signature for draft in self._drafts}
         number, signature = 1, base
         while signature in taken:
             number += 1

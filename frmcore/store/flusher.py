@@ -6,15 +6,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from frmcore._fast import frame_records, frames_split, record_head, stretch_head, stretch_of
+from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
 from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key
+from frmcore.store.layout import JOURNAL, META, OPERATIONS, pack, seq_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from frmcore._fast import Core, JournalRing
     from frmcore.store.checkpoint import Checkpointer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from frmcore.store.ringfile import RingFile
 
 STRETCH_BYTES: Final = 1 << 20
+NO_TIME: Final = -(1 << 63)
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
 WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
@@ -60,6 +62,7 @@ class Flusher:
         self._spilled = b""
         self._last = time.monotonic()
         self._seq = synced  # of the last record on its way
+        self._watermark = NO_TIME if core.watermark is None else core.watermark
         self.synced = synced  # sequence number up to which the database has everything
         self.failure: StoreError | None = None
         self.commits = 0
@@ -89,6 +92,10 @@ class Flusher:
 
     def detach(self) -> None:
         self._ring.detach()
+
+    def has_room(self) -> bool:
+        """Is a quarter of the ring free?"""
+        return self._ring.has_room(self._ring.size // 8)
 
     def wake(self) -> None:
         self._wanted.set()
@@ -185,14 +192,11 @@ class Flusher:
         self._told = ring.spilling
 
     def _stretch(self, frames: bytes) -> list[Put]:
-        value = stretch_of(frames, self._ids.key)
+        value = stretch_of(frames, self._ids.key, self._watermark)
         head = stretch_head(value)
-        self._seq = head[2]
+        self._seq, self._watermark = head[2], head[5]
         changes = [Put(JOURNAL, seq_key(head[1]), value)]
-        for record in frame_records(frames) if head[5] else ():  # others than events: rare
-            seq, type_, _, _ = record_head(record)
-            if type_ >= RecordType.LIST:
-                changes.append(Put(OPERATIONS, seq_key(seq), record))
+        changes += [Put(OPERATIONS, seq_key(record_head(record)[0]), record) for record in frame_operations(frames)]
         return changes + self._ids.add(head[1], head[2], value)
 
     def _commit(self, changes: list[Put], position: int) -> None:
@@ -212,10 +216,18 @@ class Flusher:
 
     # ---- for the store ----------------------------------------------------------------------------------------------
 
-    def regroup(self) -> None:
-        """The groups have changed: their units are taken up, with the journal flushed up to here."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nobody else commits meanwhile."""
+        with self._writing:
+            yield
+
+    def regroup(self, *, whole: bool) -> None:
+        """The groups have changed: their units are taken up. `whole`: the next commit writes all of the new ones."""
         with self._writing:
             self.checkpointer.sync_groups()
+            if whole:
+                self.checkpointer.hasten()
         self.wake()
 
     def find(self, event_id: str) -> list[int]:
@@ -224,7 +236,7 @@ class Flusher:
             return self._ids.find(event_id)
 
     def trim(self, keep_ms: int, most: int) -> None:
-        """Deletes stretches that nothing needs any more: recovery, or explanations within `keep_ms` of the watermark."""
+        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need."""
         watermark = self._core.watermark
         if watermark is None:
             return
@@ -233,13 +245,15 @@ class Flusher:
             gone: list[Put] = []
             with self._database.reading() as reader:
                 for key, value in reader.items(JOURNAL):
-                    _, first, last, _, greatest, _ = stretch_head(value)
-                    if last >= needed or greatest >= watermark - keep_ms or len(gone) == most:
+                    _, first, last, _, _, until = stretch_head(value)
+                    if last >= needed or until >= watermark - keep_ms or len(gone) == most:
                         first_kept = first
                         break
                     gone.append(Put(JOURNAL, key, None))
+                    trimmed = until
             if gone:
-                self._database.commit([*gone, *self._ids.trimmed(first_kept)])
+                note = Put(META, b"trimmed", pack(trimmed))
+                self._database.commit([*gone, note, *self._ids.trimmed(first_kept)])
                 self._ids.keep()
 
     def stats(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -13,7 +14,6 @@ from frmcore._fast import (
     Core,
     JournalRing,
     frame_records,
-    record_content,
     record_frames,
     record_head,
     stretch_frames,
@@ -26,6 +26,7 @@ from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
+from frmcore.store.fill import fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
@@ -42,6 +43,7 @@ from frmcore.store.layout import (
     unpack,
 )
 from frmcore.store.lists import folded
+from frmcore.store.policies import have_book, have_books
 from frmcore.store.recovery import Recovery, Restored
 from frmcore.store.ringfile import RingFile
 from frmcore.version import VERSION
@@ -123,6 +125,7 @@ class Store:
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
         self._trimmed_at = 0.0
+        self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
 
     @classmethod
@@ -241,6 +244,13 @@ class Store:
         """Must `decide` do more than record: wait for the disk, or refuse when it fails?"""
         return self.options.durability == "power" or self.options.on_store_failure == "raise"
 
+    def make_room(self) -> None:
+        """Waits until the journal's ring has room again, or the store fails. Raises what `guard` raises."""
+        self.guard()
+        if not self.flusher.has_room():
+            with suppress(StoreError):
+                self.flusher.flush()
+
     def guard(self) -> None:
         """Raises the StoreError of a failing store, where the options ask for that."""
         if self.options.on_store_failure == "raise" and self.flusher.failure is not None:
@@ -256,9 +266,35 @@ class Store:
         self.guard()
         return False
 
-    def reloaded(self) -> None:
-        """Another policy is in force: its groups are checkpointed from now on."""
-        self.flusher.regroup()
+    def reload(self, core: Core, plan: Plan, policy: Policy) -> None:
+        """Puts another policy in force between two operations, its new windows filled from the journal. The old one
+        decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows' reach)."""
+        self.keep_policy(policy)
+        if not is_needed(core, plan):
+            with self.flusher.paused():
+                core.reload(plan, policy, list_contents(plan), digests(policy))
+                self.flusher.regroup(whole=False)
+            return
+        self.flusher.flush()
+        with self._database.reading() as reader:
+            start = start_of(reader, reach(core, plan))
+            have_books(core, reader, start)
+            filler = core.filler(plan, policy, list_contents(plan), start - 1, gap_of(reader))
+            fill(reader, filler, self.flusher.synced, politely=True)
+        while not self._switched(core, plan, policy, filler, start):
+            pass
+
+    def _switched(self, core: Core, plan: Plan, policy: Policy, filler: Core, start: int) -> bool:
+        """Puts the filled policy in force, if what is left to fill is little by now."""
+        with self.flusher.paused():
+            self.flusher.flush()
+            with self._database.reading() as reader:
+                fill(reader, filler, self.flusher.synced)
+            if not core.reload_filled(plan, policy, list_contents(plan), digests(policy), filler, start):
+                return False
+            self.flusher.regroup(whole=True)
+            self.flusher.flush()
+            return True
 
     def _housekeeping(self) -> None:
         now = time.monotonic()
@@ -283,16 +319,8 @@ class Store:
             record = next((record for record in records if record_head(record)[0] == seq), None)
             if record is None or record_head(record)[1] not in {RecordType.DECISION, RecordType.AGAIN}:
                 return None
-            self._have_book(core, reader, record_head(record)[3])
+            have_book(core, reader, record_head(record)[3])
             return core.decision_of(record)
-
-    def _have_book(self, core: Core, reader: Any, index: int) -> None:
-        if core.has_book(index):
-            return
-        policies = [value for _, value in reader.items(OPERATIONS) if record_head(value)[1] == RecordType.POLICY]
-        loader = Recovery(self._database, {}, None, 0, None)
-        policy, plan = loader.load_policy(reader, record_content(policies[index]))
-        core.add_book(index, plan, policy)
 
     def tail(self, after: int) -> Iterator[tuple[int, int, bytes]]:
         """(epoch, sequence number, record) of every record behind `after` that the database has, in order."""
@@ -315,7 +343,9 @@ class Store:
         return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
 
     def close(self) -> None:
-        """Flushes, writes a whole checkpoint, and gives the folder back."""
+        """Flushes, writes a whole checkpoint, and gives the folder back. A forked child leaves it to its parent."""
+        if os.getpid() != self._process:
+            return
         try:
             self.flusher.stop(whole=True)
         finally:
