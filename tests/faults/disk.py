@@ -97,6 +97,7 @@ class Disk:
         for _ in range(COMMITS):
             self.reference.step()
             self.hashes[self.reference.seq] = self.reference.engine.state_hash()
+        self.reference.close()
 
     def suffer(self, trouble: Trouble) -> str:
         """How the process fared. Raises AssertionError where something was lost."""

@@ -184,6 +184,7 @@ def kills(count: int, seed: int = 1) -> Counter[str]:
                 except (AssertionError, StoreError) as error:
                     raise AssertionError(f"seed {seed}, kill {number}, {AIMS[number % len(AIMS)]}: {error}") from error
             landed += killer.landed
+            killer.reference.close()
         count, seed = count - ROUNDS, seed + 1
     return landed
 

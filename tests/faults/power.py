@@ -113,6 +113,7 @@ class Judge:
             if reference.seq == len(self.hashes):
                 self.hashes.append(reference.engine.state_hash())
         self.records = reference.records
+        reference.close()
 
     def verdict(self, folder: Path, cut: Cut, durability: str) -> str:
         try:

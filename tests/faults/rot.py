@@ -54,6 +54,7 @@ class Rot:
             reference.step()
         self.hashes += [reference.engine.state_hash()] * (reference.seq == len(self.hashes))
         self.seq, self.records = reference.seq, reference.records
+        reference.close()
 
     def flip(self, file: str) -> tuple[str, str]:
         """What became of a store with one flipped bit, and where the bit was."""

@@ -114,6 +114,7 @@ def run(outage: Outage, seed: int) -> tuple[int, float]:
             return engine.seq, slowest
         finally:
             engine.abandon()
+            reference.close()
 
 
 class Without(Stream):

@@ -4,18 +4,20 @@ that crashed anywhere."""
 from __future__ import annotations
 
 import functools
+import tempfile
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import frmcore
+from faults.forks import FAST
 from frmcore import engine
 from frmcore.errors import EventConflict, FrmcoreError, StoreError, UnknownEvent
 from frmcore.policy import Policy, load
-from frmcore.store import recovery, store
+from frmcore.store import policies, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 KEY = bytes(range(16))
 START = 1_760_000_000_000
@@ -160,13 +162,19 @@ def policy(index: int) -> Policy:
 
 
 class Reference:
-    """An engine in memory that follows the stream, and what it recorded: sequence number -> record."""
+    """An engine that follows the stream and never crashes, and what it recorded. It has a store, in memory: a reload
+    fills new windows from the journal."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.clock, self.number = stream, Clock(), 0
-        self.engine = frmcore.Engine(None, policy=policy(0), key=KEY, clock=self.clock)
+        self._folder = tempfile.TemporaryDirectory(prefix="frmcore-reference-", dir=FAST)
+        self.engine = Found(Path(self._folder.name) / "store", self.clock, durability="none")
         self.records: list[bytes] = [b""]
         self.engine.on_operation(self.records.append)
+
+    def close(self) -> None:
+        self.engine.abandon()
+        self._folder.cleanup()
 
     @property
     def seq(self) -> int:
@@ -230,7 +238,7 @@ class Found(frmcore.Engine):
 
 def remember_policies() -> None:
     """Policies are compiled once for all openings of a harness: most of an opening's time, and not what is tested."""
-    plain_load, plain_lower = recovery.load_contents, recovery.lower
+    plain_load, plain_lower = policies.load_contents, policies.lower
     loaded: dict[Any, Any] = {}
 
     def once(key: Any, make: Callable[[], Any]) -> Any:
@@ -245,5 +253,5 @@ def remember_policies() -> None:
     def lower(wanted: Policy, keep: Any = ()) -> Any:
         return once((wanted.hash, repr(keep)), lambda: plain_lower(wanted, keep=keep))
 
-    recovery.load_contents = load_contents
-    recovery.lower = store.lower = engine.lower = lower
+    policies.load_contents = load_contents
+    policies.lower = store.lower = engine.lower = lower
