@@ -54,7 +54,7 @@ def run(folder: Path, stream: Stream, number: int, pipe: int, seed: int, aim: st
         engine = voice.around("open", Found)(folder, clock, **options)
         voice.say("stands", engine.seq)
         until = number + random.randint(*(SHORT if aim in {"open", "close"} else LONG))
-        for number in range(number, until):  # noqa: B020
+        for number in range(number, until):  # noqa: B020, PLR1704
             if number % CHECKPOINT_EACH == 0 and aim == "checkpoint":
                 engine._store.flusher.checkpointer._owed = 100.0
                 checkpoint(engine._store.flusher)

@@ -1,4 +1,4 @@
-"""A disk that hangs or fails for a while: decisions go on, marked once nothing keeps them; then everything catches up."""
+"""A disk that hangs or fails for a while: decisions go on, marked once nothing keeps them; then all catches up."""
 
 from __future__ import annotations
 
