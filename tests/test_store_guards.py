@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from faults.workload import Clock, Found, Stream
 
 import frmcore
 from frmcore.errors import EngineForked, FrmcoreError, StoreDamaged, StoreError, StoreLocked, StoreUnavailable
+from frmcore.store import database
+from frmcore.store.layout import META
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,3 +247,20 @@ def test_another_key_changes_nothing(folder: Path) -> None:
     engine = Found(folder)
     assert engine.state_hash() == state
     engine.close()
+
+
+def test_map_grows_only_while_nobody_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory that a reader looks at is the map itself."""
+    monkeypatch.setattr(database, "MAP_FIRST", 1 << 20)
+    found = database.Database(folder, map_max=1 << 30)
+    big = [database.Put(META, b"big", bytes(4 << 20))]
+    with found.reading() as reader:
+        writer = threading.Thread(target=found.commit, args=(big,))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert reader.get(META, b"store") is not None
+        assert reader.get(META, b"big") is None
+    writer.join(10)
+    assert found.get(META, b"big") == big[0].value
+    found.close()

@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from faults.workload import Clock, Found, Stream
 from frmcore.store.database import Database
-from frmcore.store.flusher import Flusher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-PHASES = ("open", "flush", "checkpoint", "close", "reload")
 SHORT = (5, 40)  # operations between two openings, where those or closings are aimed at
 LONG = (300, 1_000)
-CHECKPOINT_EACH = 20
+ACT_EACH = 20
+
+
+def checkpoint(engine: Found, _: Path) -> None:
+    """Every piece that there is."""
+    engine._store.flusher.checkpointer._owed = 100.0
+    engine.flush()
+
+
+# Phases that the stream does not bring about by itself: what does, given the engine and a folder for other files.
+ACTIONS: dict[str, Callable[[Found, Path], None]] = {"checkpoint": checkpoint}
+PHASES = ("open", "flush", "close", "reload", *ACTIONS)
 
 
 class Voice:
@@ -48,16 +58,14 @@ def run(folder: Path, stream: Stream, number: int, pipe: int, seed: int, aim: st
     """Never ends by itself. `number`: of the first operation."""
     random, clock, voice = Random(seed), Clock(), Voice(pipe)
     Database.commit = voice.around("flush", Database.commit)  # type: ignore[method-assign]
-    checkpoint = voice.around("checkpoint", Flusher.flush)
     while True:
         options = {"flush_ms": random.choice((1, 5, 60_000)), "durability": random.choice(("process", "power"))}
         engine = voice.around("open", Found)(folder, clock, **options)
         voice.say("stands", engine.seq)
         until = number + random.randint(*(SHORT if aim in {"open", "close"} else LONG))
         for number in range(number, until):  # noqa: B020, PLR1704
-            if number % CHECKPOINT_EACH == 0 and aim == "checkpoint":
-                engine._store.flusher.checkpointer._owed = 100.0
-                checkpoint(engine._store.flusher)
+            if number % ACT_EACH == 0 and aim in ACTIONS:
+                voice.around(aim, ACTIONS[aim])(engine, folder.parent)
             _one(engine, stream, clock, number, voice)
         number = until
         voice.around("close", engine.close)()
