@@ -30,6 +30,7 @@ soak: $(VENV)/built
 	@$(BIN)/python tests/soak.py operations 1000000
 	@$(BIN)/python tests/soak.py programs 100000
 	@$(BIN)/python -m pytest -m soak tests/test_rings.py
+	@cd tests && for part in "kill 5000" "power 200000"; do PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
 faults: $(VENV)/built
 	@echo "kills, power cuts, failing disks, rot: most of an hour"
