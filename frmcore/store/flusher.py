@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
-from frmcore.errors import StoreError
+from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
 from frmcore.store.layout import JOURNAL, META, OPERATIONS, pack, seq_key
 
@@ -27,6 +27,7 @@ STRETCH_BYTES: Final = 1 << 20
 NO_TIME: Final = -(1 << 63)
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
+WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
 
 log = logging.getLogger("frmcore.store")
 
@@ -56,6 +57,8 @@ class Flusher:
         self._changed = threading.Condition()
         self._wanted = threading.Event()
         self._stopping = False
+        self._told = False  # of this outage
+        self._watched = threading.Event()
         self._spilled = b""
         self._last = time.monotonic()
         self._seq = synced  # of the last record on its way
@@ -65,6 +68,7 @@ class Flusher:
         self.commits = 0
         self.commit_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="frmcore-flusher", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="frmcore-watch", daemon=True)
 
     def begin(self, changes: list[Put], tail: bytes) -> None:
         """The first commit of an opening: what only the ring had, under a new epoch."""
@@ -74,13 +78,16 @@ class Flusher:
 
     def start(self) -> None:
         self._thread.start()
+        self._watcher.start()
 
     def stop(self, *, whole: bool = False) -> None:
         """Ends the thread, then flushes what there is. Raises StoreError."""
         self._stopping = True
         self._wanted.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._watched.set()
+        for thread in (self._thread, self._watcher):
+            if thread.is_alive():
+                thread.join()
         self.flush(whole=whole)
 
     def detach(self) -> None:
@@ -117,11 +124,20 @@ class Flusher:
         except StoreError as error:
             self._failed(error)
             return False
+        except Exception as error:  # the thread must live: callers wait for it
+            log.exception("the flusher failed")
+            self._failed(StoreUnavailable(f"the store could not be flushed: {error!r}"))
+            return False
         return True
 
+    def _watch(self) -> None:
+        while not self._watched.wait(WATCH_SECONDS):
+            if self._ring.spilling and not self._told:
+                self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
+
     def _failed(self, error: StoreError) -> None:
-        first = self.failure is None
         with self._changed:
+            first, self._told = not self._told, True
             self.failure = error
             self._changed.notify_all()
         if first:
@@ -173,6 +189,7 @@ class Flusher:
             raise
         self._spilled = b""
         ring.spilled_safe()
+        self._told = ring.spilling
 
     def _stretch(self, frames: bytes) -> list[Put]:
         value = stretch_of(frames, self._ids.key, self._watermark)

@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ class Recovery:
         with self._database.reading() as reader:
             try:
                 return self._run(reader)
-            except (ValueError, KeyError, TypeError, msgspec.MsgspecError) as error:
+            except (ValueError, KeyError, TypeError, struct.error, msgspec.MsgspecError) as error:
                 raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
 
     def _run(self, reader: Reader) -> Restored:
