@@ -1139,6 +1139,7 @@ cdef class Core:
                 "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                 "position": self.journal.position if self.journal is not None else 0,
                 "watermark": self.watermark_ if self.any_recorded else None, "oldest": self.oldest, "spilled": spilled,
+                "lost": self.journal.lost if self.journal is not None else 0,
                 "list_line": self.list_line,
                 "floor": self.floor_ if self.any_forgotten else None, "counters": self.counters,
             }

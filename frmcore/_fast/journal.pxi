@@ -10,7 +10,6 @@ cdef enum:
     FRAME_RECORD = 0x4A6D7246
     FRAME_SKIP = 0x536D7246  # nothing more before the area's end
     FRAME_GRAIN = 16
-    SPILL_MAX = 1 << 30  # bytes of records that wait in memory while the ring is full
 
 cdef struct FrameHead:
     uint32_t crc  # of all that follows: the rest of the head, the record
@@ -75,10 +74,11 @@ cdef class JournalRing:
     cdef list spilled
     cdef readonly uint64_t spilled_bytes
     cdef readonly uint64_t lost  # records that nothing kept
+    cdef uint64_t spill_max
     cdef readonly bint spilling
     cdef readonly uint64_t spilled_from  # the first record that is not in the ring
 
-    def __cinit__(self, area, uint32_t epoch, uint64_t position):
+    def __cinit__(self, area, uint32_t epoch, uint64_t position, uint64_t spill_max=0):
         PyObject_GetBuffer(area, &self.buffer, PyBUF_WRITABLE)
         self.attached = True
         self.area, self.capacity = <char*>self.buffer.buf, <uint64_t>self.buffer.len
@@ -86,7 +86,7 @@ cdef class JournalRing:
             self.detach()
             raise ValueError("the ring's area must be a multiple of 16 bytes, and at least 4096")
         self.epoch, self.position, self.taken, self.released = epoch, position, position, position
-        self.spilled = []
+        self.spilled, self.spill_max = [], spill_max
 
     def __dealloc__(self):
         self.detach()
@@ -113,7 +113,7 @@ cdef class JournalRing:
     cdef int spill(self, const void* record, uint32_t size) except -1:
         if not self.spilling:
             self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
-        if self.lost or self.spilled_bytes + size > SPILL_MAX:
+        if self.lost or self.spilled_bytes + size > self.spill_max:
             self.lost += 1
             return 0
         self.spilled.append((<const char*>record)[:size])
