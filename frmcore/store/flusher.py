@@ -148,11 +148,20 @@ class Flusher:
         """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses
         nothing then."""
         with self._writing:
-            pieces = self._pieces(whole)
+            pieces = self._pieces(whole) if not self._ring.lost else []
             cut = self._core.cut(take_spilled=True)
-            if cut["seq"] == self.synced and not pieces:
-                return
-            self._drain(cut, pieces)
+            if cut["lost"]:
+                self._save_what_is_left(cut)
+            elif cut["seq"] != self.synced or pieces:
+                self._drain(cut, pieces)
+
+    # The journal has a hole: what is before it is committed, as operations without a cut; nothing behind it can follow.
+    def _save_what_is_left(self, cut: dict[str, Any]) -> None:
+        self._drain(cut, [])
+        raise StoreFull(
+            f"{cut['lost']:,} operations found no room in the journal or in memory (spill_bytes) while the disk failed: the "
+            f"store ends at operation {self.synced:,}. Open it anew to be durable again"
+        )
 
     def _pieces(self, whole: bool) -> list[Put]:
         now = time.monotonic()
@@ -181,7 +190,8 @@ class Flusher:
                 if size > COMMIT_BYTES and ring.taken < cut["position"]:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
-            changes.append(Put(META, b"state", pack(cut)))
+            if not cut["lost"]:
+                changes.append(Put(META, b"state", pack(cut)))
             self._commit(changes, cut["position"])
         except BaseException:
             ring.untake()

@@ -17,15 +17,18 @@ class StoreOptions:
     """How a store is kept.
 
     durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the
-    machine `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none": both
-    take `flush_ms`. ring_bytes: of the mapped journal in front of the database: what may be recorded while the
-    disk stalls. map_max: bytes that the database may grow to. keep_decisions: how long the journal is kept, for
-    explanations. on_store_failure: "degrade": decide on, in memory, while the disk fails; "raise": refuse then.
+    machine `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none":
+    both take `flush_ms`. ring_bytes: of the mapped journal in front of the database: what may be recorded
+    while the disk stalls. spill_bytes: of records that wait in memory once the ring is full; what comes after
+    is lost with the process. map_max: bytes that the database may grow to. keep_decisions: how long the
+    journal is kept, for explanations. on_store_failure: "degrade": decide on, in memory, while the disk fails;
+    "raise": refuse then.
     """
 
     durability: Durability = "process"
     flush_ms: int = 100
     ring_bytes: int = 64 << 20
+    spill_bytes: int = 1 << 30
     map_max: int = 1 << 40
     keep_decisions: str = "1826d"
     on_store_failure: Literal["degrade", "raise"] = "degrade"

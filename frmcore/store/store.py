@@ -161,7 +161,7 @@ class Store:
     ) -> None:
         """From here on the store takes what the engine records; first what only the ring had."""
         core, epoch = restored.core, restored.epoch + 1
-        ring = JournalRing(area, epoch, restored.position)
+        ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes)
         core.attach(ring)
         ids = IdRuns(self._database, self._settings["key"])
         checkpointer = Checkpointer(core, restored.pieces, restored.made)
