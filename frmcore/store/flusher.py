@@ -157,10 +157,11 @@ class Flusher:
 
     # The journal has a hole: what is before it is committed, as operations without a cut; nothing behind it can follow.
     def _save_what_is_left(self, cut: dict[str, Any]) -> None:
-        self._drain(cut, [])
+        if cut["spilled"] or self._ring.used:
+            self._drain(cut, [])
         raise StoreFull(
-            f"{cut['lost']:,} operations found no room in the journal or in memory (spill_bytes) while the disk failed: the "
-            f"store ends at operation {self.synced:,}. Open it anew to be durable again"
+            f"{cut['lost']:,} operations found no room in the journal or in memory (spill_bytes) while the disk failed: "
+            f"the store ends at operation {self.synced:,}. Open it anew to be durable again"
         )
 
     def _pieces(self, whole: bool) -> list[Put]:
