@@ -160,7 +160,7 @@ class Flusher:
         if cut["spilled"] or self._ring.used:
             self._drain(cut, [])
         raise StoreFull(
-            f"{cut['lost']:,} operations found no room in the journal or in memory (spill_bytes) while the disk failed: "
+            f"{cut['lost']:,} operations found no room in journal or memory (spill_bytes) while the disk failed: "
             f"the store ends at operation {self.synced:,}. Open it anew to be durable again"
         )
 
