@@ -50,8 +50,12 @@ class FolderLock:
                 f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Close it there first; "
                 "list changes can be left in its inbox (frmcore lists)"
             ) from None
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._handle)
+            raise StoreUnavailable(f"{path}: {error.strerror}") from error
 
     def release(self) -> None:
         os.close(self._handle)
@@ -59,11 +63,14 @@ class FolderLock:
 
 def sync_folder(folder: Path) -> None:
     """Makes new names in the folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StoreUnavailable(f"{folder}: {error.strerror}") from error
 
 
 def check_private(folder: Path) -> None:
