@@ -258,7 +258,9 @@ class JournalRing:
     lost: int
     spilling: bool
 
-    def __init__(self, area: memoryview, epoch: int, position: int, spill_max: int = 0) -> None: ...
+    def __init__(
+        self, area: memoryview, epoch: int, position: int, spill_max: int = 0, published: memoryview | None = None
+    ) -> None: ...
     def detach(self) -> None:
         """Lets go of the buffer; nothing may be put after that."""
     @property

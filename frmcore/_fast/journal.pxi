@@ -64,7 +64,9 @@ cdef class JournalRing:
     """The ring over a writable buffer (a mapped file). `position` counts bytes ever written; records lie at it modulo the size."""
 
     cdef Py_buffer buffer
+    cdef Py_buffer mark
     cdef bint attached
+    cdef uint64_t* published  # where the position is told to whoever opens the file after a crash; NULL: nowhere
     cdef char* area
     cdef uint64_t capacity
     cdef readonly uint64_t position  # of the next record
@@ -72,15 +74,20 @@ cdef class JournalRing:
     cdef uint64_t released  # up to here their room is free again
     cdef readonly uint32_t epoch
     cdef list spilled
-    cdef readonly uint64_t spilled_bytes
+    cdef readonly uint64_t spilled_bytes  # of those that are taken and not yet safe too
+    cdef uint64_t taken_bytes
     cdef readonly uint64_t lost  # records that nothing kept
     cdef uint64_t spill_max
     cdef readonly bint spilling
     cdef readonly uint64_t spilled_from  # the first record that is not in the ring
 
-    def __cinit__(self, area, uint32_t epoch, uint64_t position, uint64_t spill_max=0):
+    def __cinit__(self, area, uint32_t epoch, uint64_t position, uint64_t spill_max=0, published=None):
         PyObject_GetBuffer(area, &self.buffer, PyBUF_WRITABLE)
         self.attached = True
+        if published is not None:
+            PyObject_GetBuffer(published, &self.mark, PyBUF_WRITABLE)
+            self.published = <uint64_t*>self.mark.buf
+            self.published[0] = position
         self.area, self.capacity = <char*>self.buffer.buf, <uint64_t>self.buffer.len
         if self.capacity % FRAME_GRAIN or self.capacity < 4096 or position % FRAME_GRAIN:
             self.detach()
@@ -95,7 +102,9 @@ cdef class JournalRing:
         """Lets go of the buffer; nothing may be put after that."""
         if self.attached:
             PyBuffer_Release(&self.buffer)
-        self.attached, self.area, self.capacity = False, NULL, 0
+        if self.published != NULL:
+            PyBuffer_Release(&self.mark)
+        self.attached, self.area, self.capacity, self.published = False, NULL, 0, NULL
 
     # Copies the record into the ring; into memory when the ring is full, until that has been drained.
     cdef int put(self, const void* record, uint32_t size) except -1:
@@ -108,6 +117,8 @@ cdef class JournalRing:
             at = 0
         put_frame(self.area + at, record, size, self.epoch, FRAME_RECORD)
         self.position += total
+        if self.published != NULL:
+            self.published[0] = self.position
         return 0
 
     cdef int spill(self, const void* record, uint32_t size) except -1:
@@ -184,11 +195,13 @@ cdef class JournalRing:
 
     def take_spilled(self):
         """The records that found no room, as frames. The ring stays closed until `spilled_safe`."""
-        records, self.spilled, self.spilled_bytes = self.spilled, [], 0
+        records, self.spilled, self.taken_bytes = self.spilled, [], self.spilled_bytes
         return frames_of(records, self.epoch)
 
     def spilled_safe(self):
         """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
+        self.spilled_bytes -= self.taken_bytes
+        self.taken_bytes = 0
         if self.spilling and not self.spilled and not self.lost and self.released == self.position:
             self.spilling = False
 

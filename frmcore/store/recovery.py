@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from frmcore.policy import Policy
     from frmcore.store.database import Database, Reader
     from frmcore.store.policies import Operation
+    from frmcore.store.ringfile import RingFile
 
 
 @dataclass(slots=True)
@@ -66,12 +67,10 @@ class Recovery:
         self,
         database: Database,
         settings: dict[str, Any],
-        area: memoryview | None,
-        ring_synced: int,
+        file: RingFile | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._database, self._settings, self._area = database, settings, area
-        self._ring_synced, self._progress = ring_synced, progress
+        self._database, self._settings, self._file, self._progress = database, settings, file, progress
 
     def run(self) -> Restored:
         with self._database.reading() as reader:
@@ -82,11 +81,6 @@ class Recovery:
 
     def _run(self, reader: Reader) -> Restored:
         drained, state = self._note(reader, b"drained"), self._note(reader, b"state")
-        if self._ring_synced > drained["seq"]:
-            raise StoreDamaged(
-                f"the database ends at operation {drained['seq']:,}, but its journal knows that it had "
-                f"{self._ring_synced:,}: an older copy was put in its place. Restore a snapshot into a new folder"
-            )
         tail, position = self._tail(drained)
         found = operations(reader)
         pieces = {unit_of(key): unpack_piece(value) for key, value in reader.items(RINGS)}
@@ -111,11 +105,22 @@ class Recovery:
         return note
 
     def _tail(self, drained: dict[str, Any]) -> tuple[bytes, int]:
-        if self._area is None:
+        file = self._file
+        if file is None:
             return b"", 0
-        ring = JournalRing(self._area, drained["epoch"], drained["position"])
+        if file.synced > drained["seq"]:
+            raise StoreDamaged(
+                f"the database ends at operation {drained['seq']:,}, but its journal knows that it had "
+                f"{file.synced:,}: an older copy was put in its place. Restore a snapshot into a new folder"
+            )
+        ring = JournalRing(file.area, drained["epoch"], drained["position"])
         frames, position = ring.recovered(drained["position"], drained["seq"])
         ring.detach()
+        if position < file.told:
+            raise StoreDamaged(
+                f"a record in the journal's ring is damaged, {file.told - position:,} bytes before its end; "
+                "restore a snapshot"
+            )
         return frames, position
 
     def _core(

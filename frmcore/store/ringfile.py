@@ -9,18 +9,18 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from frmcore._fast import crc32c
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGE: Final = 4096
 _HEAD: Final = struct.Struct("<8sI16sQQ")  # magic, version, store, writes so far, sequence number the database has
 _MAGIC: Final = b"frmcring"
 _SLOT: Final = 64  # two slots, written in turn: one of them is always whole
+_BOOT: Final = slice(256, 272)  # the start of the machine in which the position was told
+_POSITION: Final = slice(272, 280)
 
 
 class RingFile:
@@ -37,6 +37,14 @@ class RingFile:
             raise StoreUnavailable(f"{path}: {error.strerror}") from error
         self.synced = self._read_head(path)
         self.area = memoryview(self._map)[PAGE:]
+        # Nothing of a mapped file is lost before the machine stops: until then, records lie whole up to this position.
+        same = self._map[_BOOT] == boot_id()
+        self.told = int.from_bytes(self._map[_POSITION], "little") if same else 0
+        self.published = memoryview(self._map)[_POSITION]
+
+    def publish(self) -> None:
+        """From here on the position is told by whoever writes records."""
+        self._map[_BOOT] = boot_id()
 
     def _read_head(self, path: Path) -> int:
         """The sequence number that the database had, by the newer whole slot; 0 for a new file."""
@@ -63,7 +71,16 @@ class RingFile:
 
     def close(self) -> None:
         self.area.release()
+        self.published.release()
         self._map.close()
+
+
+def boot_id() -> bytes:
+    """16 bytes that name this start of the machine; where the system has no name for it, ones that never return."""
+    try:
+        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", ""))
+    except (OSError, ValueError):
+        return os.urandom(16)
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:

@@ -133,14 +133,13 @@ class Store:
     ) -> Opened:
         started = time.monotonic()
         area = self._area()
-        ring_synced = self._file.synced if self._file is not None else 0
         key = self._settings["key"]
         private = _private_key(keys, policy)
         if fresh:
             restored = _first(policy, key, private, clock, max_ahead)
         else:
             settings = {"key": key, "private_key": private, "clock": clock, "max_ahead": max_ahead}
-            restored = Recovery(self._database, settings, area if self._file else None, ring_synced, progress).run()
+            restored = Recovery(self._database, settings, self._file, progress).run()
         core = restored.core
         self._check_private_key(core, restored.policy)
         self._continue(restored, area, fresh, on_failure)
@@ -156,12 +155,19 @@ class Store:
         self._file = RingFile(self.folder / RING_FILE, self._settings["id"], size=size)
         return self._file.area
 
+    def _published(self) -> memoryview | None:
+        """Where the ring's position is told, from the first commit under the new epoch on."""
+        if self._file is None:
+            return None
+        self._file.publish()
+        return self._file.published
+
     def _continue(
         self, restored: Restored, area: memoryview, fresh: bool, on_failure: Callable[[StoreError], None]
     ) -> None:
         """From here on the store takes what the engine records; first what only the ring had."""
         core, epoch = restored.core, restored.epoch + 1
-        ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes)
+        ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes, self._published())
         core.attach(ring)
         ids = IdRuns(self._database, self._settings["key"])
         checkpointer = Checkpointer(core, restored.pieces, restored.made)
