@@ -149,8 +149,8 @@ class Core:
     def features(self, given: dict[str, str], at: int) -> dict[str, Value]: ...
     def told_time(self, at: Time) -> int:
         """A time as epoch ms. Raises InvalidEvent."""
-    def now(self) -> int:
-        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+    def now(self) -> int | None:
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark, and None before the first event."""
     def unreadable(self, message: str) -> InvalidEvent:
         """The error for an event that can't even be read, counted like every other."""
     @property
@@ -159,7 +159,7 @@ class Core:
     def groups(self) -> tuple[Group, ...]:
         """The groups whose rings a reload may keep."""
     def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], files: dict[str, str]) -> None:
-        """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
+        """Puts another policy in force between two operations; lowered with `keep=groups()`."""
     def change_list(
         self, spec: ListPlan, action: str, values: Sequence[tuple[bytes, int | None]], content: Mapping[str, object]
     ) -> int:
@@ -171,6 +171,8 @@ class Core:
     def restore_networks(self, spec: ListPlan, ranges: Sequence[Range]) -> None: ...
     def list_contains(self, spec: ListPlan, value: bytes, time: int) -> bool:
         """Whether a list holds the value (an ip: its bytes) at that time."""
+    def lists_line(self) -> int:
+        """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
@@ -218,7 +220,7 @@ class Recovered:
         book: int,
         watermark: int | None,
         covered_until: int,
-        origins: dict[str, tuple[int, int]],
+        origins: dict[str, tuple[int, int, int]],
         pieces: dict[tuple[str, int], list[tuple[int, int, int, bytes]]],
     ) -> None: ...
 
@@ -286,11 +288,17 @@ def stretch_ids(value: bytes) -> bytes:
 def fingerprint_of(event_id: str, key: bytes) -> int:
     """The fingerprint of an event id, as stretches keep it."""
 
-def ids_find(ids: bytes, fingerprint: int) -> list[int]:
+def ids_find(ids: bytes | memoryview, fingerprint: int) -> list[int]:
     """The sequence numbers under a fingerprint. O(log n)."""
 
-def ids_merged(runs: list[bytes]) -> bytes:
-    """One sorted run of several."""
+def ids_merged(runs: list[bytes], prefix: bytes) -> bytes:
+    """One sorted run of several, behind `prefix`."""
+
+def frame_operations(frames: bytes) -> list[bytes]:
+    """The records of lists' changes and policies among whole frames."""
+
+def sealed(key: bytes, value: bytes) -> bytes:
+    """The value with the CRC-32C of its key and itself behind it."""
 
 @final
 class ListTable:

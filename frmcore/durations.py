@@ -46,6 +46,16 @@ def _two(great: int, great_unit: str, small: int, small_unit: str) -> str:
     return f"{great} {great_unit} {small} {small_unit}" if small else f"{great} {great_unit}"
 
 
+def format_timestamp(ms: int) -> str:
+    """RFC 3339 in UTC, milliseconds where there are any: "2026-01-31T12:00:00Z". Outside of the years 1 to 9999, which
+    it does not have, epoch milliseconds."""
+    try:
+        instant = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return str(ms)
+    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds" if ms % 1_000 else "seconds") + "Z"
+
+
 def parse_timestamp(text: str) -> int | None:
     """RFC 3339 with its offset (`Z` or `+02:00`) -> epoch ms. None where it is none, or finer than milliseconds."""
     match = _INSTANT.fullmatch(text)

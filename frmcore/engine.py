@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from frmcore._fast import Core, system_clock
+from frmcore._fast import Core, shorten, system_clock
 from frmcore.errors import UnknownEvent, UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
@@ -88,7 +88,7 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan))
+            self._take(opened.policy, EntityLists(self._core, opened.plan, settled=self._settled))
             self._lists.restore(opened.lists)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
@@ -130,8 +130,20 @@ class Engine:
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
-        decided."""
-        return [self.decide(self._decode(event) if isinstance(event, bytes) else event, point) for event in events]
+        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all."""
+        if self._store is None:
+            return [self._core.decide(self._plain(event), point) for event in events]
+        decisions = []
+        for event in events:
+            self._store.make_room()
+            decisions.append(self._core.decide(self._plain(event), point))
+        if decisions and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+        return decisions
+
+    def _plain(self, event: Event | bytes) -> Event:
+        return self._decode(event) if isinstance(event, bytes) else event
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
         """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
@@ -184,7 +196,7 @@ class Engine:
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
         self._check_entities(entities)
-        now = max(self._core.now(), self._core.watermark or 0) if at is None else self._core.told_time(at)
+        now = max(self._core.now() or 0, self._core.watermark or 0) if at is None else self._core.told_time(at)
         return self._core.features(entities, now)
 
     def reload(self, policy: str | Path | Policy) -> None:
@@ -197,7 +209,7 @@ class Engine:
             if self._store is not None:
                 self._store.keep_policy(policy)
             self._core.reload(plan, policy, list_contents(plan), digests(policy))
-            self._take(policy, EntityLists(self._core, plan, self._lists))
+            self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
             if self._store is not None:
                 self._store.reloaded()
             self._settled()
@@ -232,7 +244,7 @@ class Engine:
             self._core.close()
 
     def flush(self) -> None:
-        """Returns once the store has everything recorded so far, safe from a crash of the machine. Raises StoreError."""
+        """Returns once everything recorded so far survives a crash of the machine. Raises StoreError."""
         if self._store is not None:
             self._store.flusher.flush()
 
@@ -282,7 +294,11 @@ class Engine:
                 return cast("Event", self._decoder.decode(data))
             except msgspec.ValidationError:
                 return cast("Event", _decode_any(data))  # of wrong types: `decide` says so as it does of mappings
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UnicodeDecodeError:
+            raise self._core.unreadable("not an event as JSON: a text in it is not valid UTF-8") from None
+        except RecursionError:
+            raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
+        except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
 
     def _check_entities(self, entities: Mapping[str, str]) -> None:
@@ -290,7 +306,7 @@ class Engine:
         for name in entities:
             if name not in known:
                 hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
-                raise UnknownName(f"the policy has no entity {name!r}; {hint}")
+                raise UnknownName(f"the policy has no entity {shorten(name)}; {hint}")
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

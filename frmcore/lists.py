@@ -5,7 +5,7 @@ Membership lives in the hot path (hashes only); this is its other half, the valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -17,7 +17,7 @@ from frmcore import text
 from frmcore._fast import checked_text, epoch_ms, shorten
 from frmcore.durations import parse_duration
 from frmcore.errors import InvalidEvent, ReadOnlyList, UnknownName
-from frmcore.limits import STRING_BYTES_MAX, TIME_MS_MAX
+from frmcore.limits import LIST_CHANGE_VALUES, STRING_BYTES_MAX, TIME_MS_MAX
 from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.networks import canonical_network, nearest_network
@@ -44,15 +44,15 @@ class Entry:
 class EntityList:
     """One list: `add`, `add_many`, `remove`, `get`, `in`, `len`, iteration over its values.
 
-    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member.
-    `in`,
-    `len` and iteration go by the engine's clock. Values of a private list are kept and shown as hashes. Every
-    operation on
-    one value is O(1), or O(log n) where it expires; on a network list a change is O(n log n).
+    A change takes effect with the next decision. A value expires by event time: from `expires` on it is no member, and
+    once `limits.horizon` is past it is forgotten. `in`, `len` and iteration go by the engine's clock. Values of a
+    private list are kept and shown as hashes. Every operation on one value is O(1), or O(log n) where it expires; on a
+    network list a change is O(n log n).
     """
 
-    def __init__(self, core: Core, spec: ListPlan) -> None:
+    def __init__(self, core: Core, spec: ListPlan, settled: Callable[[], None]) -> None:
         self._core = core
+        self._settled = settled
         self._spec = spec
         self._entries: dict[str, Entry] = {}
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
@@ -76,8 +76,10 @@ class EntityList:
     def add_many(
         self, values: Iterable[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
     ) -> int:
-        """Adds many values as one operation; the number of new ones. All are checked before the first is added."""
+        """Adds many values; the number of new ones. All are checked before the first is added. Recorded as one
+        operation, or several of LIST_CHANGE_VALUES values."""
         self._writable()
+        self._drop_expired()
         now = self._core.now()
         notes = {"reason": _note("reason", reason), "source": _note("source", source), "owner": _note("owner", owner)}
         until = _expiry(expires, now)
@@ -90,6 +92,7 @@ class EntityList:
     def remove(self, value: str, *, reason: str = "", source: str = "") -> bool:
         """Removes a value; False when it was not there. Raises InvalidEvent, ReadOnlyList."""
         self._writable()
+        self._drop_expired()
         entry = Entry(self._canonical(value), _note("reason", reason), _note("source", source))
         known = entry.value in self._entries
         self._apply("remove", [entry])
@@ -97,46 +100,56 @@ class EntityList:
 
     def get(self, value: str) -> Entry | None:
         """What is known of a value: why, from where, by whom, since and until when. None where it is not listed."""
-        value = self._canonical(value)
+        now, value = self._now(), self._canonical(value)
         if self._spec.values is not None and not self._spec.network:
-            listed = self._core.list_contains(self._spec, self._raw(value), 0)
+            listed = self._core.list_contains(self._spec, self._raw(value), now)
             return Entry(value, source="policy") if listed else None
         entry = self._entries.get(value)
-        return entry if entry is not None and self._in_force(entry) else None
+        return entry if entry is not None and _in_force(entry, now) else None
 
     def entries(self) -> Iterator[tuple[str, int | None]]:
-        """Every value that is kept with its expiry, expired or not; of a read-only list none."""
+        """Every value with its expiry, until the horizon is past that; of a read-only list none."""
+        self._drop_expired()
         return ((entry.value, entry.expires) for entry in self._entries.values() if not self.read_only)
 
     def __contains__(self, value: str) -> bool:
-        address = text.parse_ip(value) if self._spec.network and isinstance(value, str) else None
+        address = _address(value) if self._spec.network else None
         if address is not None:
-            return self._core.list_contains(self._spec, address, self._core.now())
+            return self._core.list_contains(self._spec, address, self._now())
         return self.get(value) is not None
 
     def __len__(self) -> int:
         if self._spec.values is not None:
             return len(self._spec.values)
-        expired: int = self._expiring.bisect_left((self._core.now() + 1, ""))
+        expired: int = self._expiring.bisect_left((self._now() + 1, ""))
         return len(self._entries) - expired
 
     def __iter__(self) -> Iterator[str]:
         if self._spec.values is not None:
             return map(self._canonical, self._spec.values)
-        return iter([entry.value for entry in self._entries.values() if self._in_force(entry)])
+        now = self._now()
+        return iter([entry.value for entry in self._entries.values() if _in_force(entry, now)])
 
     def __repr__(self) -> str:
         return f"<EntityList {self.name}: {len(self)} values>"
 
-    def _in_force(self, entry: Entry) -> bool:
-        return entry.expires is None or entry.expires > self._core.now()
+    def _now(self) -> int:
+        """Before all time where the engine has no clock and saw no event yet: then nothing has expired."""
+        now = self._core.now()
+        return -TIME_MS_MAX if now is None else now
 
     def _writable(self) -> None:
         if self.read_only:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
 
     def _apply(self, action: str, entries: list[Entry]) -> None:
-        """The change as one recorded operation: the membership first, which may refuse it."""
+        """The change, recorded in parts of bounded size."""
+        for first in range(0, len(entries), LIST_CHANGE_VALUES):
+            self._apply_part(action, entries[first : first + LIST_CHANGE_VALUES])
+        self._settled()
+
+    def _apply_part(self, action: str, entries: list[Entry]) -> None:
+        """One recorded operation: the membership first, which may refuse it."""
         content = {"list": self.name, "action": action, "entries": [asdict(entry) for entry in entries]}
         if self._spec.network:
             changed = {entry.value: entry for entry in entries}
@@ -170,6 +183,13 @@ class EntityList:
         if before is not None and before.expires is not None:
             self._expiring.discard((before.expires, value))
 
+    def _drop_expired(self) -> None:
+        """Values that no decision can see any more. Each is dropped once, so that all of them cost what adding did."""
+        line = self._core.lists_line()
+        while self._expiring and self._expiring[0][0] <= line:
+            _, value = self._expiring.pop(0)
+            del self._entries[value]
+
     def _canonical(self, value: str) -> str:
         """The one form in which a value is kept; of a private list its hash, in hex."""
         if self._spec.network:
@@ -186,12 +206,22 @@ class EntityList:
 class EntityLists(Mapping[str, EntityList]):
     """The lists of an engine, by name."""
 
-    def __init__(self, core: Core, plan: Plan, before: EntityLists | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        plan: Plan,
+        before: EntityLists | None = None,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before`: the lists of the policy before, whose content is kept where the list is still the same.
+        `settled`: called after a change, returns when it is as durable as it has to be."""
         kept = {} if before is None else before._lists
         self._lists: dict[str, EntityList] = {}
         for spec in plan.lists:
             known = kept.get(spec.name)
-            self._lists[spec.name] = known if known is not None and known._spec == spec else EntityList(core, spec)
+            self._lists[spec.name] = (
+                known if known is not None and known._spec == spec else EntityList(core, spec, settled)
+            )
 
     def restore(self, lists: Mapping[str, Mapping[str, Entry]]) -> None:
         """Fills the lists with what a store recorded."""
@@ -205,7 +235,7 @@ class EntityLists(Mapping[str, EntityList]):
         except KeyError:
             known = ", ".join(self._lists) or "none"
             hint = nearest(str(name), self._lists) or f"its lists: {known}"
-            raise UnknownName(f"the policy has no list {str(name)[:80]!r}; {hint}") from None
+            raise UnknownName(f"the policy has no list {shorten(name)}; {hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lists)
@@ -227,7 +257,7 @@ def _content(spec: ListPlan, value: str) -> bytes | tuple[bytes, bytes, int | No
 def _raw_value(spec: ListPlan, value: str) -> bytes:
     """As events bring it to a list: the bytes of a string or of an address."""
     if spec.kind is Kind.IP:
-        address = text.parse_ip(value) if isinstance(value, str) else None
+        address = _address(value)
         if address is None:
             raise _unfit(spec, "an IPv4 or IPv6 address", value)
         return address
@@ -237,10 +267,20 @@ def _raw_value(spec: ListPlan, value: str) -> bytes:
     return plain.encode()
 
 
+def _in_force(entry: Entry, now: int) -> bool:
+    return entry.expires is None or entry.expires > now
+
+
+def _address(value: str) -> bytes | None:
+    plain = checked_text(value)
+    return None if plain is None else text.parse_ip(plain)
+
+
 def _network(spec: ListPlan, value: str) -> str:
-    canonical = canonical_network(value) if isinstance(value, str) else None
+    plain = checked_text(value) or ""
+    canonical = canonical_network(plain)
     if canonical is None:
-        meant = nearest_network(value) if isinstance(value, str) else ""
+        meant = nearest_network(plain)
         hint = f", without bits beyond the prefix: {meant}" if meant else " such as 10.0.0.0/8 or 2001:db8::/32"
         raise _unfit(spec, f"a network{hint}", value)
     return canonical
@@ -263,17 +303,22 @@ def _range(entry: Entry) -> tuple[bytes, bytes, int | None]:
     return network.network_address.packed, network.broadcast_address.packed, entry.expires
 
 
-def _expiry(expires: Expiry, now: int) -> int | None:
+def _expiry(expires: Expiry, now: int | None) -> int | None:
     if expires is None:
         return None
+    duration = parse_duration(expires) if isinstance(expires, str) else None
     if isinstance(expires, timedelta):
-        until: object = now + expires // timedelta(milliseconds=1)
-    else:
-        duration = parse_duration(expires) if isinstance(expires, str) else None
-        until = now + duration if duration is not None else epoch_ms(expires)
+        duration = expires // timedelta(milliseconds=1)
+    if duration is not None and now is None:
+        raise InvalidEvent(
+            "expires: a duration counts from now, and without a clock there is no now before the first event: give a "
+            "time, or open the engine with a clock",
+            "expires",
+        )
+    until: object = epoch_ms(expires) if duration is None or now is None else now + duration
     if not isinstance(until, int) or not -TIME_MS_MAX <= until <= TIME_MS_MAX:
         expected = (
-            'a duration ("90d", a timedelta), epoch milliseconds, an aware datetime, or RFC 3339 text with its offset'
+            'a duration ("90d", a timedelta), or epoch milliseconds, an aware datetime, RFC 3339 text with offset'
         )
         raise InvalidEvent(f"expires: expected {expected}, got {shorten(expires)}", "expires")
     return until

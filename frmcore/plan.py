@@ -4,8 +4,9 @@ A `Plan` is plain immutable data. `policy/lower.py` writes it, `_fast` verifies 
 The machine it describes:
 
 **Registers.** One file of registers serves everything. A register holds an int64, a double, or a text (pointer and
-length), and whether it is present. In file order: the schema's fields, derived fields, updates, the specials
-(`final`, `score`, one bool for each rule that a filter asks about with `fired`), constants, features, temporaries.
+length), and whether it is present. In file order: the schema's fields, derived fields, updates, of each money in
+several currencies the amount as given and the rate (up to here a record keeps them all), the specials (`final`,
+`score`, one bool for each rule that a filter asks about with `fired`), constants, features, temporaries.
 The type of a register never changes; the compiler knows it, the machine does not. Representations (`Rep`):
 
     INT     int, money (minor units), decimal (scaled), timestamp and duration (ms), enum (code), bool (0 or 1)
@@ -28,7 +29,7 @@ results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -487,4 +488,3 @@ class Plan:
     rates: tuple[Rate, ...] = ()  # by currency, then since_ms
     base_currency: str = ""
     base_exponent: int = 2
-    notes: dict[str, str] = field(default_factory=dict)  # what `check` wants said, by topic

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from frmcore import text
 from frmcore.currency import format_money
-from frmcore.durations import format_duration
+from frmcore.durations import format_duration, format_timestamp
 from frmcore.plan import Kind, Rep
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def feature_value(spec: Spec, raw: Raw) -> Value:
 
 
 def show(spec: Spec, raw: Raw) -> str:
-    """The register's content as a person reads it: money with decimals and currency, durations in words."""
+    """The register's content as a person reads it: money with decimals and currency, durations in words, RFC 3339."""
     value = feature_value(spec, raw)
     if value is None:
         return "unknown"
@@ -59,6 +59,8 @@ def show(spec: Spec, raw: Raw) -> str:
         return format_money(round(value), spec.currency)
     if spec.kind is Kind.DURATION and not isinstance(value, str):
         return format_duration(round(value))
+    if spec.kind is Kind.TIMESTAMP and not isinstance(value, str):
+        return format_timestamp(round(value))
     if spec.kind is Kind.DECIMAL and isinstance(raw, int):
         return f"{value:.{spec.scale}f}"
     if isinstance(value, bool):

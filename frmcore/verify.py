@@ -11,7 +11,16 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-from frmcore.limits import INT_MAX, POLICY_BYTES_MAX, PROGRAM_LENGTH_MAX, REGISTERS_MAX
+from frmcore.limits import (
+    GROUP_COLUMNS_MAX,
+    INT_MAX,
+    KEY_PARTS_MAX,
+    KINDS_MAX,
+    POLICY_BYTES_MAX,
+    PROGRAM_LENGTH_MAX,
+    REGISTERS_MAX,
+    RULE_GROUPS_MAX,
+)
 from frmcore.plan import REP, Agg, ColumnKind, Op, PrivateText, Rep
 
 if TYPE_CHECKING:
@@ -63,6 +72,9 @@ class _Verifier:
         self.plan = plan
         _within("registers", plan.registers, REGISTERS_MAX + 1)
         _within("length of the program", len(plan.code), PROGRAM_LENGTH_MAX + 1)
+        _within("kinds", len(plan.kinds), KINDS_MAX + 1)
+        groups = {name for rule in plan.rules for name in (rule.group, *rule.exempts) if name}
+        _within("groups of rules", len(groups), RULE_GROUPS_MAX + 1)
         self.owners: dict[int, str] = {}
         self.same = list(range(plan.registers))  # union-find: registers that moves and choices tie together
         self.reps: dict[int, Rep] = {}
@@ -148,6 +160,9 @@ class _Verifier:
 
     def _declare_group(self, index: int, group: Group) -> None:
         where = f"group {index}"
+        _within(f"{where}: columns", len(group.columns), GROUP_COLUMNS_MAX + 1)
+        for keys in (group.keys, *(lookup.keys for lookup in group.lookups)):
+            _within(f"{where}: parts of a key less one", len(keys) - 1, KEY_PARTS_MAX)
         _within(f"{where}: marks_group + 1", group.marks_group + 1, index + 1)
         self._check_kinds(where, group.kinds)
         if group.where != -1:

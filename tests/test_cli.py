@@ -90,6 +90,19 @@ def test_check_shows_every_problem_with_its_place(starter: Path, tmp_path: Path)
     assert [text.split("\n")[p["line"] - 1][p["column"] - 1 :][:4] for p in found["problems"]] == ["cart", "usua"]
 
 
+def test_check_names_the_patterns_that_google_re2_runs(starter: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.yaml"
+    text = (starter / "policy.yaml").read_text().rstrip("\n")
+    slow.write_text(text + "\n  - {id: slow, when: 'matches(card, \"a.{20}\")', score: 1}\n")
+    told = frmcore("check", slow)
+    assert told.returncode == 0
+    assert f'slow.yaml:{len(text.splitlines()) + 1}:37: "a.{{20}}" is run by google-re2' in told.stderr.replace(
+        "\n", " "
+    )
+    (warning,) = json.loads(frmcore("check", slow, "--json").stdout)["warnings"]
+    assert "a.{20}" in warning
+
+
 def test_the_demo_policy_has_no_warnings() -> None:
     from frmcore.cli.demo import POLICY
 

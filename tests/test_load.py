@@ -234,6 +234,19 @@ rules:
     assert policy.warnings == ('<policy>:4:3: no rule reads feature "c"',)
 
 
+def test_patterns_that_google_re2_runs_are_named_with_their_place() -> None:
+    policy = ok(
+        """features:
+  a: count(by=account, over="1h", where=matches(country, "a.{20}"))
+rules:
+  - {id: r, when: 'a > 3 and matches(country, "^D")', score: 1}
+  - {id: s, when: 'matches(country, r"\\pL") or matches(country, "[0-9]+")', score: 1, mode: off}
+"""
+    )
+    said = "is run by google-re2: in linear time, but in microseconds, not nanoseconds"
+    assert policy.warnings == (f'<policy>:2:58: "a.{{20}}" {said}', f'<policy>:5:37: "\\pL" {said}')
+
+
 def test_comments_may_follow_expressions() -> None:
     policy = ok('features:\n  a: count(by=account, over="1h")   # an hour\n  b: a + 1 # more\n')
     assert [item.text for item in policy.features] == ['count(by=account, over="1h")', "a + 1"]

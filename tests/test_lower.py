@@ -20,7 +20,7 @@ from twin.evaluate import evaluate
 
 from frmcore import limits
 from frmcore.errors import PolicyError
-from frmcore.plan import Kind, Op, Plan, PrivateText, Rep, Segment, TraceNode
+from frmcore.plan import Dfa, Kind, Op, Plan, PrivateText, Re2, Rep, Segment, TraceNode
 from frmcore.policy.load import load
 from frmcore.policy.lower import lower
 from frmcore.text import ip_text, parse_ip
@@ -453,10 +453,9 @@ def test_zones_sets_and_patterns_are_listed_once() -> None:
     assert len(plan.patterns) == 1
 
 
-def test_patterns_beyond_the_dfa_are_noted() -> None:
-    assert "re2" not in lower(policy_of('matches(s, "^a")')).notes
-    plan = lower(policy_of('matches(s, "a{1000}")'))
-    assert "a{1000}" in plan.notes["re2"]
+def test_patterns_beyond_the_dfa_are_left_to_google_re2() -> None:
+    plan = lower(policy_of('matches(s, "^a")\nmatches(s, "a.{1000}")'))
+    assert [type(pattern) for pattern in plan.patterns] == [Dfa, Re2]
 
 
 def test_a_mapped_address_is_its_ipv4_address() -> None:

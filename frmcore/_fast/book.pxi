@@ -8,10 +8,6 @@ from frmcore.plan import Rate as _Rate
 
 _FactSpec = _namedtuple("_FactSpec", "kind rep scale values currency")
 
-cdef enum:
-    KINDS_MAX = 64  # kinds of events are bits of one word
-    EXEMPT_GROUPS_MAX = 64  # groups of rules likewise
-
 cdef struct FieldSpec:
     uint8_t kind
     uint8_t optional
@@ -122,8 +118,6 @@ cdef class Book:
 
     def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index
-        if len(plan.kinds) > KINDS_MAX:
-            raise ValueError(f"a policy may have {KINDS_MAX} kinds of events at most, this one has {len(plan.kinds)}")
         self.program = Program(plan, lists, private_key)
         self.register_count = plan.registers
         self.id_reg, self.time_reg, self.kind_reg = plan.id, plan.time, plan.kind
@@ -252,8 +246,6 @@ cdef class Book:
         cdef PointSpec* point
         plan = self.plan
         groups = sorted({name for rule in plan.rules for name in (rule.group, *rule.exempts) if name})
-        if len(groups) > EXEMPT_GROUPS_MAX:
-            raise ValueError(f"a policy may have {EXEMPT_GROUPS_MAX} groups of rules at most, this one has {len(groups)}")
         bits = {name: 1 << bit for bit, name in enumerate(groups)}
         self.point_count = len(plan.points)
         self.points = <PointSpec*>take(self.point_count, sizeof(PointSpec))

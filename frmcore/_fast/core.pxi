@@ -22,6 +22,10 @@ cdef extern from *:
     void watch_forks "frm_watch_forks"() noexcept
     int64_t system_ms "frm_system_ms"() noexcept
 
+cdef extern from "Python.h":
+    int gc_pause "PyGC_Disable"() noexcept  # whether it was enabled
+    int gc_resume "PyGC_Enable"() noexcept
+
 watch_forks()
 
 cdef enum:
@@ -65,6 +69,7 @@ cdef class Core:
     cdef dict list_tables
     cdef readonly uint64_t seq
     cdef int64_t watermark_, oldest, floor_, guard
+    cdef int64_t list_line  # entries of lists that expired at or before it are gone
     cdef bint any_recorded, any_forgotten
     cdef object clock
     cdef int64_t max_ahead
@@ -75,11 +80,11 @@ cdef class Core:
     cdef uint64_t* decided_by_outcome
     cdef size_t outcome_slots
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
-    cdef uint32_t sweep_at
+    cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
     cdef JournalRing journal  # None: nothing outlives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
-    cdef dict origins  # recovery: signature -> (generation, given_up) under the policy that replay starts with
+    cdef dict origins  # recovery: signature -> (generation, given_up, gap) under the policy that replay starts with
     cdef uint64_t replay_seq  # of the operation that is being replayed; 0: none is
     cdef uint64_t covered_until  # every piece holds at least the operations up to here
     cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
@@ -93,7 +98,7 @@ cdef class Core:
         self.clock, self.max_ahead = clock, plan.limits.max_ahead_ms if max_ahead is None else max_ahead
         self.lock = _RLock()
         self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
-        self.watermark_ = self.oldest = self.floor_ = self.guard = INT64_MIN
+        self.watermark_ = self.oldest = self.floor_ = self.guard = self.list_line = INT64_MIN
         self.born, self.is_open = forks, True
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
@@ -146,12 +151,29 @@ cdef class Core:
             pointers[i] = <PyObject*>store
         free(self.stores)
         self.stores, self.store_list, self.sweep_at = pointers, stores, 0
+        self.list_count, self.sweep_list_at = <uint32_t>len(lists.tables), 0
         self.book, self.layout, self.lists = book, layout, lists
         self.list_tables = {list_shape(spec): table for spec, table in zip(plan.lists, lists.tables) if spec.values is None}
         self.books.append(book)
         self.grow_outcomes(len(plan.outcomes))
         self.drop_frames()
+        self.translate_states()
         return self.back_fill(fresh) if self.any_recorded else 0
+
+    # What was told so far, by the names of the policy that is now in force.
+    cdef int translate_states(self) except -1:
+        cdef uint64_t cursor = 0
+        cdef uint32_t[64] handles
+        cdef uint32_t i, count
+        cdef IdRecord* known
+        while True:
+            count = table_scan(&self.seen.table, &cursor, handles, 64)
+            for i in range(count):
+                known = <IdRecord*>slab_at(&self.seen.slab, handles[i])
+                if known.state != NULL:
+                    state_of(self, self.book, known)
+            if cursor == 0:
+                return 0
 
     cdef list tables_for(self, object plan, list contents):
         """A table for each list: filled with the policy's own content; of a list that changes at run time the one it had."""
@@ -177,7 +199,8 @@ cdef class Core:
         self.decided_by_outcome, self.outcome_slots = wider, count
         return 0
 
-    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now.
+    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now. Every event
+    # after the floor is.
     cdef int back_fill(self, list fresh) except -1:
         cdef const Segment* segment = self.log.first
         cdef const RecordHead* head = log_head(&self.log)
@@ -186,6 +209,9 @@ cdef class Core:
         cdef uint32_t i
         if not fresh:
             return 0
+        if self.any_forgotten:
+            for i in fresh:
+                (<RingStore>self.stores[i]).gap = floor_to(self.floor_, (<RingStore>self.stores[i]).every)
         frame = self.take_frame()
         try:
             while head != NULL:
@@ -218,7 +244,7 @@ cdef class Core:
         return plain_record(RECORD_POLICY, self.seq, self.now_ms(), {
             "hash": plan.hash, "files": files, "groups": plan.groups, "head": self.log_start(),
             "floor": self.floor_ if self.any_forgotten else None, "watermark": self.watermark,
-            "origins": {(<RingStore>store).group.signature: ((<RingStore>store).generation, (<RingStore>store).given_up)
+            "origins": {(<RingStore>store).group.signature: ((<RingStore>store).generation, (<RingStore>store).given_up, (<RingStore>store).gap)
                         for store in self.store_list},
             "lists": [list_shape(spec) for spec in plan.lists if spec.values is None],
         })
@@ -232,7 +258,7 @@ cdef class Core:
         cdef RingStore store = RingStore(group, limits, self.texts)
         store.generation = <uint32_t>len(self.books)
         if group.signature in self.origins:
-            store.generation, store.given_up = self.origins[group.signature]
+            store.generation, store.given_up, store.gap = self.origins[group.signature]
         pieces = self.pieces.pop((group.signature, store.generation), None)
         if pieces is not None:
             load_pieces(store, pieces)
@@ -346,9 +372,9 @@ cdef class Core:
         return system_ms() if self.clock is system_clock else self.clock()
 
     def now(self):
-        """Epoch milliseconds by the engine's clock; without a clock, the watermark."""
+        """Epoch milliseconds by the engine's clock; without a clock, the watermark, and None before the first event."""
         self.check_open()
-        return self.now_ms()
+        return None if self.clock is None and not self.any_recorded else self.now_ms()
 
     # By field of the policy; other names come from outside and must not fill the memory.
     cdef int count_invalid(self, object field) except -1:
@@ -503,41 +529,51 @@ cdef class Core:
     # ---- observe, update ------------------------------------------------------------------------------------------
 
     def observe(self, event):
-        cdef Frame* frame = self.enter(event, False)
+        cdef Frame* frame
+        cdef bint done = False
+        while not done:
+            frame = self.enter(event, False)
+            try:
+                done = self.observe_frame(frame, event)
+            finally:
+                self.give_frame(frame)
+
+    # False where another policy was loaded while the event's updates were read: all of it is read again.
+    cdef bint observe_frame(self, Frame* frame, object event) except -1:
         cdef Telling* tellings = frame.tellings
         cdef Book book = self.book
         cdef IdRecord* known
         cdef uint32_t count, i
-        try:
-            count = read_tellings(book, frame, told_fields(book, event))
-            self.hold(frame)
-            if book is not self.book:
-                raise InvalidEvent("the policy was reloaded while the event's updates were read: observe it again")
-            known = self.find_id(frame)
-            if known != NULL:
-                self.check_content(known, frame)
-                self.counters.duplicates += 1
-                return
-            self.check_age(frame)
-            frame.verdict.outcome = frame.verdict.score = 0
-            weakest(self.book, frame.regs)
-            for i in range(count):
-                if tellings[i].index == book.update_count:
-                    frame.verdict.outcome = <int32_t>tellings[i].value.v.i
-                else:
-                    frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
-            find_rings(self, book, frame)
-            frame.told_at, frame.told_count = frame.time, count
-            self.record_event(frame, RECORD_OBSERVED, 0)
-            known = self.find_id(frame)
-            if count:
-                apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
-            self.counters.observed += 1
-            self.finish(frame)
-            if self.hooks:
-                self.tell_hooks((<const char*>known.record)[: known.record.size])
-        finally:
-            self.give_frame(frame)
+        if frame.book != book.index:
+            return False
+        count = read_tellings(book, frame, told_fields(book, event))
+        self.hold(frame)
+        if book is not self.book:
+            return False
+        known = self.find_id(frame)
+        if known != NULL:
+            self.check_content(known, frame)
+            self.counters.duplicates += 1
+            return True
+        self.check_age(frame)
+        frame.verdict.outcome = frame.verdict.score = 0
+        weakest(book, frame.regs)
+        for i in range(count):
+            if tellings[i].index == book.update_count:
+                frame.verdict.outcome = <int32_t>tellings[i].value.v.i
+            else:
+                frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        find_rings(self, book, frame)
+        frame.told_at, frame.told_count = frame.time, count
+        self.record_event(frame, RECORD_OBSERVED, 0)
+        known = self.find_id(frame)
+        if count:
+            apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
+        self.counters.observed += 1
+        self.finish(frame)
+        if self.hooks:
+            self.tell_hooks((<const char*>known.record)[: known.record.size])
+        return True
 
     def update(self, event_id, at, by, source, dict fields):
         cdef IdRecord* known
@@ -575,7 +611,7 @@ cdef class Core:
             return now
         told = self.told_time(at)
         if self.clock is not None and told > now + self.max_ahead:
-            raise InvalidEvent(f"at: {told} is more than max_ahead ({self.max_ahead} ms) ahead of the clock", "at")
+            raise InvalidEvent(f"at: {told} is {told - now} ms ahead of the clock, more than max_ahead ({self.max_ahead} ms) allows", "at")
         return told
 
     # ---- ids ------------------------------------------------------------------------------------------------------
@@ -611,11 +647,25 @@ cdef class Core:
             i = self.point_named(name)
             if self.book.points[i].after >= 0:
                 raise InvalidEvent(f"point {name!r} decides again: call decide_again(event_id, {name!r})")
+            self.check_kind(frame, i)
             return i
         for i in range(self.book.point_count):
             if self.book.points[i].after < 0 and self.book.points[i].kinds & frame.kind_bit:
                 return i
         return 0
+
+    # A point may be asked for by name, but not for kinds that it does not decide.
+    cdef int check_kind(self, Frame* frame, uint32_t point) except -1:
+        plan = self.book.plan
+        kinds = plan.points[point].kinds
+        if kinds is None or self.book.points[point].kinds & frame.kind_bit:
+            return 0
+        kind = plan.kinds[frame.regs[self.book.kind_reg].v.i]
+        decided = ", ".join([plan.kinds[index] for index in kinds])
+        raise InvalidEvent(
+            f"point {plan.points[point].name!r} decides events of kind {decided}, and this one is of kind {kind}: leave the "
+            "point out, or name one that decides it", self.book.names[self.book.kind_reg]
+        )
 
     cdef uint32_t point_named(self, object name) except? 0xFFFFFFFF:
         names = [point.name for point in self.book.plan.points]
@@ -693,9 +743,10 @@ cdef class Core:
         if not self.any_recorded or time < self.oldest:
             self.oldest = time
         self.any_recorded = True
+        self.list_line = max(self.list_line, self.watermark_ - self.book.horizon)
 
     # The constant bit of housekeeping that follows every recorded event.
-    cdef void finish(self, Frame* frame) noexcept:
+    cdef int finish(self, Frame* frame) except -1:
         cdef RecordHead* head
         cdef int given_up = 0
         while given_up < FORGET_MAX:
@@ -710,6 +761,18 @@ cdef class Core:
             self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
             if self.sweep_at % SWEEP_EVERY == 0:
                 rings_sweep(<RingStore>self.stores[self.sweep_at // SWEEP_EVERY], self.watermark_)
+        return self.sweep_list()
+
+    # One bucket of one list an event, the lists in turn.
+    cdef int sweep_list(self) except -1:
+        cdef HashList* values
+        if self.list_count == 0:
+            return 0
+        self.sweep_list_at = (self.sweep_list_at + 1) % self.list_count
+        values = self.lists.refs[self.sweep_list_at].values
+        if values != NULL:
+            list_expire(values, self.list_line)
+        return 0
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
         if self.seen.count() > self.book.ids_max:
@@ -786,13 +849,19 @@ cdef class Core:
     def list_contains(self, spec, bytes value, int64_t time):
         """Whether a list holds the value (an ip: its bytes) at that time."""
         self.check_open()
-        return lists_probe(self.lists.refs, self.list_index(spec), <const char*>value, <uint32_t>len(value), time)
+        return lists_probe(self.lists.refs, self.list_index(spec), <const char*>value, <uint32_t>len(value), max(time, self.list_line))
+
+    def lists_line(self):
+        """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
+        return self.list_line
 
     def hide(self, value):
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
         return private_text(self.private_key, value)
 
     # ---- looking --------------------------------------------------------------------------------------------------
+    # What is read of the state is copied before anything can run Python code: a call of it, or the collection of garbage, which
+    # any list, tuple or dict that is made may start. In between another thread may decide.
 
     def features(self, dict given, at):
         """Feature name -> value of every aggregate whose lookup key is given (entity type -> value), as of `at` ms."""
@@ -802,16 +871,19 @@ cdef class Core:
 
     cdef dict features_of(self, Frame* frame, dict given, int64_t at):
         cdef Book book = self.book
+        cdef list raw = [None] * book.feature_count
         cdef uint32_t i
         try:
             self.place_entities(frame, given)
             frame.time, frame.kind_bit = at, 0
             find_rings(self, book, frame)
             read_windows(self, frame, <uint64_t>-1)
+            for i in range(book.feature_count):
+                raw[i] = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
             found = {}
             for i, spec in enumerate(book.plan.features):
                 if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
-                    found[spec.name] = _feature_value(spec, reg_object(&frame.regs[<uint32_t>spec.reg], spec.rep))
+                    found[spec.name] = _feature_value(spec, raw[i])
             return found
         finally:
             self.give_frame(frame)
@@ -841,7 +913,7 @@ cdef class Core:
         else:
             record = known.state.latest if known.state != NULL else known.record
         if record == NULL or record.type == RECORD_OBSERVED:
-            raise UnknownEvent(f"event {event_id!r} was not decided" + (f" at {point!r}" if point else ": it was observed"))
+            raise UnknownEvent(f"event {shorten(event_id)} was not decided" + (f" at {point!r}" if point else ": it was observed"))
         return new_decision(<Book>self.books[record.book], <const uint8_t*>record, False)
 
     def known_now(self, event_id):
@@ -852,14 +924,17 @@ cdef class Core:
 
     cdef dict facts_of(self, Frame* frame, object event_id):
         cdef Book book = self.book
+        cdef tuple specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+        cdef list raw = [None] * len(specs)
         cdef uint32_t i
         try:
             load_event(self, book, frame, self.known_id(event_id))
-            specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+            for i in range(len(specs)):
+                raw[i] = reg_object(&frame.regs[i], book.fact_rep[i])
             facts = {}
             for i, spec in enumerate(specs):
-                raw = reg_object(&frame.regs[i], book.fact_rep[i])
-                facts[spec.name] = "private" if spec.type.private and raw is not None else _feature_value(book.plain_spec(i), raw)
+                is_hidden = spec.type.private and raw[i] is not None
+                facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), raw[i])
             facts["final"] = book.plan.outcomes[frame.regs[book.final_reg].v.i]
             return facts
         finally:
@@ -871,21 +946,23 @@ cdef class Core:
         cdef Layout layout = Layout(book)
         cdef Frame* frame = frame_new(book, layout)
         cdef const uint8_t* record = <const uint8_t*><const char*>decision.record
+        cdef int64_t list_time
         cdef uint32_t i
         try:
             get_facts(record, book, frame.regs)
             get_features(record, book, frame.regs)
             weakest(book, frame.regs)
             frame.time = decision.time
+            list_time = max(decision.time, self.list_line)
             hits = set(decision.verdict()[4])
             machine = &book.program.machine
-            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, True)
             for i in range(book.probe_count):
                 frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
                 frame.regs[book.probes[i].dst].v.i = i in hits
-            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, True)
             point = &book.points[decision.head().point]
-            program_run(machine, frame.regs, point.start, point.end, &frame.arena, frame.time, True)
+            program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
             get_features(record, book, frame.regs)
             reps = book.program.reps
             return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
@@ -904,16 +981,20 @@ cdef class Core:
     cdef dict evidence_of(self, Frame* frame, Decision decision, int room):
         cdef IdRecord* known
         cdef uint32_t i
+        cdef int was_on = 0
         try:
-            known = self.known_id(decision.event_id)
+            event_id, found = decision.event_id, {}
+            was_on = gc_pause()
+            known = self.known_id(event_id)
             load_event(self, self.book, frame, known)
             find_rings(self, self.book, frame)
-            found = {}
             for i in range(self.layout.lookup_count):
                 if frame.looked[i].present:
                     self.lookup_evidence(frame, i, known, room, found)
             return found
         finally:
+            if was_on:
+                gc_resume()
             self.give_frame(frame)
 
     cdef int lookup_evidence(self, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
@@ -931,11 +1012,12 @@ cdef class Core:
             if range_.with_itself:
                 ids.insert(0, self.id_of(known.record.seq))
             start = range_.lo.time if range_.lo.time > -TIME_FAR else None
+            end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
             for o in range(wanted.windows[w].output_count):
                 dst = wanted.outputs[wanted.windows[w].output_first + o].dst
                 for spec in self.book.plan.features:
                     if spec.reg == dst:
-                        found[spec.name] = (start, range_.hi.time, [ident for ident in ids if ident is not None][:room])
+                        found[spec.name] = (start, end, [ident for ident in ids if ident is not None][:room])
         return 0
 
     cdef object id_of(self, uint64_t seq):
@@ -969,6 +1051,7 @@ cdef class Core:
                 "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                 "position": self.journal.position if self.journal is not None else 0,
                 "watermark": self.watermark_ if self.any_recorded else None, "oldest": self.oldest, "spilled": spilled,
+                "list_line": self.list_line,
                 "floor": self.floor_ if self.any_forgotten else None, "counters": self.counters,
             }
 
@@ -1075,7 +1158,7 @@ cdef class Core:
         self.replay_seq = self.back_fill_from = 0
         self.seq = seq
         for store in self.store_list:
-            (<RingStore>store).given_up = content["origins"][(<RingStore>store).group.signature][1]
+            _, (<RingStore>store).given_up, (<RingStore>store).gap = content["origins"][(<RingStore>store).group.signature]
 
     def settle(self, cut):
         """The state stands where `cut` was taken: forgets what was forgotten by then, and goes on as a running engine does."""
@@ -1089,7 +1172,7 @@ cdef class Core:
             head = log_head(&self.log)
         self.any_recorded = cut["watermark"] is not None
         if self.any_recorded:
-            self.watermark_, self.oldest = cut["watermark"], cut["oldest"]
+            self.watermark_, self.oldest, self.list_line = cut["watermark"], cut["oldest"], cut["list_line"]
         self.any_forgotten = cut["floor"] is not None
         self.floor_ = cut["floor"] if self.any_forgotten else INT64_MIN
         self.counters = cut["counters"]
@@ -1153,7 +1236,7 @@ cdef class Core:
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
         cdef Fingerprint sum_
-        cdef int64_t[4] order
+        cdef int64_t[5] order
         self.check_open()
         sum_.lo = sum_.hi = 0
         sum_.key = self.key
@@ -1161,5 +1244,6 @@ cdef class Core:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
         fingerprint_seen(&sum_, self.seen)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
+        order[4] = self.list_line
         fingerprint_add(&sum_, order, sizeof(order))
         return f"{sum_.hi:016x}{sum_.lo:016x}"

@@ -10,6 +10,7 @@ _NOTES = {
     NOTE_CAPPED: "is absent: its window reaches beyond limits.ring_events_max events of one key",
     NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
+    NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
 
 
@@ -154,7 +155,7 @@ cdef class Decision:
         try:
             get_facts(record, self.book, regs)
             get_features(record, self.book, regs)
-            values = dict(self.book.plan.constants)
+            values = {reg: value for reg, value in self.book.plan.constants if not isinstance(value, _PrivateText)}
             for i in range(self.book.fact_count):
                 values[i] = reg_object(&regs[i], self.book.fact_rep[i])
             for spec in self.book.plan.features:

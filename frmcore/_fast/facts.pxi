@@ -207,9 +207,10 @@ cdef uint32_t read_tellings(Book book, Frame* frame, dict fields) except? 0xFFFF
 
 cdef int64_t outcome_named(Book book, object value) except? -1:
     outcomes = book.plan.outcomes
-    if not isinstance(value, str) or value not in outcomes:
+    plain = str.__str__(value) if isinstance(value, str) else None
+    if plain not in outcomes:
         raise InvalidEvent(f"final: expected one of {', '.join(outcomes)}, got {shorten(value)}", "final")
-    return outcomes.index(value)
+    return outcomes.index(plain)
 
 
 cdef int read_telling(Book book, uint32_t i, object value, Reg* reg, Arena* arena) except -1:

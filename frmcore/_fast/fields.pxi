@@ -24,6 +24,7 @@ cdef extern from "Python.h":
 
 import datetime as _datetime
 import decimal as _decimal
+import re as _re
 from collections.abc import Mapping as _Mapping
 
 import msgspec as _msgspec
@@ -199,14 +200,21 @@ _MILLISECOND = _datetime.timedelta(milliseconds=1)
 
 
 def epoch_ms(value):
-    """A time as epoch milliseconds (floored), or INVALID: an int, an aware datetime, or RFC 3339 text."""
+    """A time as epoch milliseconds (floored), or INVALID: an int, an aware datetime, or RFC 3339 text.
+
+    Source: RFC 3339, section 5.6, with the T (or t) between date and time. A leap second has no epoch milliseconds of its own,
+    and year 0000 none that `datetime` knows: both are INVALID.
+    """
     if isinstance(value, bool):
         return INVALID
     if isinstance(value, int):
         return int.__int__(value)
-    if isinstance(value, str) and len(value) <= 40 and "T" in value.upper():
+    if isinstance(value, str):
+        value = str.__str__(value)
+        if len(value) > _RFC_3339_CHARS_MAX or not _RFC_3339.fullmatch(value):
+            return INVALID
         try:
-            value = _datetime.datetime.fromisoformat(value)
+            value = _datetime.datetime.fromisoformat(value.upper())
         except ValueError:
             return INVALID
     if isinstance(value, _datetime.datetime) and value.utcoffset() is not None:
@@ -214,12 +222,19 @@ def epoch_ms(value):
     return INVALID
 
 
+# Python's own parser takes more of ISO 8601: weeks, commas, times without seconds, offsets without minutes.
+_RFC_3339 = _re.compile(
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_RFC_3339_CHARS_MAX = 40  # nanoseconds and an offset make 35
+
+
 EXPECTED = {
     KIND_STRING: f"text of at most {STRING_BYTES_MAX} bytes of valid UTF-8",
-    KIND_INT: "an integer of at most 64 bits",
+    KIND_INT: "an integer between -2**63 and 2**63, both excluded",
     KIND_FLOAT: "a finite number",
     KIND_BOOL: "true or false",
-    KIND_MONEY: "an integer of minor units (12990 for 129.90)",
+    KIND_MONEY: "an integer of minor units (12990 for 129.90) below 2**63",
     KIND_TIMESTAMP: "epoch milliseconds, an aware datetime, or RFC 3339 text with its offset (2026-01-31T12:00:00Z)",
     KIND_IP: "an IPv4 or IPv6 address",
 }
@@ -231,7 +246,7 @@ cdef str expected_of(Book book, uint32_t i):
         labels = list(book.label_codes[i])
         return "one of " + ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
     if spec.kind == KIND_DECIMAL:
-        return f"a number with at most {spec.scale} decimals"
+        return f"a number with at most {spec.scale} decimals, up to {_decimal.Decimal(_limits.INT_MAX).scaleb(-spec.scale, _EXACT)}"
     return EXPECTED[<int>spec.kind]
 
 
@@ -242,21 +257,31 @@ cdef object invalid_value(Book book, uint32_t i, object value):
 
 
 def shorten(value):
-    """A value as an error shows it: its type and repr, short. Of containers, and of types whose repr we don't know, the type."""
-    kind = type(value).__name__[:60]
-    if value is None or value is UNSET:
-        return "nothing"
+    """A value as an error shows it: as a person would write it, cut. Of containers what they are, of a type whose repr we
+    don't know the type."""
     if type(value) is _datetime.datetime and value.tzinfo is None:
         return f"the naive datetime {value}"
+    if type(value) in _SHOWN_AS:
+        return _SHOWN_AS[type(value)]
     if type(value) not in _SHOWN_TYPES:
-        return f"a value of type {kind}"
+        return f"a value of type {type(value).__name__[:60]}"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is _decimal.Decimal:
+        return shorten(str(value)).strip("'")
     if type(value) is int and value.bit_length() > 256:
-        return "an integer of more than 256 bits"
-    shown = repr(value[:80] if type(value) in (str, bytes) else value).encode("utf-8", "backslashreplace").decode()
-    return f"{kind} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        return f"an integer of {value.bit_length()} bits"
+    if type(value) in (str, bytes) and len(value) > _SHOWN_MAX:
+        return f"{shorten(value[: _SHOWN_MAX - 12])}... ({len(value)} {'bytes' if type(value) is bytes else 'characters'})"
+    return repr(value).encode("utf-8", "backslashreplace").decode()
 
 
 _SHOWN_TYPES = frozenset([str, bytes, int, float, bool, _decimal.Decimal])
+_SHOWN_AS = {
+    type(None): "nothing", dict: "a mapping", list: "a list", tuple: "a list", set: "a set", frozenset: "a set",
+    _datetime.date: "a date without a time of day", _datetime.timedelta: "a duration",
+}
+_SHOWN_MAX = 60
 
 
 # A text from outside as a line of a message.

@@ -31,6 +31,11 @@ cdef struct RingPrint:  # of a life group: what was given up, whether it is fold
     ColumnTotals totals[COLUMNS_MAX]
 
 
+cdef struct GapPrint:  # a group that lacks events up to a time
+    Hash group
+    int64_t until
+
+
 # One ring: its entries after the line, the place up to which it was capped; of a life group also what was given up.
 cdef int fingerprint_ring(Fingerprint* sum_, RingStore store, Hash group, uint32_t handle, int64_t line) except -1:
     cdef Ring* ring = store.at(handle)
@@ -116,6 +121,10 @@ cdef int fingerprint_store(Fingerprint* sum_, RingStore store, int64_t watermark
     cdef int64_t line = store.line(watermark)
     signature = store.group.signature.encode()
     cdef Hash group = hash_text(sum_.key, <const char*>signature, <uint32_t>len(signature))
+    cdef GapPrint lacking
+    if store.gap > line:  # some window can still reach it
+        lacking.group, lacking.until = group, store.gap
+        fingerprint_add(sum_, &lacking, sizeof(GapPrint))
     while True:
         count = table_scan(&store.table, &cursor, handles, 64)
         for i in range(count):

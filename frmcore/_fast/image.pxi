@@ -333,7 +333,7 @@ cdef class Recovered:
     cdef readonly uint32_t book  # index of the policy that replay starts with
     cdef readonly object watermark  # where replay starts
     cdef readonly uint64_t covered_until
-    cdef readonly dict origins  # signature -> (generation, given_up)
+    cdef readonly dict origins  # signature -> (generation, given_up, gap)
     cdef readonly dict pieces  # (signature, generation) -> [(depth, prefix, sequence number, bytes)]
 
     def __init__(self, uint32_t book, watermark, uint64_t covered_until, dict origins, dict pieces):

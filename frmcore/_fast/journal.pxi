@@ -358,10 +358,10 @@ def fingerprint_of(str event_id, bytes key not None):
     return hash_text(hash_key(key), <const char*>raw, <uint32_t>len(raw)).lo
 
 
-def ids_find(bytes ids not None, uint64_t fingerprint):
+def ids_find(const uint8_t[::1] ids not None, uint64_t fingerprint):
     """The sequence numbers under a fingerprint. O(log n)."""
-    cdef const IdEntry* entries = <const IdEntry*><const char*>ids
-    cdef uint64_t low = 0, high = <uint64_t>len(ids) // sizeof(IdEntry), count = high, middle
+    cdef uint64_t low = 0, high = <uint64_t>ids.shape[0] // sizeof(IdEntry), count = high, middle
+    cdef const IdEntry* entries = <const IdEntry*>&ids[0] if count else NULL
     while low < high:
         middle = (low + high) // 2
         if entries[middle].fingerprint < fingerprint:
@@ -375,13 +375,54 @@ def ids_find(bytes ids not None, uint64_t fingerprint):
     return found
 
 
-def ids_merged(list runs not None):
-    """One sorted run of several. O(n log runs) compares, off the GIL."""
-    joined = b"".join(runs)
-    value = PyBytes_FromStringAndSize(NULL, len(joined))
-    cdef char* out = PyBytes_AS_STRING(value)
-    memcpy(out, <const char*>joined, <size_t>len(joined))
-    cdef uint64_t count = <uint64_t>len(joined) // sizeof(IdEntry)
+def ids_merged(list runs not None, bytes prefix not None):
+    """One sorted run of several, behind `prefix`. O(n log n), off the GIL."""
+    cdef uint64_t total = <uint64_t>len(prefix), at = total, i, count = <uint64_t>len(runs)
+    cdef const char** parts = <const char**>take(count, sizeof(void*))
+    cdef uint64_t* sizes = <uint64_t*>take(count, sizeof(uint64_t))
+    cdef uint64_t start = at
+    try:
+        for i in range(count):
+            parts[i], sizes[i] = <const char*>(<bytes>runs[i]), <uint64_t>len(<bytes>runs[i])
+            total += sizes[i]
+        value = PyBytes_FromStringAndSize(<const char*>NULL, <Py_ssize_t>total)
+        out = PyBytes_AS_STRING(value)
+        memcpy(out, <const char*>prefix, start)
+        with nogil:
+            for i in range(count):
+                memcpy(out + at, parts[i], sizes[i])
+                at += sizes[i]
+            qsort(out + start, (total - start) // sizeof(IdEntry), sizeof(IdEntry), by_fingerprint)
+        return value
+    finally:
+        free(parts)
+        free(sizes)
+
+
+def frame_operations(bytes frames not None):
+    """The records among whole frames that are neither about an event nor an update: lists' changes, policies."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    cdef const RecordHead* record
+    found = []
+    while at < size:
+        record = <const RecordHead*>(start + at + sizeof(FrameHead))
+        if record.type >= RECORD_LIST:
+            found.append((<const char*>record)[: record.size])
+        at += frame_size(record.size)
+    return found
+
+
+def sealed(bytes key not None, bytes value not None):
+    """The value with the CRC-32C of its key and itself behind it. Lets go of the GIL."""
+    cdef uint64_t size = <uint64_t>len(value), key_size = <uint64_t>len(key)
+    cdef const char* source = <const char*>value
+    cdef const char* name = <const char*>key
+    cdef uint32_t crc
+    result = PyBytes_FromStringAndSize(<const char*>NULL, <Py_ssize_t>(size + 4))
+    cdef char* out = PyBytes_AS_STRING(result)
     with nogil:
-        qsort(out, count, sizeof(IdEntry), by_fingerprint)  # glibc's is a merge sort: runs cost little
-    return value
+        memcpy(out, source, size)
+        crc = crc32c_of(crc32c_of(0, name, key_size), source, size)
+        memcpy(out + size, &crc, 4)
+    return result

@@ -111,7 +111,7 @@ cdef class ListTable:
         """Raises AssertionError unless every invariant holds. O(entries); for tests."""
         list_check(&self.list)
 
-    cdef Hash hash(self, bytes value):
+    cdef Hash hash(self, bytes value) noexcept:
         return hash_text(self.list.key, value, <uint32_t>len(value))
 
 

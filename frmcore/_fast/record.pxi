@@ -21,6 +21,7 @@ cdef enum Note:
     NOTE_CAPPED = 2  # feature. Its ring is longer than ring_events_max
     NOTE_LOST = 3  # feature. The entry it needs was retracted after it had left the ring
     NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
+    NOTE_INCOMPLETE = 5  # feature, present. Its window reaches events that were forgotten before a reload added it
 
 cdef enum:
     FLAG_LATE = 1
@@ -167,7 +168,8 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     cdef RecordHead* head = <RecordHead*>out
     cdef Verdict* verdict = &frame.verdict
     cdef uint8_t* p = out + sizeof(RecordHead)
-    cdef Reg ident
+    cdef Reg ident  # an id is never absent, which the compiler can't know
+    memset(&ident, 0, sizeof(Reg))
     head.seq, head.time, head.score = seq, frame.time, verdict.score
     head.book, head.type, head.point = <uint16_t>book.index, type, point
     head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0

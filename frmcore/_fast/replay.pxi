@@ -55,7 +55,7 @@ cdef void verdict_sound(Quill* quill, Book book) noexcept nogil:
     quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>book.feature_count
     while not quill.failed and notes:
         note, feature = quill_number(quill), quill_number(quill)
-        quill.failed |= not NOTE_LATE <= note <= NOTE_OVERFLOW or feature >= book.feature_count
+        quill.failed |= not NOTE_LATE <= note <= NOTE_INCOMPLETE or feature >= book.feature_count
         notes -= 2
 
 

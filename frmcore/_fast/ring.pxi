@@ -52,6 +52,7 @@ cdef class RingStore:
     cdef bint life
     cdef int64_t span, every, horizon
     cdef int64_t given_up  # the line when a reload last changed the limits: what it took away does not come back
+    cdef int64_t gap  # up to this time events may lack: their records had been forgotten when a reload filled these rings
     cdef uint64_t ring_max
     cdef Texts texts
     cdef uint64_t sweep_cursor
@@ -65,6 +66,7 @@ cdef class RingStore:
         self.group, self.texts = group, texts
         self.life, self.span, self.every = group.life, group.span_ms, group.every_ms
         self.horizon, self.ring_max, self.given_up = limits.horizon_ms, limits.ring_events_max, -TIME_FAR
+        self.gap = INT64_MIN
         shape_init(&self.forest.shape, group)
         if self.life:
             self.base_bytes = <uint32_t>(sizeof(Base) + self.forest.shape.shown * (sizeof(ColumnTotals) + 16))

@@ -3,7 +3,7 @@
 # prefetch every bucket, find and prefetch every ring, filter, and only then read.
 
 cdef enum:
-    KEY_PARTS_MAX = 8  # parts of a composite key
+    KEY_PARTS_MAX = 8  # limits.KEY_PARTS_MAX
 
 cdef struct ColumnSpec:
     uint32_t reg
@@ -110,10 +110,8 @@ cdef class Layout:
         free(self.window_sets)
 
 
-cdef uint32_t copy_keys(uint32_t* out, tuple keys) except? 0:
+cdef uint32_t copy_keys(uint32_t* out, tuple keys) except? 0:  # verify.py saw that they fit
     cdef uint32_t i
-    if not 1 <= len(keys) <= KEY_PARTS_MAX:
-        raise ValueError(f"a key has 1 to {KEY_PARTS_MAX} parts, this one has {len(keys)}")
     for i in range(len(keys)):
         out[i] = keys[i]
     return <uint32_t>len(keys)
@@ -239,12 +237,14 @@ cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Rea
     cdef RingStore marks
     reading.at = place(frame.time, seq)
     reading.watermark, reading.oldest = core.watermark_, core.oldest
+    reading.gap = (<RingStore>core.stores[lookup.group]).gap
     reading.zones = core.book.program.zones
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
     reading.has_mark, reading.mark_problem = False, 0
     if group.marks_group >= 0:
         marks = <RingStore>core.stores[group.marks_group]
+        reading.gap = max(reading.gap, marks.gap)
         find_mark(marks, marks.find(frame.looked[i].key), reading)
 
 
@@ -252,15 +252,16 @@ cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Rea
 cdef int decide_route(Core core, Book book, Frame* frame, uint32_t point, uint64_t seq) except -1:
     cdef const PointSpec* spec = &book.points[point]
     cdef Machine* machine = &book.program.machine
+    cdef int64_t list_time = max(frame.time, core.list_line)
     weakest(book, frame.regs)
     find_rings(core, book, frame)
     if book.keys_end != book.keys_start:
-        program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, frame.time, False)
+        program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, False)
     prefetch_lists(core, book, frame)
     read_windows(core, frame, seq)
-    probe_lists(core, book, frame)
-    program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, frame.time, False)
-    program_run(machine, frame.regs, spec.start, spec.end, &frame.arena, frame.time, False)
+    probe_lists(core, book, frame, list_time)
+    program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, False)
+    program_run(machine, frame.regs, spec.start, spec.end, &frame.arena, list_time, False)
     judge(book, frame, spec)
     return 0
 
@@ -286,7 +287,7 @@ cdef inline void prefetch_lists(Core core, Book book, Frame* frame) noexcept nog
             lists_prefetch(core.lists.refs, book.probes[i].list, frame.probe_hashes[i])
 
 
-cdef inline void probe_lists(Core core, Book book, Frame* frame) noexcept nogil:
+cdef inline void probe_lists(Core core, Book book, Frame* frame, int64_t time) noexcept nogil:
     cdef const ProbeSpec* probe
     cdef const Reg* key
     cdef Reg* dst
@@ -296,4 +297,4 @@ cdef inline void probe_lists(Core core, Book book, Frame* frame) noexcept nogil:
         key, dst = &frame.regs[probe.key], &frame.regs[probe.dst]
         dst.present = key.present
         if key.present:
-            dst.v.i = lists_probe_hashed(core.lists.refs, probe.list, key.v.s, key.n, frame.probe_hashes[i], frame.time)
+            dst.v.i = lists_probe_hashed(core.lists.refs, probe.list, key.v.s, key.n, frame.probe_hashes[i], time)

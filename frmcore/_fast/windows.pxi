@@ -45,6 +45,7 @@ cdef struct Reading:  # what a lookup's windows are read with
     Place at  # the event's place
     int64_t watermark
     int64_t oldest  # of all events ever recorded
+    int64_t gap  # up to this time entries or marks may lack
     bint counts_itself  # the event belongs to the group, under the key that is looked up
     const int64_t* values  # then: its columns
     bint has_mark
@@ -193,7 +194,8 @@ cdef uint32_t read_lookup(
     cdef LastRead seen
     cdef Range range_
     cdef Window* window
-    cdef uint32_t w, i, count = 0
+    cdef const Output* output
+    cdef uint32_t w, i, noted, count = 0
     seen.valid = False
     for w in range(wanted.window_count):
         window = &wanted.windows[w]
@@ -205,10 +207,13 @@ cdef uint32_t read_lookup(
         if window.needs_totals:
             read_totals(store, ring, handle, reading, &range_, &seen)
         for i in range(window.output_count):
-            count += put_output(
-                store, ring, handle, window, &wanted.outputs[window.output_first + i], reading, &range_, &seen,
-                regs, notes + 2 * count, overflows,
+            output = &wanted.outputs[window.output_first + i]
+            noted = put_output(
+                store, ring, handle, window, output, reading, &range_, &seen, regs, notes + 2 * count, overflows
             )
+            if not noted and range_.lo.time <= reading.gap and lacks(store, ring, handle, window, output, reading, &range_):
+                notes[2 * count], notes[2 * count + 1], noted = NOTE_INCOMPLETE, output.feature, 1
+            count += noted
     return count
 
 
@@ -216,6 +221,22 @@ cdef inline uint32_t put_note(uint32_t* notes, uint32_t note, const Output* outp
     regs[output.dst].present = 0
     notes[0], notes[1] = note, output.feature
     return 1
+
+
+# Of a window that starts in the gap: may what this output tells be another than what is recorded? A last entry after the gap is
+# the last one, whatever lacks before it.
+cdef bint lacks(
+    RingStore store, Ring* ring, uint32_t handle, const Window* window, const Output* output, const Reading* reading,
+    const Range* range_,
+) noexcept:
+    cdef Chunk* chunk
+    cdef uint32_t at
+    if ring == NULL or (output.agg != AGG_LAST and output.agg != AGG_SINCE_LAST):
+        return True
+    chunk = store.seek_before(ring, handle, range_.hi, &at)
+    if chunk != NULL:
+        return chunk_time(&store.forest.shape, chunk, at) <= reading.gap
+    return window.span != SPAN_LIFE or not store.base(ring).count or store.base(ring).last.time <= reading.gap
 
 
 # The totals of the window, from those of the last one where that lies inside it.
@@ -421,25 +442,59 @@ cdef bint seen_in_tree(RingStore store, Ring* ring, uint32_t c, const Reading* r
     return index != 0 and not before((<Latest*>slab_at(&store.latest_slab, index)).place, range_.lo)
 
 
-# A window that ends before the ring does: its values are collected. O(entries in the window).
-cdef uint64_t distinct_in_tree(RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_):
+cdef extern from *:
+    """
+    static int frm_compare(const void *a, const void *b) {
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+        return (x > y) - (x < y);
+    }
+    static uint64_t frm_different(int64_t *values, uint64_t count) {
+        uint64_t different = count > 0;
+        qsort(values, count, sizeof(int64_t), frm_compare);
+        for (uint64_t i = 1; i < count; i++) different += values[i] != values[i - 1];
+        return different;
+    }
+    """
+    uint64_t different "frm_different"(int64_t* values, uint64_t count) noexcept nogil
+
+
+# A window that ends before the ring does: its values are collected. O(n log n) of the entries in the window. Without Python's set:
+# to make one may collect garbage, which may run anybody's code in the middle of a decision.
+cdef uint64_t distinct_in_tree(
+    RingStore store, TreeHead* tree, uint32_t c, const Reading* reading, const Range* range_
+) noexcept nogil:
+    cdef uint64_t room = tree.entries + 1, count = 0, result
+    cdef int64_t* values = <int64_t*>malloc(room * sizeof(int64_t))
+    if values == NULL:
+        store.forest.out_of_memory = True  # whoever enters the next event says so
+        return 0
+    if range_.with_itself:
+        values[0] = reading.values[c]
+        count = 1
+    count = collect_values(store, tree, c, range_, values, count)
+    result = different(values, count)
+    free(values)
+    return result
+
+
+cdef uint64_t collect_values(
+    RingStore store, TreeHead* tree, uint32_t c, const Range* range_, int64_t* values, uint64_t count
+) noexcept nogil:
     cdef const Shape* shape = &store.forest.shape
     cdef Place where = range_.lo
     cdef uint32_t at
     cdef Chunk* leaf
-    values = set()
-    if range_.with_itself:
-        values.add(reading.values[c])
     while True:
         leaf = tree_seek(&store.forest, tree.root, tree.level, where, &at)
-        while leaf != NULL and at < leaf.n:
+        if leaf == NULL:
+            return count
+        while at < leaf.n:
             where = chunk_place(shape, leaf, at)
             if not before(where, range_.hi):
-                return len(values)
-            values.add(chunk_column(shape, leaf, c)[at])
+                return count
+            values[count] = chunk_column(shape, leaf, c)[at]
+            count += 1
             at += 1
-        if leaf == NULL:
-            return len(values)
         where.seq += 1
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from frmcore.durations import parse_duration
-from frmcore.limits import WINDOW_MS_MAX
+from frmcore.limits import KEY_PARTS_MAX, WINDOW_MS_MAX
 from frmcore.names import nearest
 from frmcore.plan import CalendarUnit, Kind
 from frmcore.policy.calls import function_name, named, zone_name
@@ -180,6 +180,9 @@ def _key(call: _Call, argument: str) -> list[Field]:
     elements = node.elts if isinstance(node, ast.Tuple | ast.List) else [node]
     if not elements:
         raise c.wrong(node, f"{argument} names no key", "write by=card, or by=(card, merchant)")
+    if len(elements) > KEY_PARTS_MAX:
+        message = f"a key has at most {KEY_PARTS_MAX} parts, not {len(elements)}"
+        raise c.wrong(node, message, "name fewer fields, and say the rest with where=")
     found: list[Field] = []
     for element in elements:
         field = _key_field(c, element)

@@ -12,11 +12,12 @@ import re2  # type: ignore[import-untyped]
 from frmcore.currency import exponent, parse_money
 from frmcore.limits import REGEX_BYTES_MAX
 from frmcore.names import nearest
-from frmcore.plan import Kind
+from frmcore.plan import Kind, Re2
 from frmcore.policy.compare import together
 from frmcore.policy.families import BOOL, FLOAT, INT, NUMBERS, ORDERED, STRING, describe, family
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS, Function
 from frmcore.policy.literals import become, cited, literal_int, literal_text
+from frmcore.policy.regex import compile_regex
 from frmcore.policy.tree import Call, Const, Expr, Fired, Ref, Type
 from frmcore.policy.words import quoted
 from frmcore.policy.zones import load_zone, zone_names
@@ -194,6 +195,8 @@ def _matches(c: Checker, node: ast.Call) -> Expr:
     wrong = _regex_problem(pattern)
     if wrong:
         raise c.wrong(written, *wrong)
+    if isinstance(compile_regex(pattern), Re2):
+        c.warn(written, f"{quoted(pattern)} is run by google-re2: in linear time, but in microseconds, not nanoseconds")
     return Call(BOOL, *c.at(node), "matches", (item, Const(STRING, *c.at(written), pattern)))
 
 

@@ -70,3 +70,7 @@ class Checker:
         place = where.place if isinstance(where, Expr) else self.source.place(where)
         self.problems.add(place, message, hint)
         return Wrong()
+
+    def warn(self, where: ast.expr, message: str) -> None:
+        """Something that `check` says of a sound policy."""
+        self.scope.warn(self.source.place(where), message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from frmcore.limits import GROUP_COLUMNS_MAX
 from frmcore.plan import Column, ColumnKind, Group, Lookup, Query
 from frmcore.policy.needs import Need, Needs, Values, query, reads_decision, reads_updates
 from frmcore.policy.tree import Aggregate, Calendar, Expr
@@ -37,6 +38,9 @@ class Draft:
         """Of a kept ring: does it hold all that is needed."""
         reaches = self.span_ms == -1 or 0 <= need.span_ms <= self.span_ms
         return reaches and self.life >= need.life and (need.values is None or self._holds(need.values))
+
+    def has_room(self, need: Need) -> bool:
+        return need.values is None or self._find(need.values) >= 0 or len(self.columns) < GROUP_COLUMNS_MAX
 
     def add(self, need: Need) -> int:
         """The column that `need` reads, -1 for none."""
@@ -86,7 +90,7 @@ class Grouping:
         for group in keep:
             self._kept.setdefault(_base(group.signature), []).append(group)
         self._drafts: list[Draft] = []
-        self._new: dict[str, int] = {}  # by base signature: one new group serves all that no kept one does
+        self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...], int]:
         """(group, lookup keys, the register that has the result): `dst`, or that of an equal aggregate before it."""
@@ -117,7 +121,7 @@ class Grouping:
         kept = self._unused(need)
         if kept is not None:
             return self._add(need, kept)
-        if base not in self._new:
+        if base not in self._new or not self._drafts[self._new[base]].has_room(need):
             self._new[base] = self._add(need, None)
         return self._new[base]
 
@@ -140,8 +144,8 @@ class Grouping:
         return None
 
     def _fresh(self, base: str) -> str:
-        """Unlike any signature of the running engine: its rings must not be taken for this group's."""
-        taken = {group.signature for group in self._kept.get(base, ())}
+        """Unlike any other: rings of the running engine must not be taken for this group's."""
+        taken = {group.signature for group in self._kept.get(base, ())} | {draft.signature for draft in self._drafts}
         number, signature = 1, base
         while signature in taken:
             number += 1

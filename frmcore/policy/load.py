@@ -201,7 +201,4 @@ class _Loader:
 
     def warn(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
         for feature in unused_features(features, rules) if rules else ():
-            place = feature.place
-            self.scope.warnings.append(
-                f"{place.file}:{place.line}:{place.column}: no rule reads feature {quoted(feature.name)}"
-            )
+            self.scope.warn(feature.place, f"no rule reads feature {quoted(feature.name)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frmcore.plan import Dfa, FeaturePlan, Mode, Op, Plan, PointPlan, Probe, Re2, RulePlan, Segment
+from frmcore.plan import FeaturePlan, Mode, Op, Plan, PointPlan, Probe, RulePlan, Segment
 from frmcore.policy.canonical import Texts
 from frmcore.policy.declarations import digits_of, field_plan, list_plan, rate_plans
 from frmcore.policy.emit import Emitter, Program
@@ -155,7 +155,6 @@ class _Lowering:
 
     def plan(self) -> Plan:
         policy, registers, tables = self.policy, self.registers, self.program.tables
-        patterns = tuple(map(compile_regex, tables.patterns))
         return Plan(
             name=policy.name,
             version=policy.version,
@@ -185,13 +184,12 @@ class _Lowering:
             rules=self.rule_plans,
             points=self.points,
             sets=tuple(tables.sets),
-            patterns=patterns,
+            patterns=tuple(map(compile_regex, tables.patterns)),
             zones=tuple(policy.zones[name] for name in tables.zones),
             currencies=tuple(registers.currencies.values()),
             rates=rate_plans(policy),
             base_currency=policy.base_currency,
             base_exponent=digits_of(policy.base_currency),
-            notes=_notes(patterns),
         )
 
 
@@ -206,8 +204,3 @@ def _is_of_event(expr: Expr) -> bool:
     return all(ref.source in ("field", "derived") for ref in references(expr)) and not any(
         isinstance(node, InList) for node in walk(expr)
     )
-
-
-def _notes(patterns: Sequence[Dfa | Re2]) -> dict[str, str]:
-    slow = ", ".join(repr(pattern.pattern) for pattern in patterns if isinstance(pattern, Re2))
-    return {"re2": f"beyond the hot path's own matcher, run by google-re2 (microseconds): {slow}"} if slow else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from frmcore.limits import RULES_MAX, SCORE_MAX
+from frmcore.limits import RULE_GROUPS_MAX, RULES_MAX, SCORE_MAX
 from frmcore.plan import Kind, Mode
 from frmcore.policy.check import check_expression, check_reason, check_rollout
 from frmcore.policy.envelope import Leaf, Map, Node, Seq
@@ -66,7 +66,11 @@ class RuleReader:
 
     def check(self, points: tuple[str, ...]) -> tuple[Rule, ...]:
         """Every rule, in file order; those with problems are left out."""
-        groups = tuple(dict.fromkeys(draft.group for draft in self._drafts.values() if draft.group))
+        firsts: dict[str, _Draft] = {}
+        for draft in self._drafts.values():
+            if draft.group and firsts.setdefault(draft.group, draft) is draft and len(firsts) == RULE_GROUPS_MAX + 1:
+                draft.section.add("group", f"more than {RULE_GROUPS_MAX} groups of rules", "let rules share groups")
+        groups = tuple(firsts)
         rules = (self._rule(draft, points, groups) for draft in self._drafts.values())
         return tuple(rule for rule in rules if rule is not None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from frmcore.limits import FIELDS_MAX
+from frmcore.limits import FIELDS_MAX, KINDS_MAX
 from frmcore.plan import Kind
 from frmcore.policy.fields import Draft, FieldReader
 from frmcore.policy.words import quoted
@@ -53,6 +53,9 @@ class SchemaReader:
         roles = Roles(self._role(section, "id"), self._role(section, "time"), self._role(section, "kind"))
         kind = self._scope.fields.get(roles.kind)
         self._scope.kinds = kind.type.values if kind else ()
+        if kind and len(self._scope.kinds) > KINDS_MAX:
+            hint = "a kind is a sort of event, such as payment; leave finer distinctions to another enum"
+            self._problems.add(kind.place, f"more than {KINDS_MAX} kinds of events", hint)
         self._scope.kind_field, self._scope.time_field = roles.kind, roles.time
         for draft in drafts:
             self._check_draft(draft)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from frmcore.plan import Zone
+    from frmcore.policy.source import Place
     from frmcore.policy.tree import Const, Feature, Field, ListSpec
 
 # Where an expression stands decides which names it may read.
@@ -39,6 +40,12 @@ class Scope:
     warnings: list[str] = field(default_factory=list)
     kind_field: str = ""
     time_field: str = ""
+
+    def warn(self, place: Place, message: str) -> None:
+        """Once, even where an expression is checked twice."""
+        warning = f"{place.file}:{place.line}:{place.column}: {message}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     @property
     def keys(self) -> dict[str, Field]:

@@ -1,4 +1,4 @@
-"""A policy as its files' contents, kept by digest: an old one can be loaded again from them, wherever its files went."""
+"""A policy as its files' contents, kept by digest: an old one can be loaded again from them alone."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lmdb
 
+from frmcore._fast import ids_find, sealed
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
-from frmcore.store.layout import DATA_FILE, TABLES, sealed, unsealed
+from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,7 +96,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A consistent view of all tables."""
-        with self._told(), self._env.begin() as txn:
+        with self._told(), self._env.begin(buffers=True) as txn:
             yield Reader(txn, self._tables)
 
     def size(self) -> int:
@@ -135,36 +136,42 @@ class Reader:
     """One consistent view; every value is checked on the way out."""
 
     def __init__(self, txn: Any, tables: dict[bytes, Any]) -> None:
-        self._txn = txn
+        self._txn = txn  # gives memory of the map itself
         self._tables = tables
 
     def get(self, table: bytes, key: bytes) -> bytes | None:
         stored = self._txn.get(key, db=self._tables[table])
         return None if stored is None else unsealed(table, key, stored)
 
+    def find_id(self, key: bytes, fingerprint: int) -> list[int]:
+        """Sequence numbers under a fingerprint in a merged run, which is not read whole: what is found is checked by
+        the caller."""
+        run = self._txn.get(key, db=self._tables[IDS])
+        return [] if run is None else ids_find(run[SEQ_BYTES:-CRC_BYTES], fingerprint)
+
     def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(key, value) from `start` on, in order."""
         with self._txn.cursor(db=self._tables[table]) as cursor:
             more = cursor.set_range(start) if start else cursor.first()
             while more:
-                key, stored = cursor.item()
-                yield key, unsealed(table, key, stored)
+                key = bytes(cursor.key())
+                yield key, unsealed(table, key, cursor.value())
                 more = cursor.next()
 
     def keys(self, table: bytes) -> Iterator[bytes]:
         with self._txn.cursor(db=self._tables[table]) as cursor:
-            yield from cursor.iternext(keys=True, values=False)
+            yield from map(bytes, cursor.iternext(keys=True, values=False))
 
     def last_at_most(self, table: bytes, key: bytes) -> tuple[bytes, bytes] | None:
         """The item with the greatest key that is not beyond `key`."""
         with self._txn.cursor(db=self._tables[table]) as cursor:
             if cursor.set_range(key):
-                if cursor.key() != key and not cursor.prev():
+                if bytes(cursor.key()) != key and not cursor.prev():
                     return None
             elif not cursor.last():
                 return None
-            found, stored = cursor.item()
-            return found, unsealed(table, found, stored)
+            found = bytes(cursor.key())
+            return found, unsealed(table, found, cursor.value())
 
     def count(self, table: bytes) -> int:
         return int(self._txn.stat(self._tables[table])["entries"])

@@ -8,10 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from frmcore._fast import frame_records, frames_split, record_head, stretch_head, stretch_of
+from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
 from frmcore.errors import StoreError
 from frmcore.store.database import Put
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key
+from frmcore.store.layout import JOURNAL, META, OPERATIONS, pack, seq_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,10 @@ class Flusher:
 
     def detach(self) -> None:
         self._ring.detach()
+
+    def has_room(self) -> bool:
+        """Is a quarter of the ring free?"""
+        return self._ring.has_room(self._ring.size // 8)
 
     def wake(self) -> None:
         self._wanted.set()
@@ -172,10 +176,7 @@ class Flusher:
         head = stretch_head(value)
         self._seq = head[2]
         changes = [Put(JOURNAL, seq_key(head[1]), value)]
-        for record in frame_records(frames) if head[5] else ():  # others than events: rare
-            seq, type_, _, _ = record_head(record)
-            if type_ >= RecordType.LIST:
-                changes.append(Put(OPERATIONS, seq_key(seq), record))
+        changes += [Put(OPERATIONS, seq_key(record_head(record)[0]), record) for record in frame_operations(frames)]
         return changes + self._ids.add(head[1], head[2], value)
 
     def _commit(self, changes: list[Put], position: int) -> None:
@@ -207,7 +208,7 @@ class Flusher:
             return self._ids.find(event_id)
 
     def trim(self, keep_ms: int, most: int) -> None:
-        """Deletes stretches that nothing needs any more: recovery, or explanations within `keep_ms` of the watermark."""
+        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need."""
         watermark = self._core.watermark
         if watermark is None:
             return

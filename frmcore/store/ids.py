@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frmcore._fast import fingerprint_of, ids_find, ids_merged, stretch_head, stretch_ids
 from frmcore.store.database import Put
-from frmcore.store.layout import IDS, JOURNAL, level_key, level_of, seq_key, seq_of
+from frmcore.store.layout import IDS, JOURNAL, SEQ_BYTES, level_key, level_of, seq_key, seq_of
 
 if TYPE_CHECKING:
     from frmcore.store.database import Database, Reader
 
 FAN: Final = 16  # runs of one level that become one of the next
-RUN_BYTES_MAX: Final = 64 << 20  # a run beyond it is not merged any more
+RUN_BYTES_MAX: Final = 8 << 20  # a run beyond it is not merged any more
 
 
 class Run(NamedTuple):
@@ -43,7 +43,7 @@ class IdRuns:
         found = []
         for key, value in reader.items(IDS):
             level, first = level_of(key)
-            found.append(Run(level, first, seq_of(value[:8]), len(value) - 8, None))
+            found.append(Run(level, first, seq_of(value[:SEQ_BYTES]), len(value) - SEQ_BYTES, None))
         self._runs = sorted(found, key=lambda run: run.first)
         last = self._runs[-1].last if self._runs else 0
         for key, value in reader.items(JOURNAL, seq_key(last + 1)):
@@ -66,17 +66,17 @@ class IdRuns:
 
     def _merge(self, tail: list[Run]) -> list[Put]:
         level, first, last = tail[0].level + 1, tail[0].first, tail[-1].last
-        merged = ids_merged([self._ids(run) for run in tail])
-        self._runs[-FAN:] = [Run(level, first, last, len(merged), merged)]
+        value = ids_merged([self._ids(run) for run in tail], seq_key(last))
+        self._runs[-FAN:] = [Run(level, first, last, len(value) - SEQ_BYTES, value[SEQ_BYTES:])]
         gone = [Put(IDS, level_key(run.level, run.first), None) for run in tail if run.level]
-        return [*gone, Put(IDS, level_key(level, first), seq_key(last) + merged)]
+        return [*gone, Put(IDS, level_key(level, first), value)]
 
     def _ids(self, run: Run) -> bytes:
         if run.ids is not None:
             return run.ids
         value = self._database.get(IDS, level_key(run.level, run.first))
         assert value is not None  # noqa: S101  its key is in the table of runs
-        return value[8:]
+        return value[SEQ_BYTES:]
 
     def keep(self) -> None:
         """The last changes are committed; merged runs need not stay in memory."""
@@ -95,4 +95,11 @@ class IdRuns:
     def find(self, event_id: str) -> list[int]:
         """Sequence numbers of records that may be about the event, newest first. O(runs * log events)."""
         fingerprint = fingerprint_of(event_id, self.key)
-        return [seq for run in reversed(list(self._kept)) for seq in reversed(ids_find(self._ids(run), fingerprint))]
+        found: list[int] = []
+        with self._database.reading() as reader:
+            for run in reversed(self._kept):
+                if run.ids is not None:
+                    found += reversed(ids_find(run.ids, fingerprint))
+                else:
+                    found += reversed(reader.find_id(level_key(run.level, run.first), fingerprint))
+        return found

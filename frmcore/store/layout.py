@@ -62,17 +62,14 @@ _LEVEL: Final = struct.Struct(">BQ")
 _UNIT: Final = struct.Struct(">16sBQ")
 _PIECE: Final = struct.Struct("<QQ?q")
 _CRC: Final = struct.Struct("<I")
+SEQ_BYTES: Final = _U64.size
+CRC_BYTES: Final = _CRC.size
 
 
-def sealed(key: bytes, value: bytes) -> bytes:
-    """The value as it is stored."""
-    return value + _CRC.pack(crc32c(value, crc32c(key)))
-
-
-def unsealed(table: bytes, key: bytes, stored: bytes) -> bytes:
-    """The value. Raises StoreDamaged where it is not what was written under this key."""
-    value = stored[:-4]
-    if len(stored) < 4 or _CRC.unpack(stored[-4:])[0] != crc32c(value, crc32c(key)):
+def unsealed(table: bytes, key: bytes, stored: memoryview) -> bytes:
+    """The value that `sealed` closed. Raises StoreDamaged where it is not what was written under this key."""
+    value = bytes(stored[:-CRC_BYTES])
+    if len(stored) < CRC_BYTES or _CRC.unpack(stored[-CRC_BYTES:])[0] != crc32c(value, crc32c(key)):
         raise StoreDamaged(f"table {table.decode()}, key {key.hex()}: the checksum does not fit; restore a snapshot")
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -123,6 +124,7 @@ class Store:
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
         self._trimmed_at = 0.0
+        self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
 
     @classmethod
@@ -241,6 +243,13 @@ class Store:
         """Must `decide` do more than record: wait for the disk, or refuse when it fails?"""
         return self.options.durability == "power" or self.options.on_store_failure == "raise"
 
+    def make_room(self) -> None:
+        """Waits until the journal's ring has room again, or the store fails. Raises what `guard` raises."""
+        self.guard()
+        if not self.flusher.has_room():
+            with suppress(StoreError):
+                self.flusher.flush()
+
     def guard(self) -> None:
         """Raises the StoreError of a failing store, where the options ask for that."""
         if self.options.on_store_failure == "raise" and self.flusher.failure is not None:
@@ -315,7 +324,9 @@ class Store:
         return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
 
     def close(self) -> None:
-        """Flushes, writes a whole checkpoint, and gives the folder back."""
+        """Flushes, writes a whole checkpoint, and gives the folder back. A forked child leaves it to its parent."""
+        if os.getpid() != self._process:
+            return
         try:
             self.flusher.stop(whole=True)
         finally:

@@ -17,7 +17,7 @@ from twin.lists import List
 from twin.records import Event, Told
 from twin.retention import Retention
 from twin.values import shown
-from twin.windows import Reader
+from twin.windows import Reader, floored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +32,7 @@ NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
     "overflow": "is absent: its value does not fit into 64 bits",
+    "incomplete": "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
 
 
@@ -44,7 +45,6 @@ class Twin:
         self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
-        self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         self.retention = Retention(policy.limits)
         self.groups, self.group_of = place_features(policy, [])
@@ -146,6 +146,7 @@ class Twin:
         for group in self.groups:
             if not group.fixed:
                 group.unknown = frozenset(event.seq for event in self.events) - known
+                group.gap = None if self.floor is None else floored(self.floor, group.members.every_ms)
         for event in self.events:
             event.remembered.clear()
         self.settle()
@@ -232,6 +233,8 @@ class Twin:
             point = self.named_point(name)
             if point.after:
                 raise InvalidEvent(f"{name} decides again")
+            if point.on is not None and kind not in point.on:
+                raise InvalidEvent(f"{name} does not decide {kind}")
             return point
         firsts = [point for point in self.policy.points if not point.after]
         named = {kind for point in firsts for kind in point.on or ()}
@@ -355,7 +358,9 @@ class Scope:
         if why is not None:
             return None, why
         value = self.reader.aggregate(aggregate, group, bounds)
-        return value, "overflow" if aggregate.function == "sum" and value is None else None
+        if aggregate.function == "sum" and value is None:
+            return value, "overflow"
+        return value, "incomplete" if self.reader.lacks(aggregate, group, bounds) else None
 
     def original(self, name: str) -> Value:
         return self.event.originals[name]
@@ -364,4 +369,4 @@ class Scope:
         raise AssertionError(f"only filters ask whether {rule} fired")
 
     def listed(self, name: str, value: Value) -> bool:
-        return self.twin.lists[name].holds(str(value), self.event.time)
+        return self.twin.lists[name].holds(str(value), max(self.event.time, self.twin.retention.list_line))

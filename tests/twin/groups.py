@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from frmcore.limits import GROUP_COLUMNS_MAX
 from frmcore.plan import CalendarUnit, Kind
 from frmcore.policy import tree
 from frmcore.policy.presence import can_be_absent
@@ -68,6 +69,7 @@ class Group:
     given_up: int | None = None  # what the limits before a reload took away
     capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
     unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
+    gap: int | None = None  # the greatest time of these
 
     @property
     def reads_updates(self) -> bool:
@@ -87,6 +89,10 @@ class Group:
         reaches = self.span_ms == UNBOUNDED or 0 <= need.span_ms <= self.span_ms
         kept = need.column is None or need.kept <= self.columns.get(need.column, frozenset({"nothing"}))
         return reaches and self.life >= need.life and kept and (need.column is None or need.column in self.columns)
+
+    def has_room(self, need: Need) -> bool:
+        """May a new group keep one value more."""
+        return need.column is None or need.column in self.columns or len(self.columns) < GROUP_COLUMNS_MAX
 
     def take_on(self, need: Need) -> None:
         if not self.fixed:
@@ -112,7 +118,8 @@ def place(need: Need, groups: list[Group], running: Sequence[Group]) -> Group:
     """A group that goes on, if any serves, because it is warm; else the one new group of these members."""
     same = [group for group in groups if group.members == need.members]
     found = next((group for group in same if group.fixed and group.serves(need)), None)
-    found = found or going_on(need, groups, running) or next((group for group in same if not group.fixed), None)
+    newest = [group for group in same if not group.fixed][-1:]
+    found = found or going_on(need, groups, running) or next((group for group in newest if group.has_room(need)), None)
     found = found or Group(need.members)
     if found not in groups:
         found.marks = None if need.members.since is None else place(marks_need(need.members), groups, running)
@@ -127,7 +134,7 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
             again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
-            again.unknown, again.given_up = group.unknown, group.given_up
+            again.unknown, again.given_up, again.gap = group.unknown, group.given_up, group.gap
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again
     return None

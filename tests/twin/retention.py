@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Key = tuple["Value", ...]
 Place = tuple[int, int]
-Why = Literal["late", "capped", "overflow"]
+Why = Literal["late", "capped", "overflow", "incomplete"]
 NOWHERE: Place = (-(2**63), 0)
 
 
@@ -29,10 +29,12 @@ class Retention:
         self.limits = limits
         self.watermark = 0  # the greatest event time recorded; 0 before the first
         self.oldest: int | None = None  # the least
+        self.list_line = -(2**63)  # what expired on lists at or before it is gone
 
     def record(self, time: int) -> None:
         self.watermark = time if self.oldest is None else max(self.watermark, time)
         self.oldest = time if self.oldest is None else min(self.oldest, time)
+        self.list_line = max(self.list_line, self.watermark - self.limits.horizon_ms)
 
     def line(self, group: Group) -> int | None:
         """Entries at or before it are given up; None: nothing was ever recorded there."""

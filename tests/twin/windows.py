@@ -109,6 +109,14 @@ class Reader:
             return None
         return Entry(floored(self.reader.time, members.every_ms), self.reader.seq, seen(aggregate.value, facts))
 
+    def lacks(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> bool:
+        """May forgotten events belong to the window. A last entry after them is the last one all the same."""
+        gap = max((one.gap for one in (group, group.marks) if one is not None and one.gap is not None), default=None)
+        if gap is None or (bounds.first is not None and bounds.first[0] > gap):
+            return False
+        entries = self.window(aggregate, group, bounds) if aggregate.function in ("last", "since_last") else []
+        return not entries or entries[-1].time <= gap
+
     def aggregate(self, aggregate: Aggregate, group: Group, bounds: Bounds) -> Value:
         entries = self.window(aggregate, group, bounds)
         if aggregate.function in ("first", "last", "since_last", "since_first"):

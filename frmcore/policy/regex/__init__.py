@@ -20,6 +20,8 @@ The route: `syntax` parses, `nfa` makes an automaton over bytes (`charset` knows
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import re2  # type: ignore[import-untyped]
 
 from frmcore import limits
@@ -39,6 +41,7 @@ class RegexError(ValueError):
         super().__init__(f"{message} at {offset}")
 
 
+@lru_cache(maxsize=32)  # `check` and `lower` ask for the same pattern; a table may have 512 KiB
 def compile_regex(pattern: str) -> Dfa | Re2:
     """The DFA of a pattern, or `Re2` where google-re2 has to run it; `RegexError` for what is no pattern.
 

@@ -1,0 +1,296 @@
+"""Another policy in force: what stays warm, what is filled from remembered events, what is translated by name."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from engines import HOUR, MINUTE, NOON, SCHEMA, S, World, policy_text
+
+import frmcore
+
+COUNT = 'n: count(by=account, over="1h")'
+
+
+def test_warm_windows_stay_and_new_ones_are_filled_from_remembered_events() -> None:
+    world = World(COUNT, more="limits: {horizon: 1m, ids_min: 5}\n")
+    for at in range(10):
+        world.decide(at * MINUTE, card="c", amount=at)
+    more = COUNT + '\ns: sum(amount, by=account, over="1h")\nm: max(amount, by=card, over="1h")'
+    world.engine.reload(policy_text(more, more="limits: {horizon: 1m, ids_min: 5}\n"))
+    features = world.decide(10 * MINUTE, card="c", amount=0).features
+    assert features["n"] == 11
+    assert features["s"] == sum(range(5, 10))
+    assert features["m"] == 9
+
+
+FORGETFUL = "limits: {horizon: 1m, ids_min: 2, ids_max: 3}\n"
+INCOMPLETE = "is incomplete: its window reaches events that had been forgotten when a reload added it"
+
+
+def test_a_new_window_that_reaches_forgotten_events_counts_what_is_recorded_and_says_so() -> None:
+    world = World(COUNT, more=FORGETFUL)
+    for at in range(5):
+        world.decide(at * 10 * S)  # the events at 0 and 10 s are forgotten
+    features = (
+        COUNT
+        + """
+        wide: count(by=account, on=payment, over="10m")
+        late_start: count(by=account, on=payment, over="10m", delay="5s")
+        latest: since_last(by=account, on=payment)
+        first_: since_first(by=account, on=payment, over="10m")
+        all_: count(by=account, on=payment)
+        other: count(by=account, on=payment, over="30s")
+    """
+    )
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    decision = world.decide(50 * S)
+    assert dict(decision.features) == {
+        "n": 6, "wide": 4, "late_start": 3, "latest": 10 * S, "first_": 30 * S, "all_": 4, "other": 3,
+    }  # fmt: skip
+    noted = ("wide", "late_start", "first_", "all_")
+    assert sorted(decision.notes) == sorted(f"{name} {INCOMPLETE}" for name in noted)
+
+
+def test_it_is_noted_until_the_window_is_complete() -> None:
+    """(t - 10 min, t] is, when it starts at the last forgotten event's time, or its cell; what life counts never is."""
+    world = World(COUNT, more=FORGETFUL)
+    for at in range(5):
+        world.decide(at * 10 * S)
+    features = 'wide: count(by=account, on=payment, over="10m")\nall_: count(by=account)\n'
+    features += 'cells: count(by=account, over="10m", every="1m")'
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    noted = [world.decide(10 * MINUTE + at).notes for at in (-1, 0, 10 * S - 1, 10 * S)]
+    names = [{note.split()[0] for note in notes} for notes in noted]
+    assert names == [{"wide", "all_", "cells"}, {"wide", "all_"}, {"wide", "all_"}, {"all_"}]
+    world.engine.reload(policy_text(features, more=FORGETFUL))
+    assert [note.split()[0] for note in world.decide(HOUR).notes] == ["all_"]
+
+
+def test_a_mark_that_was_forgotten_makes_its_windows_incomplete() -> None:
+    world = World(COUNT, more=FORGETFUL)
+    world.decide(0, country="DE")
+    for at in range(1, 5):
+        world.decide(at * S)
+    world.engine.reload(policy_text('s: count(by=account, since=country == "DE")', more=FORGETFUL))
+    decision = world.decide(5 * S)
+    assert (decision.features["s"], decision.notes) == (4, (f"s {INCOMPLETE}",))
+    world.decide(6 * S, country="DE")
+    decision = world.decide(7 * S)
+    assert (decision.features["s"], decision.notes) == (1, ())
+
+
+def test_an_engine_that_forgot_nothing_has_complete_windows() -> None:
+    world = World(COUNT)
+    for at in range(20):
+        world.decide(at * S)
+    world.engine.reload(policy_text('wide: count(by=account, over="10d")\nall_: count(by=account)'))
+    decision = world.decide(20 * S)
+    assert (dict(decision.features), decision.notes) == ({"wide": 21, "all_": 21}, ())
+
+
+def test_what_a_window_lacks_is_part_of_the_state_while_it_matters() -> None:
+    """One engine had the window from the start, one got it too late; the forgotten events were none of its own."""
+    both = [World('n: count(by=account, over="10m", on=payment)', more=FORGETFUL), World(more=FORGETFUL)]
+    for world in both:
+        for at in range(4):
+            world.decide(at * S, kind="login")
+        world.decide(5 * S)
+        world.engine.reload(both[0].text)
+    hashes = [world.engine.state_hash() for world in both]
+    assert hashes[0] != hashes[1]
+    for world in both:
+        for at in range(4):
+            world.decide(HOUR + at * S)
+    assert both[0].engine.state_hash() == both[1].engine.state_hash()
+
+
+def test_updates_are_known_to_new_windows() -> None:
+    world = World(COUNT)
+    world.decide(0)
+    world.decide(S)
+    world.engine.update("e1", status="declined")
+    world.engine.update("e2", final="block")
+    features = 'd: count(by=account, over="1h", where=status == "declined")\n'
+    features += 'b: count(by=account, over="1h", where=final == "block")'
+    world.engine.reload(policy_text(features))
+    assert dict(world.decide(2 * S).features) == {"d": 1, "b": 1}
+    world.engine.update("e1", status="approved")
+    world.engine.update("e2", final="allow")
+    assert dict(world.decide(3 * S).features) == {"d": 0, "b": 0}
+
+
+def test_labels_keep_their_meaning_when_their_order_changes() -> None:
+    world = World(
+        'p: count(by=account, over="1h", on=payment)\nd: count(by=account, over="1h", where=status == "declined")'
+    )
+    world.decide(0)
+    world.decide(1, kind="login")
+    world.engine.update("e1", status="declined")
+    schema = SCHEMA.replace("[payment, login]", "[refund, login, payment]")
+    schema = schema.replace("[pending, approved, declined]", "[declined, pending, approved]")
+    world.engine.reload(policy_text(
+        'l: count(by=account, over="2h", on=login)\nd: count(by=account, over="2h", where=status == "declined")',
+        schema=schema,
+    ))  # fmt: skip
+    assert dict(world.decide(2).features) == {"l": 1, "d": 1}
+    fields = world.engine.explain("e1").fields
+    assert (fields["kind"], fields["status"]) == ("payment", "declined")
+    event = {"id": "e2", "ts": NOON + 1, "kind": "login", "account": "a"}
+    assert world.engine.decide(event).duplicate
+
+
+def test_removed_and_added_fields() -> None:
+    world = World('c: count(by=card, over="1h")')
+    event = world.event(card="c", note="x", weight=1.5)
+    world.engine.decide(event)
+    schema = SCHEMA.replace(
+        "    weight: {type: float, optional: true}\n", "    colour: {type: string, optional: true}\n"
+    )
+    world.engine.reload(policy_text('c: count(by=card, over="1h")', schema=schema))
+    assert world.engine.decide(event).duplicate
+    assert world.value(1, card="c", colour="red") == 2
+    fields = world.engine.explain("e1").fields
+    assert ("weight" in fields, fields["colour"]) == (False, None)
+
+
+def test_outcomes_are_translated_by_name() -> None:
+    world = World(rules='  - {id: r, when: note == "x", outcome: block}\n')
+    world.decide(note="x")
+    text = policy_text(
+        'b: count(by=account, over="1h", where=final == "block", closed="left")',
+        more="outcomes: [allow, ask, review, block]\n",
+    )
+    world.engine.reload(text)
+    assert world.value(1) == 1
+    assert world.engine.explain("e1").final == "block"
+
+
+def test_lists_are_kept_by_name_and_kind() -> None:
+    lists = "lists:\n  cards: {of: card}\n  nets: {of: ip, match: network}\n"
+    rules = "  - {id: c, when: card in cards, score: 1}\n  - {id: n, when: ip in nets, score: 2}\n"
+    world = World(rules=rules, more=lists)
+    cards, nets = world.engine.lists["cards"], world.engine.lists["nets"]
+    cards.add("c", reason="r")
+    nets.add("10.0.0.0/8")
+    more = lists.replace("lists:\n", "lists:\n  more: {of: string}\n")
+    world.engine.reload(policy_text(rules=rules, more=more))
+    assert world.decide(card="c", ip="10.0.0.1").score == 3
+    assert world.engine.lists["cards"] is cards
+    cards.add("d")
+    nets.remove("10.0.0.0/8")
+    assert [world.decide(card=card, ip="10.0.0.1").score for card in ("c", "d", "e")] == [1, 1, 0]
+    assert len(world.engine.lists["more"]) == 0
+
+
+def test_a_list_that_somebody_held_on_to_changes_no_other() -> None:
+    rules = "  - {id: c, when: card in cards, score: 1}\n"
+    world = World(rules=rules, more="lists:\n  gone: {of: card}\n  cards: {of: card}\n")
+    gone = world.engine.lists["gone"]
+    gone.add("a")
+    world.engine.reload(policy_text(rules=rules, more="lists:\n  cards: {of: card}\n"))
+    for call in (gone.add, gone.remove):
+        with pytest.raises(frmcore.UnknownName, match="list gone is not in force"):
+            call("c")
+    assert world.decide(card="c").score == 0
+    assert list(gone) == ["a"]
+
+
+def test_a_list_that_was_the_policys_for_a_while_begins_empty() -> None:
+    def text(values: str) -> str:
+        return policy_text(
+            rules="  - {id: c, when: card in cards, score: 1}\n", more=f"lists:\n  cards: {{of: card{values}}}\n"
+        )
+
+    world = World()
+    world.engine.reload(text(""))
+    world.engine.lists["cards"].add("a")
+    world.engine.reload(text(", values: [b]"))
+    assert [world.decide(card=card).score for card in "ab"] == [0, 1]
+    world.engine.reload(text(", values: [c]"))
+    assert [world.decide(card=card).score for card in "abc"] == [0, 0, 1]
+    world.engine.reload(text(""))
+    assert [world.decide(card=card).score for card in "abc"] == [0, 0, 0]
+    assert list(world.engine.lists["cards"]) == []
+
+
+def test_a_wrong_policy_leaves_the_old_one_in_force() -> None:
+    world = World(COUNT)
+    world.decide()
+    state, hash_ = world.engine.state_hash(), world.engine.policy.hash
+    with pytest.raises(frmcore.PolicyError):
+        world.engine.reload(policy_text("n: cuont(by=account)"))
+    assert (world.engine.state_hash(), world.engine.policy.hash) == (state, hash_)
+    assert world.value(1) == 2
+
+
+def test_decisions_name_their_policy() -> None:
+    world = World(COUNT)
+    first = world.decide()
+    world.engine.reload(policy_text(COUNT.replace("1h", "2h")))
+    second = world.decide(1)
+    assert (first.policy, second.policy) != (second.policy, first.policy)
+    assert (second.policy, world.engine.policy.hash, world.engine.stats["policy"]) == (second.policy,) * 3
+    assert dict(first.features) == {"n": 1}
+    assert repr(world.engine) == "<Engine examples version 1, 3 operations>"
+
+
+def test_the_struct_of_the_policy_before_still_works() -> None:
+    world = World(COUNT)
+    event = world.engine.policy.Event(**world.event(amount=5))
+    world.engine.reload(
+        policy_text(
+            COUNT, schema=SCHEMA.replace("    account: ", "    branch: {type: string, optional: true}\n    account: ")
+        )
+    )
+    assert world.engine.decide(event).features["n"] == 1
+    assert world.engine.explain("e1").fields["amount"] == 5
+
+
+def test_a_thousand_reloads() -> None:
+    """Rings of the same signature stay; nothing that a policy needed outlives it."""
+    world = World(COUNT)
+    world.decide(0)
+    texts = [frmcore.load(policy_text(COUNT + f'\nm: count(by=card, over="{hours}h")')) for hours in (1, 2)]
+    for number in range(200):
+        world.engine.reload(texts[number % 2])
+        assert world.value(number + 1, card="c") == number + 2
+    assert len(world.engine.stats["groups"]) == 2
+
+
+def test_reloading_from_two_threads_at_once() -> None:
+    world = World(COUNT)
+    texts = [frmcore.load(policy_text(COUNT + f'\nm: count(by=card, over="{hours}h")')) for hours in (1, 2, 3)]
+    errors: list[BaseException] = []
+
+    def reload(offset: int) -> None:
+        try:
+            for number in range(30):
+                world.engine.reload(texts[(number + offset) % 3])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=reload, args=(offset,)) for offset in range(3)]
+    for thread in threads:
+        thread.start()
+    for at in range(300):
+        assert world.value(at) == at + 1
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_retry_after_a_reload_with_other_rates_is_no_conflict() -> None:
+    schema = SCHEMA.replace("currency: EUR, optional: true", "currency: currency, optional: true")
+    schema = schema.replace("    price:", "    currency: {type: string, optional: true}\n    price:")
+    base = 'base: EUR\nrates:\n  USD: [{from: 2020-01-01, rate: "0.9"}]\n'
+    world = World('s: sum(amount, by=account, over="1h")', more=base, schema=schema)
+    event = world.event(amount=1_000, currency="USD")
+    assert world.engine.decide(event).features["s"] == 900
+    features = 's: sum(amount, by=account, over="1h")\no: sum(original(amount), by=account, over="1h")'
+    world.engine.reload(policy_text(features, more=base.replace("0.9", "0.8"), schema=schema))
+    assert world.engine.decide(event).duplicate
+    assert dict(world.decide(S, amount=1_000, currency="USD").features) == {"s": 1_700, "o": 2_000}
+    with pytest.raises(frmcore.EventConflict):
+        world.engine.decide(event | {"amount": 900, "currency": "EUR"})
+    assert world.engine.features(account="a", at=NOON + HOUR)["o"] == 1_000

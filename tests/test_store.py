@@ -1,0 +1,193 @@
+"""A store by example: what survives, in which mode, and what an engine finds when it comes back."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import frmcore
+from frmcore import StoreOptions
+from frmcore._fast import crc32c, crc32c_by_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_760_000_000_000
+POLICY = """
+policy: store
+version: 1
+event:
+  id: id
+  time: ts
+  kind: kind
+  fields:
+    id: string
+    ts: timestamp
+    kind: {type: enum, values: [payment, login]}
+    account: {entity: account}
+    amount: {type: money, currency: EUR, optional: true}
+  updates:
+    label: {type: enum, values: [fraud, legit], optional: true}
+lists:
+  blocked: {of: account}
+features:
+  tries_1h: count(by=account, over="1h")
+  frauds: count(by=account, where=label == "fraud")
+rules:
+  - {id: blocked, when: account in blocked, outcome: block}
+  - {id: busy, when: tries_1h > 3, outcome: review, reason: "{tries_1h} tries"}
+"""
+OPTIONS = StoreOptions(flush_ms=20, ring_bytes=1 << 20)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def opened(path: Path, text: str = POLICY, **more: Any) -> frmcore.Engine:
+    return frmcore.Engine(path, policy=text, **({"clock": Clock(), "store": OPTIONS} | more))
+
+
+def event(number: int, account: str = "a", **more: Any) -> dict[str, Any]:
+    return {"id": f"e{number}", "ts": NOW + number, "kind": "payment", "account": account, **more}
+
+
+def test_everything_is_there_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as engine:
+        for number in range(6):
+            engine.decide(event(number))
+        engine.update("e0", label="fraud")
+        engine.lists["blocked"].add("b", reason="chargeback")
+        before = engine.state_hash()
+    with opened(tmp_path / "s") as engine:
+        assert engine.state_hash() == before
+        again = engine.decide(event(5))
+        assert (again.duplicate, again.outcome, again.features["tries_1h"]) == (True, "review", 6)
+        assert engine.decide(event(6, "b")).outcome == "block"
+        assert engine.decide(event(7)).features["frauds"] == 1
+        entry = engine.lists["blocked"].get("b")
+        assert entry is not None
+        assert entry.reason == "chargeback"
+        assert engine.explain("e4").decision.outcome == "review"
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as engine:
+        engine.decide(event(1))
+        assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "s").iterdir()} == {0o600}
+
+
+def test_durable_says_what_survives(tmp_path: Path) -> None:
+    assert not frmcore.Engine(None, policy=POLICY, clock=Clock()).decide(event(1)).durable
+    for durability in ("process", "power"):
+        options = StoreOptions(durability=durability, flush_ms=20, ring_bytes=1 << 20)  # type: ignore[arg-type]
+        with opened(tmp_path / durability, store=options) as engine:
+            assert engine.decide(event(1)).durable
+            if durability == "power":
+                assert engine.stats["store"]["synced"] == 1
+
+
+def test_concurrent_callers_share_commits(tmp_path: Path) -> None:
+    options = StoreOptions(durability="power", flush_ms=1_000, ring_bytes=1 << 20)
+    with opened(tmp_path / "s", store=options) as engine:
+
+        def caller(first: int) -> None:
+            for number in range(first, first + 25):
+                assert engine.decide(event(number)).durable
+
+        threads = [threading.Thread(target=caller, args=(100 * i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert engine.stats["store"]["synced"] == 200
+        assert engine.stats["store"]["commits"] < 150
+
+
+def test_a_decision_that_memory_forgot_is_explained_under_its_policy(tmp_path: Path) -> None:
+    text = POLICY + "limits: {ids_min: 10, ids_max: 10, horizon: 1h}\n"
+    with opened(tmp_path / "s", text) as engine:
+        for number in range(60):
+            engine.decide(event(number, f"a{number % 3}"))
+        engine.reload(text.replace("tries_1h > 3", "tries_1h > 300").replace("version: 1", "version: 2"))
+        for number in range(60, 120):
+            engine.decide(event(number))
+        engine.flush()
+        assert engine.explain("e30").decision.fired == ("busy",)
+        with pytest.raises(frmcore.UnknownEvent):
+            engine.update("e30", label="fraud")
+    with opened(tmp_path / "s", text.replace("version: 1", "version: 3")) as engine:
+        old = engine.explain("e30").decision
+        assert (old.reasons, old.durable) == (["11 tries"], True)
+        with pytest.raises(frmcore.UnknownEvent):
+            engine.explain("e999")
+
+
+def test_another_policy_at_open_is_a_reload(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as engine:
+        engine.decide(event(1))
+        seq = engine.stats["seq"]
+    with opened(tmp_path / "s", POLICY.replace("version: 1", "version: 2")) as engine:
+        assert engine.policy.version == "2"
+        assert engine.stats["seq"] == seq + 1
+        assert engine.decide(event(2)).features["tries_1h"] == 2
+
+
+def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> None:
+    options = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16)
+    with opened(tmp_path / "s", store=options) as engine:
+        decisions = [engine.decide(event(number)) for number in range(1_000)]
+        durable = [decision.durable for decision in decisions]
+        assert durable[0]
+        assert not durable[-1]
+        assert durable == sorted(durable, reverse=True)
+        assert engine.stats["store"]["degraded"]
+        engine.flush()
+        assert not engine.stats["store"]["degraded"]
+        assert engine.decide(event(1_000)).durable
+        before = engine.state_hash()
+    with opened(tmp_path / "s") as engine:
+        assert engine.state_hash() == before
+
+
+def test_a_store_has_one_owner(tmp_path: Path) -> None:
+    match = f"open in process {os.getpid()}"
+    with opened(tmp_path / "s"), pytest.raises(frmcore.StoreLocked, match=match):
+        opened(tmp_path / "s")
+    opened(tmp_path / "s").close()
+
+
+def test_a_private_key_is_asked_for_and_checked(tmp_path: Path) -> None:
+    text = POLICY.replace("account: {entity: account}", "account: {entity: account, private: true}")
+    with pytest.raises(frmcore.StoreUnavailable, match="private_key"):
+        opened(tmp_path / "s", text)
+    with opened(tmp_path / "t", text, private_key=b"k" * 16) as engine:
+        engine.decide(event(1, "canary-4711"))
+    with pytest.raises(frmcore.StoreUnavailable, match="not the one"):
+        opened(tmp_path / "t", text, private_key=b"x" * 16)
+    assert not any(b"canary-4711" in path.read_bytes() for path in (tmp_path / "t").iterdir())
+
+
+def test_records_come_in_order(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as engine:
+        for number in range(10):
+            engine.decide(event(number))
+        engine.flush()
+        assert [seq for _, seq, _ in engine._store.tail(4)] == [5, 6, 7, 8, 9, 10]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 63, 64, 1_000])
+def test_crc32c(size: int) -> None:
+    data = bytes(i * 37 % 251 for i in range(size))
+    assert crc32c(data) == crc32c_by_table(data)
+    assert crc32c(b"123456789") == 0xE3069283  # the check value of RFC 3720
+    assert crc32c(data[3:], crc32c(data[:3])) == crc32c(data)
