@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FRAME: Final = struct.Struct("<IIII")  # checksum, size, epoch, mark: FrameHead of the hot path
 _GRAIN: Final = 16
-_HEAD: Final = struct.Struct("<QqqqIIIIHHBBBB")  # RecordHead of the hot path
+HEAD: Final = struct.Struct("<QqqqIIIIHHBBBB")  # RecordHead of the hot path
 _FLOAT: Final = struct.Struct("<d")
 EVENTS: Final = frozenset({RecordType.DECISION, RecordType.OBSERVED})  # what a stretch has fingerprints of
 PRIVATE: Final = "private"  # what is shown of a private value
@@ -48,10 +48,10 @@ class Head(NamedTuple):
 
 def head_of(record: bytes) -> Head:
     """The head of a record whose frame is sound. Raises ValueError."""
-    if len(record) < _HEAD.size:
+    if len(record) < HEAD.size:
         raise ValueError("a record is shorter than its head")
-    head = Head(*_HEAD.unpack_from(record))
-    if head.type in EVENTS and not _HEAD.size <= head.id_at <= head.size - head.id_size:
+    head = Head(*HEAD.unpack_from(record))
+    if head.type in EVENTS and not HEAD.size <= head.id_at <= head.size - head.id_size:
         raise ValueError(f"record {head.seq}: its event id lies outside of it")
     return head
 
@@ -77,7 +77,7 @@ def facts(plan: Plan, record: bytes) -> dict[str, Value]:
     For a record that `Core.decision_of` has found sound, or of an observed event, which has no decision.
     """
     specs = (*plan.fields, *plan.derived, *plan.updates)
-    present = _HEAD.size
+    present = HEAD.size
     at = present + (len(specs) + 2 * len(plan.currencies) + 7) // 8
     found: dict[str, Value] = {}
     for i, spec in enumerate(specs):

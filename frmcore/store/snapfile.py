@@ -79,8 +79,8 @@ class SnapshotWriter:
                 size, crc = size + len(part), crc32c(part, crc)
                 self._block(part)
                 del pending[:BLOCK_BYTES]
-        size, crc = size + len(pending), crc32c(pending, crc)
         if pending:
+            size, crc = size + len(pending), crc32c(bytes(pending), crc)
             self._block(bytes(pending))
         self._put_sealed(_SECTION_END.pack(b"SEND", table, count, size, crc))
 

@@ -127,9 +127,7 @@ def disk_error(path: Path, error: OSError) -> StoreError:
 # ---- back ----------------------------------------------------------------------------------------------------------
 
 
-def restore_snapshot(
-    file: str | Path, store: str | Path, progress: Progress = lambda _done, _all: None
-) -> Description:
+def restore_snapshot(file: str | Path, store: str | Path, progress: Progress = lambda _done, _all: None) -> Description:
     """Makes a store of a snapshot, in a new or an empty folder. The store appears whole or not at all, and only after
     everything in the file was checked. It is another store (a new id) with the same key. progress(done, all): bytes.
     Raises StoreError. Memory: a commit of some 64 MiB, and what `Walk` keeps."""
@@ -207,5 +205,3 @@ def _new_identity(folder: Path, value: bytes) -> bytes:
         raise StoreDamaged(f"the snapshot's settings are none: {error}") from None
     check_format(folder, settings)
     return pack({**settings, "id": os.urandom(16)})
-
-

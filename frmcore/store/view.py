@@ -25,7 +25,7 @@ from frmcore.store.layout import (
 )
 from frmcore.store.records import framed
 from frmcore.store.recovery import Recovery
-from frmcore.store.ringfile import PAGE
+from frmcore.store.ringfile import PAGE, ring_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,8 @@ class StoreView:
         return note
 
     def _ring_tail(self) -> Tail:
+        if ring_problem(self.folder / RING_FILE, self.settings["id"], self.drained["seq"]):
+            return Tail([], b"")
         try:
             handle = os.open(self.folder / RING_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:  # durability "none" has no file
