@@ -3,6 +3,17 @@ that imports lmdb."""
 
 from __future__ import annotations
 
+from frmcore.store.snapshot import restore_snapshot, snapshot_by_child, take_snapshot
 from frmcore.store.store import Keys, Opened, Store, StoreOptions
+from frmcore.store.verify import verify
 
-__all__ = ["Keys", "Opened", "Store", "StoreOptions"]
+__all__ = [
+    "Keys",
+    "Opened",
+    "Store",
+    "StoreOptions",
+    "restore_snapshot",
+    "snapshot_by_child",
+    "take_snapshot",
+    "verify",
+]

@@ -92,6 +92,8 @@ class Flusher:
 
     def wait(self, seq: int) -> bool:
         """Returns once the database has everything up to `seq`: True; False when a commit failed meanwhile."""
+        if threading.current_thread() is self._thread:  # a command of the inbox: flushed before its result is told
+            return True
         self._wanted.set()
         with self._changed:
             while self.synced < seq:
@@ -146,9 +148,11 @@ class Flusher:
             time.sleep(0)  # the deciding thread goes first
         return found
 
-    # Frames up to the cut in commits of bounded size; the cut itself with the last one, which completes it.
-    def _drain(self, cut: dict[str, Any], changes: list[Put], seq: int = 0) -> None:
+    # Frames up to the cut in commits of bounded size; the cut itself with the last one, which completes it, and the
+    # pieces, which must never be ahead of the journal.
+    def _drain(self, cut: dict[str, Any], pieces: list[Put], seq: int = 0) -> None:
         ring, size = self._ring, 0
+        changes: list[Put] = []
         self._seq = max(self.synced, seq)
         self._spilled += cut.pop("spilled")
         spilled = self._spilled
@@ -162,8 +166,7 @@ class Flusher:
                 if size > COMMIT_BYTES and ring.taken < cut["position"]:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
-            changes.append(Put(META, b"state", pack(cut)))
-            self._commit(changes, cut["position"])
+            self._commit([*changes, *pieces, Put(META, b"state", pack(cut))], cut["position"])
         except BaseException:
             ring.untake()
             self._ids.undo()

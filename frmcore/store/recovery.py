@@ -132,13 +132,7 @@ class Recovery:
 
     def load_policy(self, reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
         """An old policy and its plan, as they were."""
-        files = {}
-        for name, digest in content["files"].items():
-            blob = reader.get(BLOBS, bytes.fromhex(digest))
-            if blob is None:
-                raise StoreDamaged(f"the text of a policy is missing: {name}; restore a snapshot")
-            files[name] = blob.decode()
-        policy = load_contents(files)
+        policy = load_contents(policy_texts(reader, content["files"]))
         return policy, lower(policy, keep=_GROUPS.decode(msgspec.msgpack.encode(content["groups"])))
 
     def _core(
@@ -222,6 +216,17 @@ class _Steps:
         self.policy, self.plan = self._recovery.load_policy(self._reader, content)
         contents = list_contents(self.plan)
         self.core.replay_policy(self.plan, self.policy, contents, operation.seq, content)
+
+
+def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
+    """The texts of a policy's files by name, from their digests. Raises StoreDamaged."""
+    texts = {}
+    for name, digest in files.items():
+        blob = reader.get(BLOBS, bytes.fromhex(digest))
+        if blob is None:
+            raise StoreDamaged(f"the text of a policy is missing: {name}; restore a snapshot")
+        texts[name] = blob.decode()
+    return texts
 
 
 def _operation(record: bytes) -> Operation:

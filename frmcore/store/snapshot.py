@@ -12,6 +12,7 @@ import msgspec
 
 from frmcore._fast import record_head, stretch_head
 from frmcore.errors import StoreDamaged, StoreError, StoreFull, StoreUnavailable
+from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
 from frmcore.store.folder import sync_folder
 from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key, unpack
@@ -51,6 +52,16 @@ def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lamb
             writer.finish()
         progress(total, total)
     return description
+
+
+def snapshot_by_child(folder: Path, file: str | Path, progress: Progress | None = None) -> None:
+    """`take_snapshot` in a child process: for the owner, whose database must stay free to grow."""
+    arguments = [str(folder.absolute()), str(Path(file).absolute())]
+    run_child("frmcore.store.snapshot", "snapshot_in_child", arguments, progress or (lambda _done, _all: None))
+
+
+def snapshot_in_child(folder: str, file: str, progress: Progress) -> None:
+    take_snapshot(folder, file, progress)
 
 
 def _describe(view: StoreView) -> Description:

@@ -24,12 +24,13 @@ from frmcore.durations import parse_duration
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
-from frmcore.policy.stored import contents, digest, digests
+from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
+from frmcore.store.inbox import Inbox
 from frmcore.store.layout import (
     BLOBS,
     FORMAT,
@@ -43,7 +44,8 @@ from frmcore.store.layout import (
     unpack,
 )
 from frmcore.store.lists import folded
-from frmcore.store.recovery import Recovery, Restored
+from frmcore.store.records import framed
+from frmcore.store.recovery import Recovery, Restored, policy_texts
 from frmcore.store.ringfile import RingFile
 from frmcore.version import VERSION
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from frmcore.lists import Entry
     from frmcore.plan import Plan
     from frmcore.policy import Policy
+    from frmcore.store.inbox import Command
 
 Durability = Literal["process", "power", "none"]
 DURABILITIES: Final = ("process", "power", "none")
@@ -123,6 +126,7 @@ class Store:
         self._lock, self._database, self._settings = lock, database, settings
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
+        self._inbox: Inbox | None = None
         self._trimmed_at = 0.0
         self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
@@ -269,7 +273,18 @@ class Store:
         """Another policy is in force: its groups are checkpointed from now on."""
         self.flusher.regroup()
 
+    def attend(self, apply: Callable[[Command, str], int]) -> None:
+        """From here on commands of other processes are applied, by `apply(command, token)`."""
+        self._inbox = Inbox(self._database, self.flusher, apply)
+
+    def policy_of(self, files: dict[str, str]) -> Policy:
+        """The policy whose texts are kept: name -> SHA-256 of each file. Raises PolicyError, StoreDamaged."""
+        with self._database.reading() as reader:
+            return load_contents(policy_texts(reader, files))
+
     def _housekeeping(self) -> None:
+        if self._inbox is not None:
+            self._inbox.process()
         now = time.monotonic()
         if now - self._trimmed_at < TRIM_SECONDS:
             return
@@ -313,10 +328,10 @@ class Store:
                 value = next((value for key, value in reader.items(JOURNAL, start) if _last(value) > seq), None)
             if value is None:
                 return
-            for record in frame_records(stretch_frames(value)):
+            for epoch, record in framed(value):
                 number = record_head(record)[0]
                 if number > seq:
-                    yield 0, number, record
+                    yield epoch, number, record
                     seq = number
 
     def stats(self) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import MsgspecError
+
 from frmcore._fast import JournalRing, frame_records, record_content, record_head, stretch_of
-from frmcore.errors import StoreDamaged, StoreUnavailable, StoreVersion
+from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable, StoreVersion
 from frmcore.store.database import Database
 from frmcore.store.layout import (
     BLOBS,
@@ -131,7 +133,10 @@ class StoreView:
     def policy(self, index: int = -1) -> tuple[Policy, Plan]:
         """A policy as it was, and its plan; the last is the one in force."""
         loader = Recovery(self._database, {}, None, 0, None)
-        return loader.load_policy(self.reader, self.policies[index].content)
+        try:
+            return loader.load_policy(self.reader, self.policies[index].content)
+        except (ValueError, KeyError, TypeError, IndexError, MsgspecError, PolicyError) as error:
+            raise StoreDamaged(f"{self.folder}: a policy can't be read: {error}; restore a snapshot") from error
 
     def stretches(self, after: int = 0) -> Iterator[bytes]:
         """The journal's stretches with records behind `after`, then the ring's."""

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
-_DECIDED: Final = (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)
+_DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
+_AGAIN, _UPDATE = int(RecordType.AGAIN), int(RecordType.UPDATE)
 _WRONG: Final = (
     ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error, msgspec.MsgspecError,
 )  # fmt: skip
@@ -205,11 +206,11 @@ class Walk:
             raise ValueError(f"record {seq:,} is another one")
         self.records[type_] += 1
         if type_ in _DECIDED:
-            if type_ != RecordType.AGAIN and not HEAD.size <= id_at <= size - id_size:
+            if type_ != _AGAIN and not HEAD.size <= id_at <= size - id_size:
                 raise ValueError(f"the event id of record {seq:,} lies outside of it")
             if book >= len(self._policies) or self._policies[book].seq >= seq:
                 raise ValueError(f"record {seq:,} names a policy that was not in force")
-        elif type_ == RecordType.UPDATE:
+        elif type_ == _UPDATE:
             record_content(record)
         elif self._operations.get(seq) != crc32c(record):  # of an unknown type as well
             raise ValueError(f"operation {seq:,} is not in the table of operations")
