@@ -67,6 +67,16 @@ class EntityList:
         return self._spec.name
 
     @property
+    def network(self) -> bool:
+        """Its values are networks; an address is in it when one of them holds it."""
+        return self._spec.network
+
+    @property
+    def private(self) -> bool:
+        """Its values are kept as hashes."""
+        return self._spec.private
+
+    @property
     def read_only(self) -> bool:
         """Its values come from the policy or a file."""
         return self._spec.values is not None
@@ -117,6 +127,13 @@ class EntityList:
             return Entry(value, source="policy") if listed else None
         entry = self._entries.get(value)
         return entry if entry is not None and _in_force(entry, now) else None
+
+    def listed(self) -> Iterator[Entry]:
+        """Every value in force, with what is said of it."""
+        if self._spec.values is not None:
+            return (Entry(value, source="policy") for value in self._spec.values)
+        now = self._now()
+        return (entry for entry in list(self._entries.values()) if _in_force(entry, now))
 
     def entries(self) -> Iterator[tuple[str, int | None]]:
         """Every value with its expiry, until the horizon is past that; of a read-only list none."""

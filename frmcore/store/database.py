@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAP_FIRST: Final = 64 << 20  # grows by doubling, up to the option map_max
+MAP_MAX: Final = 1 << 40
 
 
 class Put(NamedTuple):
@@ -30,12 +31,15 @@ class Put(NamedTuple):
 class Database:
     """The tables of a store. Raises StoreUnavailable, StoreDamaged, StoreFull."""
 
-    def __init__(self, folder: Path, *, map_max: int, create: bool = False, readonly: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, map_max: int = MAP_MAX, create: bool = False, readonly: bool = False, guest: bool = False
+    ) -> None:
+        """guest: beside its owner, or for a moment: the map is as large as the owner left it."""
         self._path = folder / DATA_FILE
         self._map_max = map_max
         if not create and not self._path.exists():
             raise StoreUnavailable(f"{folder} is no store: it has no {DATA_FILE}")
-        size = 0 if readonly else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
+        size = 0 if readonly or guest else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
         with self._told():
             self._env = lmdb.open(
                 str(self._path),
@@ -68,7 +72,7 @@ class Database:
         changes = list(changes)
         while True:
             try:
-                with self._told(), self._env.begin(write=True) as txn:
+                with self._told(), self._begin(write=True) as txn:
                     for table, key, value in changes:
                         if value is None:
                             txn.delete(key, db=self._tables[table])
@@ -78,6 +82,13 @@ class Database:
                 self._grow()
             else:
                 return
+
+    def _begin(self, *, write: bool) -> Any:
+        try:
+            return self._env.begin(write=write)
+        except lmdb.MapResizedError:  # by another process: the owner, or who left a command in its inbox
+            self._env.set_mapsize(0)
+            return self._env.begin(write=write)
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
@@ -129,7 +140,10 @@ class Database:
         except lmdb.DiskError as error:
             raise StoreFull(f"{self._path}: {error}: no room on the disk") from error
         except (lmdb.Error, OSError) as error:
-            raise StoreUnavailable(f"{self._path}: {error}") from error
+            hint = (
+                ": ask its Engine (snapshot, tail, lists, ...)" if "already open in this process" in str(error) else ""
+            )
+            raise StoreUnavailable(f"{self._path}: {error}{hint}") from error
 
 
 class Reader:
@@ -172,6 +186,11 @@ class Reader:
                 return None
             found = bytes(cursor.key())
             return found, unsealed(table, found, cursor.value())
+
+    def table_bytes(self, table: bytes) -> int:
+        """Of the pages that a table takes."""
+        stat = self._txn.stat(self._tables[table])
+        return int((stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
 
     def count(self, table: bytes) -> int:
         return int(self._txn.stat(self._tables[table])["entries"])

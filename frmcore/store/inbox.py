@@ -139,7 +139,7 @@ class Sender:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._database = Database(folder, map_max=0)  # of the size that the owner gave it
+        self._database = Database(folder, guest=True)
         self._last = 0
 
     def send(self, command: Command, texts: dict[str, str] | None = None) -> bytes:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 COMMIT_BYTES: Final = 64 << 20  # of a restored store in one commit
-MAP_MAX: Final = 1 << 40
 NOTES: Final = {b"store", b"drained", b"state", b"private"}  # what of `meta` belongs to the state
 
 
@@ -183,7 +182,7 @@ def opened_snapshot(path: Path) -> Iterator[tuple[SnapshotReader, int]]:
 
 
 def _fill(folder: Path, reader: SnapshotReader, progress: Callable[[int], None]) -> None:
-    database, walk = Database(folder, map_max=MAP_MAX, create=True), Walk()
+    database, walk = Database(folder, create=True), Walk()
     changes: list[Put] = []
     size = 0
     try:

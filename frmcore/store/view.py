@@ -163,7 +163,7 @@ def viewing(path: str | Path) -> Iterator[StoreView]:
         raise StoreUnavailable(
             f"{folder} is no store: {'a store is a folder' if folder.exists() else 'no such folder'}"
         )
-    database = Database(folder, map_max=0, readonly=True)
+    database = Database(folder, readonly=True)
     try:
         with database.reading() as reader:
             yield StoreView(folder, database, reader)
