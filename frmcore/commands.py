@@ -3,6 +3,7 @@ an engine of our own where none has."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from frmcore.engine import Engine
 from frmcore.errors import StoreLocked
 from frmcore.limits import LIST_CHANGE_VALUES
-from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents, digest, digests
 from frmcore.store import StoreOptions
 from frmcore.store.inbox import WAIT_SECONDS, Command, Sender
@@ -19,62 +19,72 @@ from frmcore.store.view import viewing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from frmcore.policy import Policy
+
 KEEP_ALL = StoreOptions(keep_decisions="36500d")  # a short visit must not trim what the owner keeps
 
 
-def change_list(
-    store: str | Path,
-    name: str,
-    action: Literal["add", "remove"],
-    values: Iterable[str],
-    *,
-    reason: str = "",
-    source: str = "",
-    owner: str = "",
-    expires: int | str | None = None,
-    private_key: bytes | None = None,
-    wait: float = WAIT_SECONDS,
-) -> int:
-    """Adds values to a list of a store or removes them, whoever has it open; how many changed. On a live store they
-    take effect with the owner's next flush, in parts of 10,000 values, each whole.
+class Visit:
+    """A store to be changed from outside; see `visiting`."""
 
-    expires: epoch ms, RFC 3339, or a duration from when it is applied. private_key: needed on a closed store with
-    private fields. wait: seconds for the owner's answer. Raises InvalidEvent, UnknownName, ReadOnlyList, StoreError;
-    StoreUnavailable when the owner does not answer in time: the command stays, and takes effect when it does.
+    def __init__(self, engine: Engine | None, sender: Sender | None, wait: float) -> None:
+        self._engine, self._sender, self._wait = engine, sender, wait
+
+    def change_list(
+        self,
+        name: str,
+        action: Literal["add", "remove"],
+        values: Iterable[str],
+        *,
+        reason: str = "",
+        source: str = "",
+        owner: str = "",
+        expires: int | str | None = None,
+    ) -> int:
+        """Adds values to a list or removes them; how many changed. Recorded in parts of 10,000 values, each whole.
+
+        expires: epoch ms, RFC 3339, or a duration from when it is applied. Raises InvalidEvent, UnknownName,
+        ReadOnlyList, StoreError."""
+        said = (reason, source, owner, expires)
+        return sum(self._do(Command(action, name, part, *said)) for part in _parts(iter(values), LIST_CHANGE_VALUES))
+
+    def _do(self, command: Command) -> int:
+        if self._engine is not None:
+            return self._engine.lists[command.list].obey(command, "")
+        return self._sent(command, {})
+
+    def _sent(self, command: Command, texts: dict[str, str]) -> int:
+        assert self._sender is not None  # noqa: S101  a visit has an engine or a sender
+        return self._sender.wait(self._sender.send(command, texts), self._wait)
+
+    def reload(self, policy: Policy) -> bool:
+        """Puts another policy in force; False where it is in force already. Raises PolicyError, StoreError."""
+        if self._engine is None:
+            texts = {digest(text): text for text in contents(policy).values()}
+            return bool(self._sent(Command("reload", files=digests(policy)), texts))
+        changed = self._engine.policy.hash != policy.hash
+        if changed:
+            self._engine.reload(policy)
+        return changed
+
+
+@contextmanager
+def visiting(store: str | Path, *, private_key: bytes | None = None, wait: float = WAIT_SECONDS) -> Iterator[Visit]:
+    """A store to be changed, whoever has it open: where an engine has, commands are left in its inbox, and take effect
+    with its next flush; where none has, an engine of our own is opened and closed again.
+
+    private_key: needed on a closed store with private fields. wait: seconds for the owner's answer to a command; after
+    that StoreUnavailable is raised, and the command stays: it takes effect when an owner takes it. Raises StoreError.
     """
-    commands = (
-        Command(action, name, part, reason, source, owner, expires) for part in _parts(iter(values), LIST_CHANGE_VALUES)
-    )
+    folder = Path(store)
     try:
-        engine = _opened(Path(store), private_key)
+        engine = _opened(folder, private_key)
     except StoreLocked:
-        with Sender(Path(store)) as sender:
-            return sum(sender.wait(sender.send(command), wait) for command in commands)
-    with engine:
-        return sum(engine.lists[name].obey(command, "") for command in commands)
-
-
-def reload_store(
-    store: str | Path,
-    policy: str | Path | Policy,
-    *,
-    private_key: bytes | None = None,
-    wait: float = WAIT_SECONDS,
-) -> bool:
-    """Puts another policy in force in a store, whoever has it open; False where it is in force already. Raises
-    PolicyError, before anything is sent, and as `change_list`."""
-    policy = policy if isinstance(policy, Policy) else load(policy)
-    try:
-        engine = _opened(Path(store), private_key)
-    except StoreLocked:
-        texts = {digest(text): text for text in contents(policy).values()}
-        with Sender(Path(store)) as sender:
-            return bool(sender.wait(sender.send(Command("reload", files=digests(policy)), texts), wait))
-    with engine:
-        if engine.policy.hash == policy.hash:
-            return False
-        engine.reload(policy)
-        return True
+        with Sender(folder) as sender:
+            yield Visit(None, sender, wait)
+    else:
+        with engine:
+            yield Visit(engine, None, wait)
 
 
 def _opened(store: Path, private_key: bytes | None) -> Engine:

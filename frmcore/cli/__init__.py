@@ -29,7 +29,7 @@ from frmcore.errors import FrmcoreError
 
 app = typer.Typer(
     name="frmcore",
-    help="Fraud decisions: write a policy, check it, run it over events, explain what it decided; look after its store.",
+    help="Fraud decisions: write a policy, check it, run it over events, explain what it decided; look after stores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -44,9 +44,7 @@ def explain(
         with viewing(policy) as view:
             _print(Archive(view, private_key()).explain(source), as_json)
     elif event_id is None:
-        raise typer.BadParameter(
-            f"{policy} is no store: name a policy, a file of events and an id, or a store and an id"
-        )
+        raise typer.BadParameter(f"{policy} is no store: name a policy, events and an id; or a store and an id")
     else:
         _print(_decided(policy, source, event_id, updates), as_json)
 

@@ -19,7 +19,7 @@ from frmcore.cli.explain import instant
 from frmcore.cli.formats import format_of
 from frmcore.cli.rows_in import Fields, read_rows
 from frmcore.cli.rows_out import writer
-from frmcore.commands import change_list
+from frmcore.commands import visiting
 from frmcore.lists import Entry
 from frmcore.plan import Kind
 from frmcore.store.archive import Archive
@@ -59,10 +59,8 @@ def add(
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Add values to a list. An engine that has the store open decides by it within its next flush."""
-    said = {"reason": reason, "source": source, "owner": owner}
-    count = change_list(
-        store, name, "add", values, **said, expires=expires, private_key=private_key(), wait=wait
-    )  # fmt: skip
+    with visiting(store, private_key=private_key(), wait=wait) as visit:
+        count = visit.change_list(name, "add", values, reason=reason, source=source, owner=owner, expires=expires)
     complain(f"{count:,} new in {name}, {len(values) - count:,} were listed already")
 
 
@@ -76,9 +74,8 @@ def remove(
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Remove values from a list."""
-    count = change_list(
-        store, name, "remove", values, reason=reason, source=source, private_key=private_key(), wait=wait
-    )  # fmt: skip
+    with visiting(store, private_key=private_key(), wait=wait) as visit:
+        count = visit.change_list(name, "remove", values, reason=reason, source=source)
     complain(f"{count:,} removed from {name}, {len(values) - count:,} were not listed")
 
 
@@ -145,14 +142,12 @@ def import_list(
     """Add the values of a file to a list. Its columns reason, source, owner and expires go before the options."""
     given = Entry("", reason, source, owner)
     total = count = 0
-    for said, part in groupby(_read(file, given, expires), key=lambda entry: entry[1]):
-        values = [value for value, _ in part]
-        *notes, until = said
-        count += change_list(
-            store, name, "add", values, **dict(zip(_NOTES, notes, strict=True)), expires=until,
-            private_key=private_key(), wait=wait,
-        )  # fmt: skip
-        total += len(values)
+    with visiting(store, private_key=private_key(), wait=wait) as visit:
+        for said, part in groupby(_read(file, given, expires), key=lambda entry: entry[1]):
+            values = [value for value, _ in part]
+            why, origin, who, until = said
+            count += visit.change_list(name, "add", values, reason=why, source=origin, owner=who, expires=until)
+            total += len(values)
     complain(f"{count:,} new in {name}, {total - count:,} were listed already")
 
 

@@ -18,7 +18,7 @@ From = Annotated[int, typer.Option("--from", min=1, help="The first sequence num
 
 
 def tail(store: StorePath, first: From = 1) -> None:
-    """Print what a store recorded, in order: epoch, sequence number, type, time, content. An engine may have it open."""
+    """Print what a store recorded, in order: epoch, sequence number, type, time, content. An engine may be at work."""
     encode = msgspec.json.Encoder().encode
     with viewing(store) as view:
         archive = Archive(view)

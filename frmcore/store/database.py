@@ -139,10 +139,8 @@ class Database:
             raise StoreDamaged(f"{self._path}: {error}; restore a snapshot") from error
         except lmdb.DiskError as error:
             raise StoreFull(f"{self._path}: {error}: no room on the disk") from error
-        except (lmdb.Error, OSError) as error:
-            hint = (
-                ": ask its Engine (snapshot, tail, lists, ...)" if "already open in this process" in str(error) else ""
-            )
+        except lmdb.Error as error:
+            hint = ": ask its Engine (snapshot, tail, lists)" if "already open in this process" in str(error) else ""
             raise StoreUnavailable(f"{self._path}: {error}{hint}") from error
 
 

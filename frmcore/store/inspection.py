@@ -100,11 +100,16 @@ def inspect(store: str | Path) -> Inspection:
             policy=view.settings["policy"], seq=view.seq, first=first, last=view.drained["seq"],
             from_time=from_time, until_time=state.get("watermark"), policies=_policies(view),
             groups=_groups(view, pieces), lists={name: len(entries) for name, entries in archive.lists().items()},
-            tables={table.decode(): TableRow(view.reader.count(table), view.reader.table_bytes(table)) for table in TABLES},
+            tables=_tables(view),
             file_bytes=data.st_size, last_commit=data.st_mtime_ns // 1_000_000,
             replay=view.seq + 1 - _needed(view, pieces, state), at_risk=len(view.tail.records),
             waiting=sum(key.startswith(b"c") for key in view.reader.keys(INBOX)),
         )  # fmt: skip
+
+
+def _tables(view: StoreView) -> dict[str, TableRow]:
+    reader = view.reader
+    return {table.decode(): TableRow(reader.count(table), reader.table_bytes(table)) for table in TABLES}
 
 
 def _journal_start(view: StoreView) -> tuple[int, int | None]:
