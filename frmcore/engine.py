@@ -18,7 +18,7 @@ from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import digests
-from frmcore.store import Keys, Store, StoreOptions, snapshot_by_child
+from frmcore.store import Keys, Store, StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -266,9 +266,7 @@ class Engine:
         """Writes what was recorded so far into one file (0600), from which `frmcore.store.restore_snapshot` makes a
         store elsewhere. Deciding goes on meanwhile: a child process reads the store. progress(done, all): rows.
         Raises StoreError."""
-        store = self._stored("snapshot")
-        store.flusher.flush()
-        snapshot_by_child(store.folder, file, progress)
+        self._stored("snapshot").snapshot(file, progress)
 
     def tail(self, after: int = 0) -> Iterator[tuple[int, int, bytes]]:
         """(epoch, sequence number, record) of everything recorded behind `after` so far, in order, for a follower.

@@ -3,7 +3,7 @@ that imports lmdb."""
 
 from __future__ import annotations
 
-from frmcore.store.snapshot import restore_snapshot, snapshot_by_child, take_snapshot
+from frmcore.store.snapshot import restore_snapshot, take_snapshot
 from frmcore.store.store import Keys, Opened, Store, StoreOptions
 from frmcore.store.verify import verify
 
@@ -13,7 +13,6 @@ __all__ = [
     "Store",
     "StoreOptions",
     "restore_snapshot",
-    "snapshot_by_child",
     "take_snapshot",
     "verify",
 ]

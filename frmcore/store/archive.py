@@ -18,7 +18,7 @@ from frmcore._fast import (
 from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
 from frmcore.lists import EntityLists, list_contents
-from frmcore.store.layout import IDS, JOURNAL, META, RecordType, seq_key, seq_of
+from frmcore.store.layout import IDS, META, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import event_id as id_in
 from frmcore.store.records import facts, framed, head_of
@@ -114,20 +114,17 @@ class Archive:
                 return explain(self._core, decision)
         raise UnknownEvent(f"event {event_id!r} was not decided here, or longer ago than keep_decisions")
 
-    def _find(self, event_id: str) -> Iterator[int]:
+    def _find(self, event_id: str) -> list[int]:
         """Sequence numbers of what may be about the event, newest first."""
         fingerprint = fingerprint_of(event_id, self._view.settings["key"])
         reader, last = self._view.reader, 0
-        runs = []
-        for key, value in reader.items(IDS):
-            last = max(last, seq_of(value[:8]))
-            runs.append((key[1:], ids_find(value[8:], fingerprint)))
-        for key, value in reader.items(JOURNAL, seq_key(last + 1)):
-            runs.append((key, ids_find(stretch_ids(value), fingerprint)))
-        if self._view.tail.records:
-            yield from reversed(ids_find(stretch_ids(self._view.tail.stretch), fingerprint))
-        for _, found in sorted(runs, reverse=True):
-            yield from reversed(found)
+        found: list[int] = []
+        for key in reader.keys(IDS):
+            found += reader.find_id(key, fingerprint)
+            last = max(last, reader.last_of_run(key))
+        for stretch in self._view.stretches(last):
+            found += ids_find(stretch_ids(stretch), fingerprint)
+        return sorted(found, reverse=True)
 
     def _decision_at(self, seq: int) -> Decision | None:
         return next((self.decision(record) for _, at, record in self._view.records(seq - 1) if at == seq), None)

@@ -10,7 +10,7 @@ import lmdb
 
 from frmcore._fast import ids_find, sealed
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
-from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, unsealed
+from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, seq_of, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,12 +83,12 @@ class Database:
             else:
                 return
 
-    def _begin(self, *, write: bool) -> Any:
+    def _begin(self, **kind: bool) -> Any:
         try:
-            return self._env.begin(write=write)
+            return self._env.begin(**kind)
         except lmdb.MapResizedError:  # by another process: the owner, or who left a command in its inbox
             self._env.set_mapsize(0)
-            return self._env.begin(write=write)
+            return self._env.begin(**kind)
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
@@ -107,7 +107,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A consistent view of all tables."""
-        with self._told(), self._env.begin(buffers=True) as txn:
+        with self._told(), self._begin(buffers=True) as txn:
             yield Reader(txn, self._tables)
 
     def size(self) -> int:
@@ -160,6 +160,11 @@ class Reader:
         the caller."""
         run = self._txn.get(key, db=self._tables[IDS])
         return [] if run is None else ids_find(run[SEQ_BYTES:-CRC_BYTES], fingerprint)
+
+    def last_of_run(self, key: bytes) -> int:
+        """The last sequence number of a merged run, which is not read whole either."""
+        run = self._txn.get(key, db=self._tables[IDS])
+        return 0 if run is None else seq_of(bytes(run[:SEQ_BYTES]))
 
     def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(key, value) from `start` on, in order."""

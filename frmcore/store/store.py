@@ -47,6 +47,7 @@ from frmcore.store.lists import folded
 from frmcore.store.records import framed
 from frmcore.store.recovery import Recovery, Restored, policy_texts
 from frmcore.store.ringfile import RingFile
+from frmcore.store.snapshot import snapshot_by_child
 from frmcore.version import VERSION
 
 if TYPE_CHECKING:
@@ -333,6 +334,11 @@ class Store:
                 if number > seq:
                     yield epoch, number, record
                     seq = number
+
+    def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None) -> None:
+        """What was recorded so far, as one file; a child process reads it. Raises StoreError."""
+        self.flusher.flush()
+        snapshot_by_child(self.folder, file, progress)
 
     def stats(self) -> dict[str, Any]:
         """What `Engine.stats["store"]` shows."""
