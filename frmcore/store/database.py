@@ -83,12 +83,12 @@ class Database:
             else:
                 return
 
-    def _begin(self, **kind: bool) -> Any:
+    def _begin(self, *, write: bool) -> Any:
         try:
-            return self._env.begin(**kind)
+            return self._env.begin(write=write, buffers=True)
         except lmdb.MapResizedError:  # by another process: the owner, or who left a command in its inbox
             self._env.set_mapsize(0)
-            return self._env.begin(**kind)
+            return self._env.begin(write=write, buffers=True)
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
@@ -107,7 +107,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A consistent view of all tables."""
-        with self._told(), self._begin(buffers=True) as txn:
+        with self._told(), self._begin(write=False) as txn:
             yield Reader(txn, self._tables)
 
     def size(self) -> int:
