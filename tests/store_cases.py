@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = 1_760_000_000_000
-PRIVATE_KEY = bytes(range(16, 32))
+KEY, PRIVATE_KEY = bytes(range(16)), bytes(range(16, 32))
 POLICY = """
 policy: store
 version: 1
@@ -54,7 +54,7 @@ QUIET = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16)  # flushes only when i
 
 
 def opened(path: Path, text: str = POLICY, **more: Any) -> frmcore.Engine:
-    given: dict[str, Any] = {"clock": lambda: NOW + 10_000_000, "store": QUIET, "private_key": PRIVATE_KEY}
+    given: dict[str, Any] = {"clock": lambda: NOW + 10_000_000, "store": QUIET, "key": KEY, "private_key": PRIVATE_KEY}
     return frmcore.Engine(path, policy=text, **(given | more))
 
 

@@ -16,14 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from store_cases import PRIVATE_KEY, SECOND, event, filled, killed, opened
+from store_cases import KEY, PRIVATE_KEY, SECOND, event, filled, killed, opened
 
 import frmcore
-from frmcore._fast import crc32c, record_content, record_head
+from frmcore._fast import (
+    crc32c,
+    frame_records,
+    record_content,
+    record_frames,
+    record_head,
+    stretch_frames,
+    stretch_head,
+    stretch_of,
+)
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion
 from frmcore.store import restore_snapshot, take_snapshot, verify
 from frmcore.store import snapfile as format_
-from frmcore.store.layout import BLOBS, META, OPERATIONS, RING_FILE, pack, unpack
+from frmcore.store.layout import BLOBS, JOURNAL, META, OPERATIONS, RING_FILE, RINGS, pack, unpack
 from frmcore.store.snapfile import SECTIONS, Description, Row, SnapshotReader, SnapshotWriter
 
 if TYPE_CHECKING:
@@ -183,7 +192,7 @@ def is_damaged(data: bytes) -> bool:
         for _ in reader(data).rows():
             pass
     except StoreDamaged as error:
-        assert "a.snap" in str(error)  # noqa: PT017
+        assert "a.snap" in str(error)
         return True
     return False
 
@@ -226,21 +235,45 @@ def mutated(rows: list[Row], random: Random) -> list[Row]:
     for _ in range(random.randint(1, 3)):
         at = random.randrange(len(rows))
         row = rows[at]
-        what = random.randrange(6)
+        what = random.randrange(8)
         if what == 0 and len(rows) > 1:
             del rows[at]
         elif what == 1:
-            rows[at] = row._replace(key=bytes(random.choice((row.key[:-1], row.key + b"\1", b"\xff" * len(row.key)))) or b"x")
+            rows[at] = row._replace(
+                key=bytes(random.choice((row.key[:-1], row.key + b"\1", b"\xff" * len(row.key)))) or b"x"
+            )
         elif what == 2:
             rows[at] = row._replace(value=row.value[: random.randrange(len(row.value) + 1)])
         elif what == 3:
             rows[at] = row._replace(value=row.value + random.randbytes(random.randint(1, 40)))
+        elif what >= 6:
+            deep = [i for i, each in enumerate(rows) if each.table in (JOURNAL, RINGS)]
+            at = random.choice(deep or [at])
+            rows[at] = rerecorded(rows[at], random) if rows[at].table == JOURNAL else scribbled(rows[at], random)
         else:
-            value = bytearray(row.value or b"\0")
-            for _ in range(random.randint(1, 4)):
-                value[random.randrange(len(value))] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
-            rows[at] = row._replace(value=bytes(value))
+            rows[at] = scribbled(row, random)
     return sorted(rows, key=lambda row: (SECTIONS.index(row.table), row.key))
+
+
+def scribbled(row: Row, random: Random, first: int = 0) -> Row:
+    value = bytearray(row.value or b"\0")
+    if first < len(value):
+        for _ in range(random.randint(1, 4)):
+            value[random.randrange(first, len(value))] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+    return row._replace(value=bytes(value))
+
+
+def rerecorded(row: Row, random: Random) -> Row:
+    """A record changed behind its sequence number, its size and its id's place; frames and fingerprints to match."""
+    try:
+        records = frame_records(stretch_frames(row.value)) if stretch_head(row.value) else []
+    except ValueError:  # changed already
+        return row
+    at = random.randrange(len(records))
+    record = bytearray(scribbled(row._replace(value=records[at]), random, random.choice((8, 64))).value)
+    record[32:40], record[48:50], record[52] = records[at][32:40], records[at][48:50], records[at][52]
+    records[at] = bytes(record)
+    return row._replace(value=stretch_of(record_frames(records), KEY))
 
 
 def survives(data: bytes, root: Path, number: int) -> str:
@@ -256,7 +289,7 @@ def survives(data: bytes, root: Path, number: int) -> str:
         file.unlink()
         assert time.perf_counter() - started < 5.0
     try:
-        with opened(store, SECOND, key=None) as engine:
+        with opened(store, SECOND) as engine:
             for each in (event(3), event(500), event(501)):
                 try:
                     engine.decide(each)
@@ -286,7 +319,9 @@ def test_a_newer_snapshot_is_refused_by_name(made: Made, tmp_path: Path) -> None
     finally:
         format_.SNAPSHOT_FORMAT = before
     for look in (verify, lambda path: restore_snapshot(path, tmp_path / "store")):
-        with pytest.raises(StoreVersion, match=r"a\.snap was written by frmcore 7\.1\.0 \(snapshot format 9\).*upgrade"):
+        with pytest.raises(
+            StoreVersion, match=r"a\.snap was written by frmcore 7\.1\.0 \(snapshot format 9\).*upgrade"
+        ):
             look(file)
     newer = [replaced_note(row, b"store", format=5, version="7.2.0") for row in rows]
     file.write_bytes(written(newer))
@@ -367,4 +402,3 @@ def test_the_private_key_is_asked_for_again(made: Made, tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="private_key"):
         opened(tmp_path / "store", SECOND, private_key=bytes(16))
     opened(tmp_path / "store", SECOND, private_key=PRIVATE_KEY).close()
-
