@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import frmcore
@@ -90,6 +91,9 @@ def filled(path: Path) -> frmcore.Engine:
     live(engine, 100)
     engine.reload(SECOND)
     live(engine, 200)
+    engine.flush()
+    while engine._store.flusher._wanted.is_set():  # the reload woke the flusher's thread: not while we go on
+        time.sleep(0.001)
     engine.flush()
     live(engine, 300)
     return engine

@@ -130,7 +130,7 @@ def test_an_empty_store(tmp_path: Path) -> None:
 
 
 def test_private_values_are_not_in_the_file(made: Made) -> None:
-    rows = [row for row in reader(made.bytes).rows()]
+    rows = list(reader(made.bytes).rows())
     assert not [row for row in rows if b"secret-card" in row.value]
     assert [row for row in rows if b"chargeback" in row.value]
 
@@ -142,7 +142,7 @@ def test_the_file_is_private_and_appears_whole(made: Made, tmp_path: Path) -> No
     take_snapshot(made.folder, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["a.snap"]
-    with pytest.raises(StoreUnavailable, match="no such folder|No such file"):
+    with pytest.raises(StoreUnavailable, match=r"no such folder|No such file"):
         take_snapshot(made.folder, tmp_path / "nowhere" / "a.snap")
     with pytest.raises(StoreUnavailable, match="is a folder"):
         take_snapshot(made.folder, tmp_path)
@@ -351,7 +351,7 @@ def test_a_policy_s_files_stay_in_their_folder(made: Made, tmp_path: Path) -> No
         head[32:36] = size.to_bytes(4, "little")
         return row._replace(value=bytes(head) + body)
 
-    last = [row for row in rows if row.table == OPERATIONS and record_head(row.value)[1] == 6][0]
+    last = next(row for row in rows if row.table == OPERATIONS and record_head(row.value)[1] == 6)
     turned_rows = [turned(row) if row is last else row for row in rows]
     file = tmp_path / "a.snap"
     file.write_bytes(written(turned_rows))
