@@ -78,7 +78,7 @@ def live(engine: frmcore.Engine, first: int = 0, count: int = 60) -> None:
             engine.decide_again(f"e{number}", "later", label="fraud")
         if number % 9 == 0:
             engine.update(f"e{number}", label="legit", by="reviewer", source="case")
-    engine.lists["blocked"].add(f"a{first}", reason="chargeback", source="case", owner="risk", expires="90d")
+    engine.lists["blocked"].add(f"a{first}", reason="chargeback", source="case", owner="risk", expires="36500d")
     engine.lists["cards"].add("secret-card-1", reason="stolen")
     engine.lists["nets"].add_many(["10.1.0.0/16", f"10.{2 + first % 200}.0.0/16"])
 

@@ -70,7 +70,7 @@ def test_inspect(store: Path) -> None:
     assert found.at_risk > 0
     assert found.seq == found.last + found.at_risk
     assert [row.version for row in found.policies] == ["1", "2"]
-    assert found.lists == {"blocked": 4, "cards": 1, "nets": 5}
+    assert found.lists == {"blocked": 4, "cards": 1, "nets": 3}
     assert all(row.complete for row in found.groups)
     status, said = run("inspect", store)
     assert status == 0
@@ -203,7 +203,8 @@ def flipped(path: Path, at: int) -> None:
 
 
 def test_verify_finds_what_is_not_there(tmp_path: Path) -> None:
-    """A piece of a checkpoint is missed only where the journal does not go back to the making of its group."""
+    """A piece of a checkpoint is missed only where the journal does not go back to the making of its group; the last
+    run of ids never: an engine makes it anew."""
     import lmdb
 
     with opened(tmp_path / "store") as engine:
@@ -216,9 +217,8 @@ def test_verify_finds_what_is_not_there(tmp_path: Path) -> None:
         with lmdb.open(str(path), subdir=False, max_dbs=8) as env, env.begin(write=True) as txn:
             db = env.open_db(table, txn=txn, create=False)
             with txn.cursor(db=db) as cursor:
-                assert cursor.first()
-                cursor.next()
-                cursor.delete()
+                assert cursor.first() if table == b"ids" else cursor.last()
+                assert cursor.delete()
         report = verify(tmp_path / "store")
         assert report.problems, table
         assert run("verify", tmp_path / "store")[0] == 1

@@ -15,7 +15,6 @@ from frmcore.cli.rows_out import writer
 from frmcore.cli.run import columns, row
 from frmcore.durations import parse_duration, parse_timestamp
 from frmcore.store.archive import Archive
-from frmcore.store.layout import META, unpack
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -64,6 +63,5 @@ def _line(view: StoreView, since: str | None) -> int | None:
     if span is None:
         raise typer.BadParameter(f'--since {since}: expected a duration such as "7d", or RFC 3339 such as '
                                  "2026-03-02T09:00:00Z")  # fmt: skip
-    last = unpack(view.reader.get(META, b"state") or b"\x80").get("watermark")
     now = int(time() * 1000)
-    return min(now, last if last is not None else now) - span
+    return min(now, now if view.watermark is None else view.watermark) - span

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -72,6 +73,7 @@ class Inbox:
     def __init__(self, database: Database, flusher: Flusher, apply: Callable[[Command, str], int]) -> None:
         """apply: does what a command says, with the token to record; how many values changed."""
         self._database, self._flusher, self._apply = database, flusher, apply
+        self._processing = Lock()
         self._results: dict[bytes, Result] = {}  # of commands that were applied, and are in the table still
         with database.reading() as reader:
             inherited = {key[1:].hex() for key in self._waiting(reader)}
@@ -88,6 +90,10 @@ class Inbox:
 
     def process(self) -> None:
         """Applies what waits. Raises StoreError where the results can't be written; nothing is applied twice then."""
+        with self._processing:
+            self._process()
+
+    def _process(self) -> None:
         with self._database.reading() as reader:
             if not reader.count(INBOX):
                 return

@@ -98,7 +98,7 @@ def inspect(store: str | Path) -> Inspection:
         return Inspection(
             id=view.settings["id"].hex(), version=view.settings["version"], format=view.settings["format"],
             policy=view.settings["policy"], seq=view.seq, first=first, last=view.drained["seq"],
-            from_time=from_time, until_time=state.get("watermark"), policies=_policies(view),
+            from_time=from_time, until_time=view.watermark, policies=_policies(view),
             groups=_groups(view, pieces), lists={name: len(entries) for name, entries in archive.lists().items()},
             tables=_tables(view),
             file_bytes=data.st_size, last_commit=data.st_mtime_ns // 1_000_000,

@@ -25,7 +25,7 @@ from frmcore.store.layout import (
     seq_key,
     unpack,
 )
-from frmcore.store.records import framed
+from frmcore.store.records import EVENTS, framed
 from frmcore.store.recovery import Recovery
 from frmcore.store.ringfile import PAGE, ring_problem
 
@@ -113,6 +113,14 @@ class StoreView:
     def seq(self) -> int:
         """Of the last operation, with those that only the ring has."""
         return int(record_head(self.tail.records[-1])[0] if self.tail.records else self.drained["seq"])
+
+    @property
+    def watermark(self) -> int | None:
+        """The greatest event time recorded, epoch ms; None before the first event."""
+        times = [self._note(b"state").get("watermark")]
+        heads = (record_head(record) for record in self.tail.records)
+        times += [head[2] for head in heads if head[1] in EVENTS]
+        return max((time for time in times if time is not None), default=None)
 
     def operations(self) -> Iterator[bytes]:
         """The records of policies and list changes, in order."""
