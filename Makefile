@@ -9,7 +9,7 @@ EVENTS ?= 1000000
 SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
-.PHONY: demo test lint soak sanitize bench clean
+.PHONY: demo test lint soak faults sanitize bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -30,6 +30,12 @@ soak: $(VENV)/built
 	@$(BIN)/python tests/soak.py operations 1000000
 	@$(BIN)/python tests/soak.py programs 100000
 	@$(BIN)/python -m pytest -m soak tests/test_rings.py
+	@cd tests && for part in "kill 5000" "power 200000"; do PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
+
+faults: $(VENV)/built
+	@echo "kills, power cuts, failing disks, rot: most of an hour"
+	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000"; do \
+		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
 bench: $(VENV)/built
 	@$(BIN)/python -m pytest bench

@@ -156,6 +156,9 @@ class Core:
     @property
     def watermark(self) -> int | None:
         """The greatest event time recorded, epoch ms; None before the first event."""
+    @property
+    def floor(self) -> int | None:
+        """The greatest time of an event that was forgotten, epoch ms; None before one was."""
     def groups(self) -> tuple[Group, ...]:
         """The groups whose rings a reload may keep."""
     def reload(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], files: dict[str, str]) -> None:
@@ -198,9 +201,29 @@ class Core:
     def skip_record(self, seq: int) -> None:
         """A record that changed neither rings nor ids: a list's."""
     def replay_policy(
-        self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, content: dict[str, Any]
+        self,
+        plan: Plan,
+        policy: Policy,
+        contents: list[list[Any] | None],
+        seq: int,
+        content: dict[str, Any],
+        filler: Core | None = None,
     ) -> None:
-        """A policy was put in force here, as its record says."""
+        """A policy was put in force here, as its record says; `filler`: with the rings that the journal filled."""
+    def filler(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, gap: int) -> Core:
+        """A Core that fills the groups which `plan` has and this one lacks, from the operations behind `seq`."""
+    def fill(self, frames: bytes, first: int, last: int) -> None:
+        """A filler: applies recorded operations with sequence numbers from `first` to `last`. Raises ValueError."""
+    def reload_filled(
+        self,
+        plan: Plan,
+        policy: Policy,
+        contents: list[list[Any] | None],
+        files: dict[str, str],
+        filler: Core,
+        filled_from: int,
+    ) -> bool:
+        """`reload`, with the rings of new groups taken from a filler; False where that lags too far behind."""
     def settle(self, cut: dict[str, Any]) -> None:
         """The state stands where `cut` was taken: from here on it forgets as a running engine does. Raises
         ValueError."""
@@ -235,7 +258,7 @@ class JournalRing:
     lost: int
     spilling: bool
 
-    def __init__(self, area: memoryview, epoch: int, position: int) -> None: ...
+    def __init__(self, area: memoryview, epoch: int, position: int, spill_max: int = 0) -> None: ...
     def detach(self) -> None:
         """Lets go of the buffer; nothing may be put after that."""
     @property
@@ -247,6 +270,8 @@ class JournalRing:
         """Would a record of that size find room now?"""
     def take(self, most: int, end: int) -> bytes:
         """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken."""
+    def pending(self) -> bytes:
+        """The frames that are not released yet."""
     def untake(self) -> None:
         """What was taken and not released is to be taken again."""
     def release(self, position: int) -> None:
@@ -275,11 +300,14 @@ def record_head(record: bytes) -> tuple[int, int, int, int]:
 def record_content(record: bytes) -> dict[str, Any]:
     """What the record of a list's change, an update or a policy says. Raises ValueError."""
 
-def stretch_of(frames: bytes, key: bytes) -> bytes:
+STRETCH_HEAD: int
+"""Bytes of a stretch that `stretch_head` reads."""
+
+def stretch_of(frames: bytes, key: bytes, watermark: int) -> bytes:
     """The stored form of frames: a head, the frames, their events' fingerprints, sorted."""
 
 def stretch_head(value: bytes) -> tuple[int, int, int, int, int, int]:
-    """(records, first, last sequence number, least, greatest time, others than events). Raises ValueError."""
+    """(records, first, last sequence number, least, greatest time, watermark). Raises ValueError."""
 
 def stretch_frames(value: bytes) -> bytes: ...
 def stretch_ids(value: bytes) -> bytes:

@@ -18,7 +18,7 @@ from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import digests
-from frmcore.store import Keys, Store, StoreOptions
+from frmcore.store import StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
     from frmcore.store.inbox import Command
+    from frmcore.store.store import Store
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -83,6 +84,8 @@ class Engine:
             self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
             self._take(wanted, EntityLists(self._core, plan))
         else:
+            from frmcore.store.store import Keys, Store  # noqa: PLC0415  brings LMDB in
+
             options = store or StoreOptions()
             opened = Store.open(
                 path, options, wanted, Keys(key, private_key),
@@ -209,12 +212,11 @@ class Engine:
         with self._reloading:
             plan = lower(policy, keep=self._core.groups())
             if self._store is not None:
-                self._store.keep_policy(policy)
-            self._core.reload(plan, policy, list_contents(plan), digests(policy))
+                self._store.reload(self._core, plan, policy)
+            else:
+                self._core.reload(plan, policy, list_contents(plan), digests(policy))
             self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
-            if self._store is not None:
-                self._store.reloaded()
-        self._settled()  # not before the lock is given back: the flusher's thread may be about to reload
+        self._settled()
 
     def _obey(self, command: Command, token: str) -> int:
         """What another process asked for, in the flusher's thread. A policy that is in force already stays as it is:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from strategies.operations import STARTS, Stream, first_policy
 from twin.pair import KEY, Different, Pair
 
@@ -20,6 +21,10 @@ PRIVATE_KEY = bytes(range(16, 32))
 OPTIONS = frmcore.StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)
 
 
+def forgotten(_: object, event_id: str, __: object) -> None:
+    raise frmcore.UnknownEvent(event_id)
+
+
 class StoredPair(Pair):
     def __init__(self, text: str, now: int, folder: Path) -> None:
         super().__init__(text, now)
@@ -28,15 +33,20 @@ class StoredPair(Pair):
         self.text = text
         self.engine = self.open(folder / "0")
 
+    def reload(self, text: str) -> None:
+        """From what memory remembers, as the twin does it: tests/test_store_fill.py fills from the journal."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("frmcore.store.store.is_needed", lambda *_: False)
+            super().reload(text)
+        self.text = text
+
     def open(self, folder: Path) -> frmcore.Engine:
         self.folder = folder
-        return frmcore.Engine(
+        engine = frmcore.Engine(
             folder, policy=load(self.text), clock=lambda: self.now, key=KEY, private_key=PRIVATE_KEY, store=OPTIONS
         )
-
-    def reload(self, text: str) -> None:
-        super().reload(text)
-        self.text = text
+        engine._store.find = forgotten  # as the twin, which has no journal to look into
+        return engine
 
     def crash(self) -> None:
         """What a killed process leaves behind: the files as they are at this moment, copied elsewhere and

@@ -57,7 +57,15 @@ KEYS: Final = {
     "an aggregate": (*_ARGUMENTS, "ddof"),
 }
 TYPES: Final = tuple(fields.TYPES)
-INTERNAL: Final = {"plan", "point_index", "values", "entries"}  # of Decision and EntityList: for the engine itself
+INTERNAL: Final = {
+    "plan",
+    "point_index",
+    "values",
+    "entries",
+    "facts",
+    "lose",
+    "restore",
+}  # of Decision and EntityList: for the engine itself
 
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------

@@ -159,6 +159,25 @@ def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> No
         assert engine.state_hash() == before
 
 
+def test_what_finds_no_room_anywhere_ends_the_journal_not_the_decisions(tmp_path: Path) -> None:
+    options = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
+    engine = opened(tmp_path / "s", store=options)
+    for number in range(1_500):
+        assert not engine.decide(event(number)).duplicate
+    lost = engine.stats["store"]["lost"]
+    assert lost > 0
+    with pytest.raises(frmcore.StoreFull, match=f"{lost:,} operations found no room"):
+        engine.flush()
+    assert not engine.decide(event(2_000)).durable
+    with pytest.raises(frmcore.StoreFull):
+        engine.close()
+    with opened(tmp_path / "s") as engine:
+        assert engine.stats["seq"] == 1_500 - lost
+        assert engine.decide(event(1_499 - lost)).duplicate
+        assert not engine.decide(event(1_500 - lost)).duplicate
+        assert engine.decide(event(2_000)).durable
+
+
 def test_a_store_has_one_owner(tmp_path: Path) -> None:
     match = f"open in process {os.getpid()}"
     with opened(tmp_path / "s"), pytest.raises(frmcore.StoreLocked, match=match):

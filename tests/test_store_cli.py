@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import frmcore
 from frmcore.cli import app
-from frmcore.store import verify
 from frmcore.store.inspection import inspect
 from frmcore.store.layout import DATA_FILE, RecordType
+from frmcore.store.verify import verify
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:

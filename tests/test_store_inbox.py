@@ -17,10 +17,10 @@ from frmcore.commands import visiting
 from frmcore.errors import InvalidEvent, ReadOnlyList, StoreFull, StoreLocked, StoreUnavailable, UnknownName
 from frmcore.policy import load
 from frmcore.policy.stored import contents, digest, digests
-from frmcore.store import verify
 from frmcore.store.database import Put
 from frmcore.store.inbox import Command, Result, Sender
 from frmcore.store.layout import INBOX, OPERATIONS, RecordType
+from frmcore.store.verify import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -48,7 +48,19 @@ def is_contracted(declaration: str) -> bool:
         return True
     head = re.sub(r"^\s*(cdef|cpdef)\s+(inline\s+)?", "", declaration)
     result = head[: head.index("(")].rsplit(None, 1)[0].strip()
-    return result in ("object", "tuple", "list", "dict", "set", "str", "bytes", "Decision", "Book", "Lists")
+    return result in (
+        "object",
+        "tuple",
+        "list",
+        "dict",
+        "set",
+        "str",
+        "bytes",
+        "Decision",
+        "Book",
+        "Lists",
+        "RingStore",
+    )
 
 
 def is_decorator(line: str) -> bool:

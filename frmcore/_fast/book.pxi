@@ -162,7 +162,7 @@ cdef class Book:
         self.field_count, self.derived_count = len(plan.fields), len(plan.derived)
         self.update_count = len(plan.updates)
         self.fact_count = len(fields) + 2 * len(plan.currencies)
-        self.specs = <FieldSpec*>take(len(fields), sizeof(FieldSpec))
+        self.specs = <FieldSpec*>take(self.fact_count, sizeof(FieldSpec))
         self.labels = <Text*>take(sum(len(spec.values) for spec in fields), sizeof(Text))
         self.fact_rep = <uint8_t*>take(self.fact_count, 1)
         self.defaults = <Reg*>take(self.update_count, sizeof(Reg))
@@ -181,6 +181,8 @@ cdef class Book:
             for value in field.values:
                 self.labels[label] = self._keep_text(value)
                 label += 1
+        for i in range(len(fields), self.fact_count):  # original amounts and rates are whole numbers
+            self.specs[i].kind = KIND_INT
         for i, field in enumerate(plan.updates):
             if isinstance(field.default, str):
                 text = self._keep_text(field.default)

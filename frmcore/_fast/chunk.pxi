@@ -78,7 +78,7 @@ cdef int shape_init(Shape* shape, object group) except -1:
     return 0
 
 
-cdef uint32_t parts_of(object column):
+cdef uint32_t parts_of(object column) except? 0:
     return (
         (PART_SUM if column.sums else 0) | (PART_SQUARES if column.squares else 0)
         | (PART_EXTREMES if column.extremes else 0) | (PART_LATEST if column.kind == COLUMN_MEMBER else 0)

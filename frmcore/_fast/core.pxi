@@ -30,6 +30,7 @@ watch_forks()
 
 cdef enum:
     FORGET_MAX = 4  # records given up for each one recorded: constant work, and the head always catches up
+    SWITCH_BYTES = 1 << 19  # of journal that a reload may still fill in while everything waits: some milliseconds
     SWEEP_EVERY = 4  # events recorded for each bucket that is swept
 
 
@@ -105,7 +106,7 @@ cdef class Core:
         self.pieces, self.origins = {}, {}
         if recovered is not None:
             self.recover_from(recovered)
-        self.install(plan, policy, contents)
+        self.install(plan, policy, contents, {})
         self.origins = {}
 
     def __dealloc__(self):
@@ -136,14 +137,17 @@ cdef class Core:
             self.store_list = []
 
     # Puts a policy in force: a book, its lists, its groups' rings. Rings of a group with the same signature stay as they are.
-    cdef int install(self, object plan, object policy, list contents) except -1:
+    # `filled`: rings of new groups that were filled from the journal.
+    cdef int install(self, object plan, object policy, list contents, dict filled) except -1:
         cdef dict kept = {(<RingStore>store).group.signature: store for store in self.store_list}
         cdef Lists lists = Lists(self.tables_for(plan, contents), self.secret)
         cdef Book book = Book(plan, policy, <uint32_t>len(self.books), lists, self.private_secret)
         cdef Layout layout = Layout(book)
         cdef uint32_t i
-        stores = [kept.get(group.signature) or self.new_store(group, plan.limits) for group in plan.groups]
-        fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept]
+        stores = [
+            kept.get(group.signature) or filled.get(group.signature) or self.new_store(group, plan.limits) for group in plan.groups
+        ]
+        fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept and group.signature not in filled]
         pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
         for i, store in enumerate(stores):
             if plan.groups[i].signature in kept:
@@ -234,16 +238,100 @@ cdef class Core:
             self.check_open()
             if len(self.books) > 0xFFFF:
                 raise ValueError("65,536 policies were loaded into one engine: open a new one")
-            self.install(plan, policy, contents)
+            self.install(plan, policy, contents, {})
             self.seq += 1
             self.announce(self.policy_record(files))
 
-    def policy_record(self, dict files):
+    def reload_filled(self, plan, policy, list contents, dict files, Core filler, uint64_t filled_from):
+        """`reload`, with the rings of new groups taken from a filler, after what the ring still has was filled in too.
+
+        False, and nothing is done, where that is more than a short stop of the other threads can take in.
+        """
+        with self.lock:
+            self.check_open()
+            if self.journal.spilling or self.journal.used > SWITCH_BYTES:
+                return False
+            filler.fill(self.journal.pending(), 0, <uint64_t>-1)
+            if filler.seq != self.seq:
+                raise ValueError(f"the filler stands at {filler.seq}, the engine at {self.seq}")
+            self.install(plan, policy, contents, filler.filled_stores())
+            self.seq += 1
+            self.announce(self.policy_record(files, filled_from))
+            return True
+
+    # ---- a filler: the new policy over recorded operations ----------------------------------------------------------
+
+    def filler(self, plan, policy, list contents, uint64_t seq, int64_t gap):
+        """A Core that fills the groups which `plan` has and this one lacks, from the operations behind `seq`. Events up to
+        the time `gap` are in the journal no more."""
+        cdef Core filler
+        cdef RingStore store
+        cdef uint32_t i
+        cdef Recovered sharing = Recovered(<uint32_t>len(self.books), None, 0, {}, {})
+        sharing.texts = self.texts
+        present = {(<RingStore>store).group.signature for store in self.store_list}
+        filler = Core(plan, policy, contents, self.secret, self.private_secret, None, None, sharing)
+        filler.books = [*self.books, filler.book]
+        filler.seq = seq
+        filler.book.ids_min = max(filler.book.ids_min, self.book.ids_min)
+        filler.book.ids_max = max(filler.book.ids_max, self.book.ids_max)
+        for i in range(filler.layout.group_count):
+            store = <RingStore>filler.stores[i]
+            if store.group.signature in present:
+                filler.layout.groups[i].kinds = 0  # it is warm: no event belongs to it here
+            elif gap > INT64_MIN:
+                store.gap = floor_to(gap, store.every)
+        return filler
+
+    def fill(self, bytes frames, uint64_t first, uint64_t last):
+        """Applies recorded operations with sequence numbers from `first` to `last`, of whatever policy."""
+        cdef const char* start = <const char*>frames
+        cdef uint64_t at = 0, size = <uint64_t>len(frames)
+        cdef const RecordHead* head
+        cdef Frame* frame = self.take_frame()
+        try:
+            while at < size:
+                head = <const RecordHead*>(start + at + sizeof(FrameHead))
+                if not frame_sound(start + at, size - at):
+                    raise ValueError(f"a record at byte {at} of its stretch is damaged")
+                at += frame_size(head.size)
+                if head.seq > self.seq and first <= head.seq <= last:
+                    self.fill_one(frame, head)
+                    self.seq = head.seq
+                    arena_reset(&frame.arena)
+        finally:
+            self.give_frame(frame)
+
+    cdef int fill_one(self, Frame* frame, const RecordHead* head) except -1:
+        cdef Book old
+        if head.type == RECORD_UPDATE:
+            return fill_update(self, frame, <const uint8_t*>head, head.size)
+        if head.type not in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED):
+            return 0
+        old = self.books[head.book] if head.book < <uint64_t>len(self.books) - 1 else None
+        if old is None or not record_sound(old, <const uint8_t*>head, head.size):
+            raise ValueError(f"record {head.seq} does not fit the policy it names")
+        if head.type == RECORD_AGAIN:
+            fill_again(self, frame, head)
+        else:
+            fill_event(self, frame, head)
+        return self.finish(frame)
+
+    def filled_stores(self):
+        """Signature -> rings of every group that was filled."""
+        cdef uint32_t i
+        stores = {}
+        for i in range(self.layout.group_count):
+            if self.layout.groups[i].kinds:
+                stores[(<RingStore>self.stores[i]).group.signature] = self.store_list[i]
+        return stores
+
+    def policy_record(self, dict files, uint64_t filled_from=0):
         """The record of the policy in force: enough to go on from it."""
         plan = self.book.plan
         return plain_record(RECORD_POLICY, self.seq, self.now_ms(), {
             "hash": plan.hash, "files": files, "groups": plan.groups, "head": self.log_start(),
-            "floor": self.floor_ if self.any_forgotten else None, "watermark": self.watermark,
+            "floor": self.floor_ if self.any_forgotten else None, "watermark": self.watermark, "filled_from": filled_from,
             "origins": {(<RingStore>store).group.signature: ((<RingStore>store).generation, (<RingStore>store).given_up, (<RingStore>store).gap)
                         for store in self.store_list},
             "lists": [list_shape(spec) for spec in plan.lists if spec.values is None],
@@ -1051,6 +1139,7 @@ cdef class Core:
                 "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                 "position": self.journal.position if self.journal is not None else 0,
                 "watermark": self.watermark_ if self.any_recorded else None, "oldest": self.oldest, "spilled": spilled,
+                "lost": self.journal.lost if self.journal is not None else 0,
                 "list_line": self.list_line,
                 "floor": self.floor_ if self.any_forgotten else None, "counters": self.counters,
             }
@@ -1079,6 +1168,8 @@ cdef class Core:
     cdef int recover_from(self, Recovered recovered) except -1:
         self.books = [None] * <Py_ssize_t>recovered.book
         self.pieces, self.origins = dict(recovered.pieces), dict(recovered.origins)
+        if recovered.texts is not None:
+            self.texts = recovered.texts
         self.covered_until = recovered.covered_until
         if recovered.watermark is not None:
             self.watermark_ = self.oldest = recovered.watermark
@@ -1151,10 +1242,10 @@ cdef class Core:
         """A record that changed neither rings nor ids: a list's."""
         self.seq = max(self.seq, seq)
 
-    def replay_policy(self, plan, policy, list contents, uint64_t seq, dict content):
-        """A policy was put in force here, as its record says."""
+    def replay_policy(self, plan, policy, list contents, uint64_t seq, dict content, Core filler=None):
+        """A policy was put in force here, as its record says; `filler`: with the rings that the journal filled."""
         self.replay_seq, self.back_fill_from = seq, content["head"]
-        self.install(plan, policy, contents)
+        self.install(plan, policy, contents, filler.filled_stores() if filler is not None else {})
         self.replay_seq = self.back_fill_from = 0
         self.seq = seq
         for store in self.store_list:
@@ -1201,6 +1292,11 @@ cdef class Core:
         self.books[index] = Book(plan, policy, index, lists, self.private_secret)
 
     @property
+    def floor(self):
+        """The greatest time of an event that was forgotten, epoch ms; None before one was."""
+        return self.floor_ if self.any_forgotten else None
+
+    @property
     def watermark(self):
         """The greatest event time recorded, epoch ms; None before the first event."""
         return self.watermark_ if self.any_recorded else None
@@ -1242,7 +1338,7 @@ cdef class Core:
         sum_.key = self.key
         for store in self.store_list:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
-        fingerprint_seen(&sum_, self.seen)
+        fingerprint_seen(&sum_, self)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
         order[4] = self.list_line
         fingerprint_add(&sum_, order, sizeof(order))

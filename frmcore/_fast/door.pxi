@@ -73,7 +73,7 @@ cdef class _RingDoor:
         cdef Reading result
         memset(&result, 0, sizeof(Reading))
         result.at, result.watermark, result.oldest, result.zones = place(time, seq), watermark, oldest, self.zones
-        result.counts_itself, result.values = itself is not None, columns
+        result.gap, result.counts_itself, result.values = self.store.gap, itself is not None, columns
         if itself is not None:
             self.columns(itself, False, columns)
         if marks is not None:

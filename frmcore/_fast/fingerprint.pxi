@@ -134,25 +134,30 @@ cdef int fingerprint_store(Fingerprint* sum_, RingStore store, int64_t watermark
 
 
 # Ids: the record, and what was told about the event since.
-cdef void fingerprint_seen(Fingerprint* sum_, Seen seen) noexcept nogil:
+cdef int fingerprint_seen(Fingerprint* sum_, Core core) except -1:
+    cdef Seen seen = core.seen
+    cdef Book book
     cdef uint64_t cursor = 0
     cdef uint32_t[64] handles
     cdef uint32_t i, j, count
     cdef IdRecord* known
+    cdef uint8_t rep
     while True:
         count = table_scan(&seen.table, &cursor, handles, 64)
         for i in range(count):
             known = <IdRecord*>slab_at(&seen.slab, handles[i])
             fingerprint_add(sum_, known.record, known.record.size)
             if known.state != NULL:
-                fingerprint_told(sum_, known, &known.state.final, UINT32_MAX)
+                book = core.books[known.state.book]
+                fingerprint_told(sum_, known, &known.state.final, UINT32_MAX, REP_INT)
                 for j in range(known.state.point_count):
                     if known.state.points[j] != NULL:
                         fingerprint_add(sum_, known.state.points[j], known.state.points[j].size)
                 for j in range(known.state.update_count):
-                    fingerprint_told(sum_, known, &known.state.told[j], j)
+                    rep = book.fact_rep[book.field_count + book.derived_count + j]
+                    fingerprint_told(sum_, known, &known.state.told[j], j, rep)
         if cursor == 0:
-            return
+            return 0
 
 
 cdef struct ToldPrint:
@@ -163,13 +168,13 @@ cdef struct ToldPrint:
     uint64_t field
 
 
-cdef void fingerprint_told(Fingerprint* sum_, IdRecord* known, const Told* told, uint32_t field) noexcept nogil:
+cdef void fingerprint_told(Fingerprint* sum_, IdRecord* known, const Told* told, uint32_t field, uint8_t rep) noexcept nogil:
     cdef ToldPrint entry
     if not told.told:
         return
     memset(&entry, 0, sizeof(ToldPrint))
     entry.event, entry.at, entry.seq, entry.field = known.hash, told.at, told.seq, field
-    if told.value.present and told.value.n:
+    if told.value.present and rep == REP_TEXT:
         entry.value = hash_text(sum_.key, told.value.v.s, told.value.n)
     elif told.value.present:
         entry.value.lo, entry.value.hi = <uint64_t>told.value.v.i, 1

@@ -334,6 +334,7 @@ cdef class Recovered:
     cdef readonly object watermark  # where replay starts
     cdef readonly uint64_t covered_until
     cdef readonly dict origins  # signature -> (generation, given_up, gap)
+    cdef Texts texts  # of the Core that its rings will move to; None: its own
     cdef readonly dict pieces  # (signature, generation) -> [(depth, prefix, sequence number, bytes)]
 
     def __init__(self, uint32_t book, watermark, uint64_t covered_until, dict origins, dict pieces):

@@ -10,7 +10,6 @@ cdef enum:
     FRAME_RECORD = 0x4A6D7246
     FRAME_SKIP = 0x536D7246  # nothing more before the area's end
     FRAME_GRAIN = 16
-    SPILL_MAX = 1 << 30  # bytes of records that wait in memory while the ring is full
 
 cdef struct FrameHead:
     uint32_t crc  # of all that follows: the rest of the head, the record
@@ -25,8 +24,9 @@ cdef struct StretchHead:  # of a stretch of the journal as it is stored: frames,
     uint32_t frames_size
     uint64_t first_seq
     uint64_t last_seq
-    int64_t least_time
+    int64_t least_time  # of its events
     int64_t greatest_time
+    int64_t watermark  # no event up to here is after it
 
 cdef struct IdEntry:
     uint64_t fingerprint
@@ -74,10 +74,11 @@ cdef class JournalRing:
     cdef list spilled
     cdef readonly uint64_t spilled_bytes
     cdef readonly uint64_t lost  # records that nothing kept
+    cdef uint64_t spill_max
     cdef readonly bint spilling
     cdef readonly uint64_t spilled_from  # the first record that is not in the ring
 
-    def __cinit__(self, area, uint32_t epoch, uint64_t position):
+    def __cinit__(self, area, uint32_t epoch, uint64_t position, uint64_t spill_max=0):
         PyObject_GetBuffer(area, &self.buffer, PyBUF_WRITABLE)
         self.attached = True
         self.area, self.capacity = <char*>self.buffer.buf, <uint64_t>self.buffer.len
@@ -85,7 +86,7 @@ cdef class JournalRing:
             self.detach()
             raise ValueError("the ring's area must be a multiple of 16 bytes, and at least 4096")
         self.epoch, self.position, self.taken, self.released = epoch, position, position, position
-        self.spilled = []
+        self.spilled, self.spill_max = [], spill_max
 
     def __dealloc__(self):
         self.detach()
@@ -112,7 +113,7 @@ cdef class JournalRing:
     cdef int spill(self, const void* record, uint32_t size) except -1:
         if not self.spilling:
             self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
-        if self.lost or self.spilled_bytes + size > SPILL_MAX:
+        if self.lost or self.spilled_bytes + size > self.spill_max:
             self.lost += 1
             return 0
         self.spilled.append((<const char*>record)[:size])
@@ -168,6 +169,14 @@ cdef class JournalRing:
     def release(self, uint64_t position):
         """Gives room back up to `position`, once what lay there is safe elsewhere."""
         self.released = position
+
+    def pending(self):
+        """The frames that are not released yet."""
+        cdef uint64_t taken = self.taken
+        self.taken = self.released
+        frames = self.take(<uint64_t>-1, self.position)
+        self.taken = taken
+        return frames
 
     def untake(self):
         """What was taken and not released is to be taken again."""
@@ -229,6 +238,9 @@ cdef extern from "<stdlib.h>":
     void qsort(void* base, size_t count, size_t size, int (*compare)(const void*, const void*) noexcept nogil) noexcept nogil
 
 
+STRETCH_HEAD = sizeof(StretchHead)
+
+
 cdef int by_fingerprint(const void* a, const void* b) noexcept nogil:
     cdef const IdEntry* x = <const IdEntry*>a
     cdef const IdEntry* y = <const IdEntry*>b
@@ -241,8 +253,11 @@ cdef inline bint has_event(const RecordHead* record) noexcept nogil:
     return record.type in (RECORD_DECISION, RECORD_OBSERVED)
 
 
-def stretch_of(bytes frames not None, bytes key not None):
-    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL."""
+def stretch_of(bytes frames not None, bytes key not None, int64_t watermark):
+    """The stored form of frames: a head, the frames, their events' fingerprints, sorted. Lets go of the GIL.
+
+    watermark: the greatest event time of all stretches before, -2**63 for none.
+    """
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef HashKey secret = hash_key(key)
@@ -260,9 +275,11 @@ def stretch_of(bytes frames not None, bytes key not None):
             head.last_seq = record.seq
             head.records += 1
             head.ids += has_event(record)
-            head.least_time = min(head.least_time, record.time)
-            head.greatest_time = max(head.greatest_time, record.time)
+            if has_event(record):
+                head.least_time = min(head.least_time, record.time)
+                head.greatest_time = max(head.greatest_time, record.time)
             at += frame_size(record.size)
+        head.watermark = max(watermark, head.greatest_time)
     value = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(sizeof(StretchHead) + size + head.ids * sizeof(IdEntry)))
     cdef char* out = PyBytes_AS_STRING(value)
     with nogil:
@@ -282,7 +299,7 @@ def stretch_of(bytes frames not None, bytes key not None):
 
 
 def stretch_head(bytes value not None):
-    """(records, first seq, last seq, least time, greatest time, others than decisions and observed events) of a stretch.
+    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch, or of its first STRETCH_HEAD bytes.
 
     Raises ValueError when the bytes are none.
     """
@@ -290,9 +307,9 @@ def stretch_head(bytes value not None):
     cdef uint64_t size = <uint64_t>len(value)
     if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
         raise ValueError("a stretch of the journal is none")
-    if size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+    if size != sizeof(StretchHead) and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
         raise ValueError("a stretch of the journal is of another length than it says")
-    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.records - head.ids
+    return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.watermark
 
 
 def stretch_frames(bytes value not None):

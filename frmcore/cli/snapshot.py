@@ -7,7 +7,7 @@ from time import monotonic
 from frmcore.cli.arguments import SnapshotFile, StorePath
 from frmcore.cli.console import complain
 from frmcore.cli.progress import Bar, size_of
-from frmcore.store import restore_snapshot, take_snapshot
+from frmcore.store.snapshot import restore_snapshot, take_snapshot
 
 
 def snapshot(store: StorePath, file: SnapshotFile) -> None:

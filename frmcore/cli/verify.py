@@ -11,7 +11,7 @@ import typer
 from frmcore.cli.arguments import AsJson
 from frmcore.cli.console import complain
 from frmcore.cli.progress import Bar
-from frmcore.store import verify as walk
+from frmcore.store.verify import verify as walk
 
 Target = Annotated[Path, typer.Argument(metavar="STORE|FILE", help="The folder of a store, or a snapshot.")]
 

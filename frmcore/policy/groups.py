@@ -32,7 +32,7 @@ class Draft:
         self.span_ms = 0 if kept is None else kept.span_ms
         self.life = kept is not None and kept.life
         self.marks = marks
-        self.queries: dict[tuple[int, ...], dict[Query, None]] = {}
+        self.queries: dict[tuple[int, ...], list[Query]] = {}
 
     def serves(self, need: Need) -> bool:
         """Of a kept ring: does it hold all that is needed."""
@@ -92,18 +92,14 @@ class Grouping:
         self._drafts: list[Draft] = []
         self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
-    def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...], int]:
-        """(group, lookup keys, the register that has the result): `dst`, or that of an equal aggregate before it."""
+    def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
+        """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
         need = self._needs.of(aggregate)
         index = self._draft_for(need)
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
-        wanted = query(aggregate, draft.add(need), dst, self._zone(aggregate))
-        queries = draft.queries.setdefault(keys, {})
-        same = next((known for known in queries if known._replace(dst=dst) == wanted), None)
-        if same is None:
-            queries[wanted] = None
-        return index, keys, dst if same is None else same.dst
+        draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, self._zone(aggregate)))
+        return index, keys
 
     def groups(self) -> tuple[Group, ...]:
         return tuple(map(self._group, self._drafts))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frmcore.plan import FeaturePlan, Mode, Op, Plan, PointPlan, Probe, RulePlan, Segment
+from frmcore.plan import FeaturePlan, Mode, Plan, PointPlan, Probe, RulePlan, Segment
 from frmcore.policy.canonical import Texts
 from frmcore.policy.declarations import digits_of, field_plan, list_plan, rate_plans
 from frmcore.policy.emit import Emitter, Program
@@ -85,13 +85,9 @@ class _Lowering:
             yield from (node for node in walk(expr) if isinstance(node, InList))
 
     def _compute(self) -> Segment:
-        start = len(self.program.code)
-        for name, (_, _, register) in self.places.items():
-            if register != self.registers.features[name]:  # the same aggregate under another name
-                self.decisions.put(Op.MOV, self.registers.features[name], register)
         features = self.policy.features
         expressions = {feature.name: feature.expression for feature in features if feature.expression is not None}
-        return Segment(start, self.decisions.definitions(expressions, self.registers.features).end)
+        return self.decisions.definitions(expressions, self.registers.features)
 
     def _point(self, point: Point) -> PointPlan:
         rules = [rule for rule in self.rules if rule.points is None or point.name in rule.points]
@@ -146,7 +142,7 @@ class _Lowering:
         )
 
     def _feature(self, feature: Feature) -> FeaturePlan:
-        group, keys, _ = self.places.get(feature.name, (-1, (), -1))
+        group, keys = self.places.get(feature.name, (-1, ()))
         kind = feature.type
         register = self.registers.features[feature.name]
         return FeaturePlan(

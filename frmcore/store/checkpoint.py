@@ -54,6 +54,7 @@ class Checkpointer:
         self._at = 0
         self._owed = 0.0
         self._gone: list[tuple[bytes, int, int]] = []
+        self._hurried: list[Unit] = []
         self.sync_groups(written, made)
 
     def sync_groups(
@@ -109,9 +110,16 @@ class Checkpointer:
         for key in self._gone:
             yield Put(RINGS, unit_key(*key), None)
         self._gone = []
+        hurried, self._hurried = self._hurried, []
+        for unit in hurried:
+            yield from self._write(self._units.index(unit))
         for _ in range(min(count, len(self._units))):
             self._at = (self._at + 1) % len(self._units)
             yield from self._write(self._at)
+
+    def hasten(self) -> None:
+        """The units that were never written are all due with the next commit: recovery could not do without them."""
+        self._hurried = [unit for unit in self._units if not unit.written]
 
     def everything(self) -> Iterator[Put]:
         """All units: a whole checkpoint."""

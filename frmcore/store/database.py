@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -39,13 +40,21 @@ class Database:
         self._map_max = map_max
         if not create and not self._path.exists():
             raise StoreUnavailable(f"{folder} is no store: it has no {DATA_FILE}")
-        size = 0 if readonly or guest else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
+        self._readonly, self._guest = readonly, readonly or guest
+        self._failed = False  # the last commit
+        self._writing = threading.Lock()
+        self._readers = 0
+        self._mapping = threading.Condition()  # the map may move only while nobody reads
+        self._open(create)
+
+    def _open(self, create: bool) -> None:
+        size = 0 if self._guest else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
         with self._told():
             self._env = lmdb.open(
                 str(self._path),
                 subdir=False,
-                map_size=min(size, map_max) if size else 0,
-                readonly=readonly,
+                map_size=min(size, self._map_max) if size else 0,
+                readonly=self._readonly,
                 create=create,
                 mode=0o600,
                 max_dbs=len(TABLES),
@@ -57,7 +66,15 @@ class Database:
                 readahead=False,
             )
             self._env.reader_check()
+            self._extend()
             self._tables = self._open_tables(create)
+
+    def _extend(self) -> None:
+        """A file that was cut short gets its length back: reading a map beyond a file's end is a signal that ends the
+        process, reading zeros is an error. (Pages at the end that were never used need not be there.)"""
+        size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if not self._guest and self.size() < size:
+            os.truncate(self._path, size)
 
     def _open_tables(self, create: bool) -> dict[bytes, Any]:
         if create:
@@ -69,19 +86,28 @@ class Database:
 
     def commit(self, changes: Iterable[Put]) -> None:
         """All changes in one synced commit, or none. A full map grows up to map_max."""
-        changes = list(changes)
-        while True:
-            try:
-                with self._told(), self._begin(write=True) as txn:
-                    for table, key, value in changes:
-                        if value is None:
-                            txn.delete(key, db=self._tables[table])
-                        else:
-                            txn.put(key, sealed(key, value), db=self._tables[table])
-            except lmdb.MapFullError:
-                self._grow()
-            else:
-                return
+        with self._writing:
+            if self._failed:
+                self._reopen()
+            self._failed = True
+            changes = list(changes)
+            with self._told():
+                while not self._written(changes):
+                    self._grow()
+            self._failed = False
+
+    def _written(self, changes: list[Put]) -> bool:
+        """False: the map is full, and nothing was written."""
+        try:
+            with self._begin(write=True) as txn:
+                for table, key, value in changes:
+                    if value is None:
+                        txn.delete(key, db=self._tables[table])
+                    else:
+                        txn.put(key, sealed(key, value), db=self._tables[table])
+        except lmdb.MapFullError:
+            return False
+        return True
 
     def _begin(self, *, write: bool) -> Any:
         try:
@@ -93,11 +119,27 @@ class Database:
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
         if size >= self._map_max:
-            raise StoreFull(
-                f"{self._path} has reached its limit of {self._map_max:,} bytes: open it with a larger map_max, or "
-                "keep less (keep_decisions)"
-            )
-        self._env.set_mapsize(min(2 * size, self._map_max))
+            raise self._full()
+        with self._unread():
+            self._env.set_mapsize(min(2 * size, self._map_max))
+
+    def _full(self) -> StoreFull:
+        return StoreFull(
+            f"{self._path} has reached its limit of {self._map_max:,} bytes: open it with a larger map_max, or keep "
+            "less (keep_decisions)"
+        )
+
+    def _reopen(self) -> None:
+        """After a commit that failed: LMDB refuses everything once it could not write a meta page (MDB_PANIC)."""
+        with self._unread():
+            self._env.close()
+            self._open(create=False)
+
+    @contextmanager
+    def _unread(self) -> Iterator[None]:
+        with self._mapping:
+            self._mapping.wait_for(lambda: not self._readers)
+            yield
 
     def get(self, table: bytes, key: bytes) -> bytes | None:
         """The value under a key; None where there is none."""
@@ -107,13 +149,20 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A consistent view of all tables."""
-        with self._told(), self._begin(write=False) as txn:
-            yield Reader(txn, self._tables)
+        with self._mapping:
+            self._readers += 1
+        try:
+            with self._told(system=False), self._begin(write=False) as txn:
+                yield Reader(txn, self._tables)
+        finally:
+            with self._mapping:
+                self._readers -= 1
+                self._mapping.notify_all()
 
     def size(self) -> int:
-        """Bytes of the file that are in use."""
-        info, stat = self._env.info(), self._env.stat()
-        return int((info["last_pgno"] + 1) * stat["psize"])
+        """Bytes of the file."""
+        with self._told():
+            return self._path.stat().st_size
 
     def copy(self, path: Path) -> None:
         """A compacted copy, synced."""
@@ -126,15 +175,16 @@ class Database:
                 os.close(handle)
 
     def close(self) -> None:
-        self._env.close()
+        with self._writing, self._unread():
+            self._env.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """LMDB's errors as ours, except the full map, which the caller mends."""
+    def _told(self, *, system: bool = True) -> Iterator[None]:
+        """LMDB's errors as ours; the system's too, unless they may be about something else."""
         try:
             yield
-        except lmdb.MapFullError:
-            raise
+        except lmdb.MapFullError as error:
+            raise self._full() from error
         except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
             raise StoreDamaged(f"{self._path}: {error}; restore a snapshot") from error
         except lmdb.DiskError as error:
@@ -142,6 +192,10 @@ class Database:
         except lmdb.Error as error:
             hint = ": ask its Engine (snapshot, tail, lists)" if "already open in this process" in str(error) else ""
             raise StoreUnavailable(f"{self._path}: {error}{hint}") from error
+        except OSError as error:
+            if not system:
+                raise
+            raise StoreUnavailable(f"{self._path}: {error}") from error
 
 
 class Reader:
@@ -174,6 +228,14 @@ class Reader:
                 key = bytes(cursor.key())
                 yield key, unsealed(table, key, cursor.value())
                 more = cursor.next()
+
+    def heads_back(self, table: bytes, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of each value, unchecked, from the last key back."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            more = cursor.last()
+            while more:
+                yield bytes(cursor.value()[:size])
+                more = cursor.prev()
 
     def keys(self, table: bytes) -> Iterator[bytes]:
         with self._txn.cursor(db=self._tables[table]) as cursor:

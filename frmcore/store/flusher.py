@@ -6,15 +6,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
-from frmcore.errors import StoreError
+from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
 from frmcore.store.layout import JOURNAL, META, OPERATIONS, pack, seq_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from frmcore._fast import Core, JournalRing
     from frmcore.store.checkpoint import Checkpointer
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from frmcore.store.ringfile import RingFile
 
 STRETCH_BYTES: Final = 1 << 20
+NO_TIME: Final = -(1 << 63)
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
+WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
 
 log = logging.getLogger("frmcore.store")
 
@@ -54,14 +57,18 @@ class Flusher:
         self._changed = threading.Condition()
         self._wanted = threading.Event()
         self._stopping = False
+        self._told = False  # of this outage
+        self._watched = threading.Event()
         self._spilled = b""
         self._last = time.monotonic()
         self._seq = synced  # of the last record on its way
+        self._watermark = NO_TIME if core.watermark is None else core.watermark
         self.synced = synced  # sequence number up to which the database has everything
         self.failure: StoreError | None = None
         self.commits = 0
         self.commit_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="frmcore-flusher", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="frmcore-watch", daemon=True)
 
     def begin(self, changes: list[Put], tail: bytes) -> None:
         """The first commit of an opening: what only the ring had, under a new epoch."""
@@ -71,13 +78,16 @@ class Flusher:
 
     def start(self) -> None:
         self._thread.start()
+        self._watcher.start()
 
     def stop(self, *, whole: bool = False) -> None:
         """Ends the thread, then flushes what there is. Raises StoreError."""
         self._stopping = True
         self._wanted.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._watched.set()
+        for thread in (self._thread, self._watcher):
+            if thread.is_alive():
+                thread.join()
         self.flush(whole=whole)
 
     def detach(self) -> None:
@@ -92,8 +102,6 @@ class Flusher:
 
     def wait(self, seq: int) -> bool:
         """Returns once the database has everything up to `seq`: True; False when a commit failed meanwhile."""
-        if threading.current_thread() is self._thread:  # a command of the inbox: flushed before its result is told
-            return True
         self._wanted.set()
         with self._changed:
             while self.synced < seq:
@@ -116,11 +124,20 @@ class Flusher:
         except StoreError as error:
             self._failed(error)
             return False
+        except Exception as error:  # the thread must live: callers wait for it
+            log.exception("the flusher failed")
+            self._failed(StoreUnavailable(f"the store could not be flushed: {error!r}"))
+            return False
         return True
 
+    def _watch(self) -> None:
+        while not self._watched.wait(WATCH_SECONDS):
+            if self._ring.spilling and not self._told:
+                self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
+
     def _failed(self, error: StoreError) -> None:
-        first = self.failure is None
         with self._changed:
+            first, self._told = not self._told, True
             self.failure = error
             self._changed.notify_all()
         if first:
@@ -131,11 +148,21 @@ class Flusher:
         """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses
         nothing then."""
         with self._writing:
-            pieces = self._pieces(whole)
+            pieces = self._pieces(whole) if not self._ring.lost else []
             cut = self._core.cut(take_spilled=True)
-            if cut["seq"] == self.synced and not pieces:
-                return
-            self._drain(cut, pieces)
+            if cut["lost"]:
+                self._save_what_is_left(cut)
+            elif cut["seq"] != self.synced or pieces:
+                self._drain(cut, pieces)
+
+    # The journal has a hole: what is before it is committed, as operations without a cut; nothing behind it can follow.
+    def _save_what_is_left(self, cut: dict[str, Any]) -> None:
+        if cut["spilled"] or self._ring.used:
+            self._drain(cut, [])
+        raise StoreFull(
+            f"{cut['lost']:,} operations found no room in journal or memory (spill_bytes) while the disk failed: "
+            f"the store ends at operation {self.synced:,}. Open it anew to be durable again"
+        )
 
     def _pieces(self, whole: bool) -> list[Put]:
         now = time.monotonic()
@@ -166,18 +193,22 @@ class Flusher:
                 if size > COMMIT_BYTES and ring.taken < cut["position"]:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
-            self._commit([*changes, *pieces, Put(META, b"state", pack(cut))], cut["position"])
+            changes += pieces
+            if not cut["lost"]:
+                changes.append(Put(META, b"state", pack(cut)))
+            self._commit(changes, cut["position"])
         except BaseException:
             ring.untake()
             self._ids.undo()
             raise
         self._spilled = b""
         ring.spilled_safe()
+        self._told = ring.spilling
 
     def _stretch(self, frames: bytes) -> list[Put]:
-        value = stretch_of(frames, self._ids.key)
+        value = stretch_of(frames, self._ids.key, self._watermark)
         head = stretch_head(value)
-        self._seq = head[2]
+        self._seq, self._watermark = head[2], head[5]
         changes = [Put(JOURNAL, seq_key(head[1]), value)]
         changes += [Put(OPERATIONS, seq_key(record_head(record)[0]), record) for record in frame_operations(frames)]
         return changes + self._ids.add(head[1], head[2], value)
@@ -199,10 +230,18 @@ class Flusher:
 
     # ---- for the store ----------------------------------------------------------------------------------------------
 
-    def regroup(self) -> None:
-        """The groups have changed: their units are taken up, with the journal flushed up to here."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nobody else commits meanwhile."""
+        with self._writing:
+            yield
+
+    def regroup(self, *, whole: bool) -> None:
+        """The groups have changed: their units are taken up. `whole`: the next commit writes all of the new ones."""
         with self._writing:
             self.checkpointer.sync_groups()
+            if whole:
+                self.checkpointer.hasten()
         self.wake()
 
     def find(self, event_id: str) -> list[int]:
@@ -220,13 +259,15 @@ class Flusher:
             gone: list[Put] = []
             with self._database.reading() as reader:
                 for key, value in reader.items(JOURNAL):
-                    _, first, last, _, greatest, _ = stretch_head(value)
-                    if last >= needed or greatest >= watermark - keep_ms or len(gone) == most:
+                    _, first, last, _, _, until = stretch_head(value)
+                    if last >= needed or until >= watermark - keep_ms or len(gone) == most:
                         first_kept = first
                         break
                     gone.append(Put(JOURNAL, key, None))
+                    trimmed = until
             if gone:
-                self._database.commit([*gone, *self._ids.trimmed(first_kept)])
+                note = Put(META, b"trimmed", pack(trimmed))
+                self._database.commit([*gone, note, *self._ids.trimmed(first_kept)])
                 self._ids.keep()
 
     def stats(self) -> dict[str, Any]:

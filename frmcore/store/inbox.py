@@ -8,16 +8,17 @@ The record of a list's change names the command: after a crash between the two c
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from frmcore import errors
 from frmcore._fast import record_content
-from frmcore.errors import FrmcoreError, StoreDamaged, StoreUnavailable
+from frmcore.errors import FrmcoreError, StoreDamaged, StoreError, StoreUnavailable
 from frmcore.store.database import Database, Put
 from frmcore.store.layout import BLOBS, INBOX, OPERATIONS
 
@@ -34,8 +35,12 @@ RESULT_SECONDS: Final = 3600  # a result that nobody fetched is kept as long
 RESULTS_MAX: Final = 1000
 POLL_SECONDS: Final = 0.02
 WAIT_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1.0  # after results that could not be written
 _COMMAND: Final = b"c"
 _RESULT: Final = b"r"
+
+
+log = logging.getLogger("frmcore.store")
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -68,12 +73,13 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Inbox:
-    """The owner's side. `process` is called by the flusher's thread after each flush."""
+    """The owner's side: a thread that looks for commands once in each flush's time."""
 
     def __init__(self, database: Database, flusher: Flusher, apply: Callable[[Command, str], int]) -> None:
         """apply: does what a command says, with the token to record; how many values changed."""
         self._database, self._flusher, self._apply = database, flusher, apply
-        self._processing = Lock()
+        self._processing, self._stopping = Lock(), Event()
+        self._thread: Thread | None = None
         self._results: dict[bytes, Result] = {}  # of commands that were applied, and are in the table still
         with database.reading() as reader:
             inherited = {key[1:].hex() for key in self._waiting(reader)}
@@ -87,6 +93,24 @@ class Inbox:
                 break
             found.append(key)
         return found
+
+    def start(self, seconds: float) -> None:
+        """Looks into the table that often, in a thread of its own: what a command takes never delays a flush."""
+        self._thread = Thread(target=self._run, args=(seconds,), name="frmcore-inbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, seconds: float) -> None:
+        while not self._stopping.wait(seconds):
+            try:
+                self.process()
+            except StoreError as error:
+                log.warning("commands of other processes wait: %s", error)
+                self._stopping.wait(RETRY_SECONDS)
 
     def process(self) -> None:
         """Applies what waits. Raises StoreError where the results can't be written; nothing is applied twice then."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from frmcore._fast import frame_records, stretch_frames, stretch_head
+from frmcore._fast import STRETCH_HEAD, frame_records, stretch_frames, stretch_head
 from frmcore.plan import Kind, Rep
 from frmcore.store.layout import RecordType
 from frmcore.values import feature_value
@@ -23,6 +23,7 @@ _FRAME: Final = struct.Struct("<IIII")  # checksum, size, epoch, mark: FrameHead
 _GRAIN: Final = 16
 HEAD: Final = struct.Struct("<QqqqIIIIHHBBBB")  # RecordHead of the hot path
 _FLOAT: Final = struct.Struct("<d")
+_STRETCH: Final = struct.Struct("<IIII")  # version, records, ids, bytes of frames: where StretchHead begins
 EVENTS: Final = frozenset({RecordType.DECISION, RecordType.OBSERVED})  # what a stretch has fingerprints of
 PRIVATE: Final = "private"  # what is shown of a private value
 
@@ -61,9 +62,18 @@ def event_id(record: bytes, head: Head) -> str:
     return record[head.id_at : head.id_at + head.id_size].decode()
 
 
+def whole_stretch(value: bytes) -> tuple[int, int, int, int, int, int]:
+    """What `stretch_head` says of a stretch, which is as long as it says. Raises ValueError."""
+    head = stretch_head(value)
+    _, _, ids, frames_size = _STRETCH.unpack_from(value)
+    if len(value) != STRETCH_HEAD + frames_size + 16 * ids:
+        raise ValueError("a stretch of the journal is of another length than it says")
+    return head
+
+
 def framed(stretch: bytes) -> Iterator[tuple[int, bytes]]:
     """(epoch, record) of every record of a stretch, in order. Raises ValueError where it is damaged."""
-    stretch_head(stretch)
+    whole_stretch(stretch)
     frames = stretch_frames(stretch)
     at = 0
     for record in frame_records(frames):

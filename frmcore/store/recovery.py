@@ -9,22 +9,19 @@ them.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from frmcore._fast import Core, JournalRing, Recovered, record_content, record_head, stretch_frames, stretch_head
+from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
 from frmcore.lists import list_contents
-from frmcore.plan import Group
-from frmcore.policy.lower import lower
-from frmcore.policy.stored import load_contents
+from frmcore.store.fill import NO_TIME, fill
 from frmcore.store.layout import (
-    BLOBS,
     JOURNAL,
     META,
-    OPERATIONS,
     RINGS,
     Piece,
     RecordType,
@@ -35,6 +32,7 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
+from frmcore.store.policies import have_books, load_policy, operation_of, operations, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,17 +40,7 @@ if TYPE_CHECKING:
     from frmcore.plan import Plan
     from frmcore.policy import Policy
     from frmcore.store.database import Database, Reader
-
-_GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
-
-
-@dataclass(slots=True)
-class Operation:
-    """A policy or a list's change, as recorded."""
-
-    seq: int
-    type: int
-    content: dict[str, Any]
+    from frmcore.store.policies import Operation
 
 
 @dataclass(slots=True)
@@ -89,7 +77,7 @@ class Recovery:
         with self._database.reading() as reader:
             try:
                 return self._run(reader)
-            except (ValueError, KeyError, TypeError, msgspec.MsgspecError) as error:
+            except (ValueError, KeyError, TypeError, struct.error, msgspec.MsgspecError) as error:
                 raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
 
     def _run(self, reader: Reader) -> Restored:
@@ -100,16 +88,16 @@ class Recovery:
                 f"{self._ring_synced:,}: an older copy was put in its place. Restore a snapshot into a new folder"
             )
         tail, position = self._tail(drained)
-        operations = [_operation(value) for _, value in reader.items(OPERATIONS)]
+        found = operations(reader)
         pieces = {unit_of(key): unpack_piece(value) for key, value in reader.items(RINGS)}
-        policies = [operation for operation in operations if operation.type == RecordType.POLICY]
+        policies = policies_of(found)
         made, start, covered = _start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
-        self._steps = _Steps(self, reader, core, policy, plan, policies)
+        self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
-        later = self._steps.apply(tail)
+        later = self._steps.apply_tail(tail)
         return Restored(
-            core, self._steps.policy, self._steps.plan, operations + later, pieces, made, tail, drained["seq"],
+            core, self._steps.policy, self._steps.plan, found + later, pieces, made, tail, drained["seq"],
             drained["epoch"], position,
         )  # fmt: skip
 
@@ -130,11 +118,6 @@ class Recovery:
         ring.detach()
         return frames, position
 
-    def load_policy(self, reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
-        """An old policy and its plan, as they were."""
-        policy = load_contents(policy_texts(reader, content["files"]))
-        return policy, lower(policy, keep=_GROUPS.decode(msgspec.msgpack.encode(content["groups"])))
-
     def _core(
         self,
         reader: Reader,
@@ -146,7 +129,7 @@ class Recovery:
     ) -> tuple[Core, Policy, Plan]:
         book = max(i for i, operation in enumerate(policies) if operation.seq < start or i == 0)
         content = policies[book].content
-        policy, plan = self.load_policy(reader, content)
+        policy, plan = load_policy(reader, content)
         origins = {signature: tuple(origin) for signature, origin in content["origins"].items()}
         known = {(signature, origin[0]) for each in policies for signature, origin in each.content["origins"].items()}
         held = {pair: _pieces_of(pieces, group_key(*pair)) for pair in known}
@@ -188,11 +171,15 @@ class Recovery:
 class _Steps:
     """Frames applied in order, policies loaded on the way."""
 
-    def __init__(
-        self, recovery: Recovery, reader: Reader, core: Core, policy: Policy, plan: Plan, policies: list[Operation]
-    ) -> None:
-        self._recovery, self._reader = recovery, reader
+    def __init__(self, reader: Reader, core: Core, policy: Policy, plan: Plan) -> None:
+        self._reader = reader
         self.core, self.policy, self.plan = core, policy, plan
+        self._tail = b""  # frames that the database does not have
+
+    def apply_tail(self, frames: bytes) -> list[Operation]:
+        """`apply` for what only the ring has: no piece holds rings that were filled for a policy in it."""
+        self._tail = frames
+        return self.apply(frames)
 
     def apply(self, frames: bytes) -> list[Operation]:
         """Applies frames; the policies and list changes among them."""
@@ -201,7 +188,7 @@ class _Steps:
             record, frames = self.core.replay(frames)
             if record is None:
                 break
-            operation = _operation(record)
+            operation = operation_of(record)
             found.append(operation)
             if operation.seq <= self.core.seq:
                 continue
@@ -212,26 +199,19 @@ class _Steps:
         return found
 
     def _install(self, operation: Operation) -> None:
-        content = operation.content
-        self.policy, self.plan = self._recovery.load_policy(self._reader, content)
-        contents = list_contents(self.plan)
-        self.core.replay_policy(self.plan, self.policy, contents, operation.seq, content)
+        self.policy, self.plan = load_policy(self._reader, operation.content)
+        filler = self._filler(operation) if operation.content["filled_from"] and self._tail else None
+        self.core.replay_policy(
+            self.plan, self.policy, list_contents(self.plan), operation.seq, operation.content, filler
+        )
 
-
-def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
-    """The texts of a policy's files by name, from their digests. Raises StoreDamaged."""
-    texts = {}
-    for name, digest in files.items():
-        blob = reader.get(BLOBS, bytes.fromhex(digest))
-        if blob is None:
-            raise StoreDamaged(f"the text of a policy is missing: {name}; restore a snapshot")
-        texts[name] = blob.decode()
-    return texts
-
-
-def _operation(record: bytes) -> Operation:
-    seq, type_, _, _ = record_head(record)
-    return Operation(seq, type_, record_content(record))
+    def _filler(self, operation: Operation) -> Core:
+        first = operation.content["filled_from"]
+        have_books(self.core, self._reader, first)
+        filler = self.core.filler(self.plan, self.policy, list_contents(self.plan), first - 1, NO_TIME)
+        fill(self._reader, filler, operation.seq - 1)
+        filler.fill(self._tail, 0, operation.seq - 1)
+        return filler
 
 
 def _pieces_of(pieces: dict[tuple[bytes, int, int], Piece], group: bytes) -> list[tuple[int, int, int, bytes]]:

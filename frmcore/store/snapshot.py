@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 COMMIT_BYTES: Final = 64 << 20  # of a restored store in one commit
-NOTES: Final = {b"store", b"drained", b"state", b"private"}  # what of `meta` belongs to the state
 
 
 def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lambda _done, _all: None) -> Description:
@@ -65,7 +64,6 @@ def snapshot_in_child(folder: str, file: str, progress: Progress) -> None:
 
 def _describe(view: StoreView) -> Description:
     rows = {table.decode(): view.reader.count(table) for table in SECTIONS}
-    rows["meta"] = sum(view.reader.get(META, name) is not None for name in NOTES)
     rows["journal"] += bool(view.tail.records)
     rows["operations"] += sum(1 for _ in _late_operations(view))
     return Description(VERSION, view.settings["id"], view.settings["policy"], view.seq, rows)
@@ -74,10 +72,7 @@ def _describe(view: StoreView) -> Description:
 def _rows(view: StoreView, table: bytes) -> Iterator[tuple[bytes, bytes]]:
     """A table's rows, with those that the next flush would have brought."""
     for key, value in view.reader.items(table):
-        if table != META:
-            yield key, value
-        elif key in NOTES:
-            yield key, _note(view, key, value)
+        yield key, _note(view, key, value) if table == META else value
     if table == JOURNAL and view.tail.records:
         yield seq_key(stretch_head(view.tail.stretch)[1]), view.tail.stretch
     if table == OPERATIONS:

@@ -6,27 +6,25 @@ import mmap
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frmcore._fast import (
     Core,
     JournalRing,
     frame_records,
-    record_content,
     record_frames,
     record_head,
     stretch_frames,
     stretch_head,
 )
-from frmcore.durations import parse_duration
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
+from frmcore.store.fill import fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
@@ -44,8 +42,9 @@ from frmcore.store.layout import (
     unpack,
 )
 from frmcore.store.lists import folded
+from frmcore.store.policies import have_book, have_books, policy_texts
 from frmcore.store.records import framed
-from frmcore.store.recovery import Recovery, Restored, policy_texts
+from frmcore.store.recovery import Recovery, Restored
 from frmcore.store.ringfile import RingFile
 from frmcore.store.snapshot import snapshot_by_child
 from frmcore.version import VERSION
@@ -58,46 +57,10 @@ if TYPE_CHECKING:
     from frmcore.plan import Plan
     from frmcore.policy import Policy
     from frmcore.store.inbox import Command
+    from frmcore.store.options import StoreOptions
 
-Durability = Literal["process", "power", "none"]
-DURABILITIES: Final = ("process", "power", "none")
 TRIM_SECONDS: Final = 60.0
 TRIM_STRETCHES: Final = 256  # deleted with one flush
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """How a store is kept.
-
-    durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the
-    machine `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none": both
-    take `flush_ms`. ring_bytes: of the mapped journal in front of the database: what may be recorded while the
-    disk stalls. map_max: bytes that the database may grow to. keep_decisions: how long the journal is kept, for
-    explanations. on_store_failure: "degrade": decide on, in memory, while the disk fails; "raise": refuse then.
-    """
-
-    durability: Durability = "process"
-    flush_ms: int = 100
-    ring_bytes: int = 64 << 20
-    map_max: int = 1 << 40
-    keep_decisions: str = "1826d"
-    on_store_failure: Literal["degrade", "raise"] = "degrade"
-
-    def __post_init__(self) -> None:
-        if self.durability not in DURABILITIES:
-            raise ValueError(f"durability: expected one of {', '.join(DURABILITIES)}, got {self.durability!r}")
-        if self.on_store_failure not in {"degrade", "raise"}:
-            raise ValueError(f"on_store_failure: expected degrade or raise, got {self.on_store_failure!r}")
-        if not 1 <= self.flush_ms <= 60_000:
-            raise ValueError(f"flush_ms: expected 1 to 60,000, got {self.flush_ms}")
-        if not 1 << 16 <= self.ring_bytes <= 1 << 34 or self.ring_bytes % mmap.PAGESIZE:
-            raise ValueError(f"ring_bytes: expected 64 KiB to 16 GiB in whole pages, got {self.ring_bytes}")
-        if parse_duration(self.keep_decisions) is None:
-            raise ValueError(f'keep_decisions: expected a duration such as "1826d", got {self.keep_decisions!r}')
-
-    @property
-    def keep_ms(self) -> int:
-        return parse_duration(self.keep_decisions) or 0
 
 
 class Keys(NamedTuple):
@@ -203,7 +166,7 @@ class Store:
     ) -> None:
         """From here on the store takes what the engine records; first what only the ring had."""
         core, epoch = restored.core, restored.epoch + 1
-        ring = JournalRing(area, epoch, restored.position)
+        ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes)
         core.attach(ring)
         ids = IdRuns(self._database, self._settings["key"])
         checkpointer = Checkpointer(core, restored.pieces, restored.made)
@@ -270,22 +233,52 @@ class Store:
         self.guard()
         return False
 
-    def reloaded(self) -> None:
-        """Another policy is in force: its groups are checkpointed from now on."""
-        self.flusher.regroup()
+    def reload(self, core: Core, plan: Plan, policy: Policy) -> None:
+        """Puts another policy in force between two operations, its new windows filled from the journal. The old one
+        decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows' reach)."""
+        self.keep_policy(policy)
+        if not is_needed(core, plan):
+            with self.flusher.paused():
+                core.reload(plan, policy, list_contents(plan), digests(policy))
+                self.flusher.regroup(whole=False)
+            return
+        self.flusher.flush()
+        with self._database.reading() as reader:
+            start = start_of(reader, reach(core, plan))
+            have_books(core, reader, start)
+            filler = core.filler(plan, policy, list_contents(plan), start - 1, gap_of(reader))
+            fill(reader, filler, self.flusher.synced, politely=True)
+        while not self._switched(core, plan, policy, filler, start):
+            pass
+
+    def _switched(self, core: Core, plan: Plan, policy: Policy, filler: Core, start: int) -> bool:
+        """Puts the filled policy in force, if what is left to fill is little by now."""
+        with self.flusher.paused():
+            self.flusher.flush()
+            with self._database.reading() as reader:
+                fill(reader, filler, self.flusher.synced)
+            if not core.reload_filled(plan, policy, list_contents(plan), digests(policy), filler, start):
+                return False
+            self.flusher.regroup(whole=True)
+            self.flusher.flush()
+            return True
 
     def attend(self, apply: Callable[[Command, str], int]) -> None:
-        """From here on commands of other processes are applied, by `apply(command, token)`."""
+        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own."""
         self._inbox = Inbox(self._database, self.flusher, apply)
+        self._inbox.start(self.options.flush_ms / 1000)
 
     def policy_of(self, files: dict[str, str]) -> Policy:
         """The policy whose texts are kept: name -> SHA-256 of each file. Raises PolicyError, StoreDamaged."""
         with self._database.reading() as reader:
             return load_contents(policy_texts(reader, files))
 
+    def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None) -> None:
+        """What was recorded so far, as one file; a child process reads it. Raises StoreError."""
+        self.flusher.flush()
+        snapshot_by_child(self.folder, file, progress)
+
     def _housekeeping(self) -> None:
-        if self._inbox is not None:
-            self._inbox.process()
         now = time.monotonic()
         if now - self._trimmed_at < TRIM_SECONDS:
             return
@@ -308,16 +301,8 @@ class Store:
             record = next((record for record in records if record_head(record)[0] == seq), None)
             if record is None or record_head(record)[1] not in {RecordType.DECISION, RecordType.AGAIN}:
                 return None
-            self._have_book(core, reader, record_head(record)[3])
+            have_book(core, reader, record_head(record)[3])
             return core.decision_of(record)
-
-    def _have_book(self, core: Core, reader: Any, index: int) -> None:
-        if core.has_book(index):
-            return
-        policies = [value for _, value in reader.items(OPERATIONS) if record_head(value)[1] == RecordType.POLICY]
-        loader = Recovery(self._database, {}, None, 0, None)
-        policy, plan = loader.load_policy(reader, record_content(policies[index]))
-        core.add_book(index, plan, policy)
 
     def tail(self, after: int) -> Iterator[tuple[int, int, bytes]]:
         """(epoch, sequence number, record) of every record behind `after` that the database has, in order."""
@@ -335,11 +320,6 @@ class Store:
                     yield epoch, number, record
                     seq = number
 
-    def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None) -> None:
-        """What was recorded so far, as one file; a child process reads it. Raises StoreError."""
-        self.flusher.flush()
-        snapshot_by_child(self.folder, file, progress)
-
     def stats(self) -> dict[str, Any]:
         """What `Engine.stats["store"]` shows."""
         return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
@@ -349,6 +329,8 @@ class Store:
         if os.getpid() != self._process:
             return
         try:
+            if self._inbox is not None:
+                self._inbox.stop()
             self.flusher.stop(whole=True)
         finally:
             self.abandon()

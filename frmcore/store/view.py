@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import MsgspecError
 
-from frmcore._fast import JournalRing, frame_records, record_content, record_head, stretch_of
+from frmcore._fast import JournalRing, frame_records, record_content, record_head, stretch_head, stretch_of
 from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable, StoreVersion
 from frmcore.store.database import Database
+from frmcore.store.fill import NO_TIME
 from frmcore.store.layout import (
     BLOBS,
     FORMAT,
@@ -25,8 +26,8 @@ from frmcore.store.layout import (
     seq_key,
     unpack,
 )
+from frmcore.store.policies import load_policy
 from frmcore.store.records import EVENTS, framed
-from frmcore.store.recovery import Recovery
 from frmcore.store.ringfile import PAGE, ring_problem
 
 if TYPE_CHECKING:
@@ -101,7 +102,11 @@ class StoreView:
                 records = records[:count]
                 break
             size += -(-(16 + len(record)) // 16) * 16
-        return Tail(records, stretch_of(frames[:size], self.settings["key"]) if records else b"")
+        if not records:
+            return Tail([], b"")
+        last = self.reader.last_at_most(JOURNAL, seq_key(self.drained["seq"]))
+        watermark = stretch_head(last[1])[5] if last is not None else NO_TIME
+        return Tail(records, stretch_of(frames[:size], self.settings["key"], watermark))
 
     def _has_texts(self, record: bytes) -> bool:
         digests = record_content(record)["files"].values()
@@ -140,9 +145,8 @@ class StoreView:
 
     def policy(self, index: int = -1) -> tuple[Policy, Plan]:
         """A policy as it was, and its plan; the last is the one in force."""
-        loader = Recovery(self._database, {}, None, 0, None)
         try:
-            return loader.load_policy(self.reader, self.policies[index].content)
+            return load_policy(self.reader, self.policies[index].content)
         except (ValueError, KeyError, TypeError, IndexError, MsgspecError, PolicyError) as error:
             raise StoreDamaged(f"{self.folder}: a policy can't be read: {error}; restore a snapshot") from error
 

@@ -20,11 +20,11 @@ from frmcore._fast import (
     ids_merged,
     record_content,
     stretch_frames,
-    stretch_head,
     stretch_ids,
     stretch_of,
 )
 from frmcore.store.checkpoint import DEPTH_MAX
+from frmcore.store.fill import NO_TIME
 from frmcore.store.layout import (
     BLOBS,
     IDS,
@@ -42,7 +42,7 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
-from frmcore.store.records import HEAD, head_of
+from frmcore.store.records import HEAD, head_of, whole_stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +112,7 @@ class Walk:
         self._oldest_ids = b""  # of the run that trimming may have cut into
         self._run_at = 0
         self._found = Sums()
+        self._watermark = NO_TIME
         self._pieces: dict[bytes, list[tuple[int, int, Piece]]] = {}
         self._checks: dict[bytes, Callable[[bytes, bytes], None]] = {
             META: self._note, BLOBS: self._blob, OPERATIONS: self._operation, IDS: self._run, RINGS: self._piece,
@@ -143,7 +144,8 @@ class Walk:
         if key == b"private":
             _expect(len(value) == 16, "the mark of the private key is none")
         else:
-            self.notes[key] = _numbers(key, unpack(value))
+            note = unpack(value)
+            self.notes[key] = _numbers(key, note) if key in _NUMBERS or key in _BYTES else {"": note}
 
     def _blob(self, key: bytes, value: bytes) -> None:
         _expect(hashlib.sha256(value).digest() == key, "the text is not the one of this digest")
@@ -181,7 +183,9 @@ class Walk:
         self._pieces.setdefault(group, []).append((depth, prefix, piece._replace(rings=b"")))
 
     def _stretch(self, key: bytes, value: bytes) -> None:
-        count, first, last, _, _, _ = stretch_head(value)
+        count, first, last, _, _, watermark = whole_stretch(value)
+        _expect(watermark >= self._watermark, "its watermark goes back")
+        self._watermark = watermark
         if not self.first:
             self._begin(first)
         _expect(first == seq_of(key), "the stretch begins elsewhere")
@@ -196,7 +200,7 @@ class Walk:
         _expect(len(records) == count == last - first + 1, "the stretch has another number of records")
         for seq, record in enumerate(records, first):
             self._record(seq, record)
-        same = stretch_of(frames, self.notes[b"store"]["key"]) == value
+        same = stretch_of(frames, self.notes[b"store"]["key"], watermark) == value
         _expect(same, "head or fingerprints are not those of its records")
         self._add(first, sums_of(stretch_ids(value)))
 

@@ -20,6 +20,29 @@ STEPS = (0, 0, 0, 1, 999, 1_000, 5_000, 10_000, 30_000, 60_000)
 LEAPS = (600_000, 3_600_000, 86_400_000)
 LATE = (1, 1_000, 5_000, 10_000, 60_000, 600_000, 3_600_000, 90_000_000)
 
+PANS = ("P1", "p1", "P2", "q1")
+COINS = ("EUR", "USD", "JPY", "BHD", "GBP", "", None)
+ENTITIES = (
+    ("account", "a1"),
+    ("account", "a4"),
+    ("card", "c1"),
+    ("device", "d1"),
+    ("merchant", "m1"),
+    ("ip", "10.0.0.7"),
+    ("subnet", "10.0.0.0/24"),
+    ("area", "D"),
+    ("pan", "P1"),
+    ("holder", "p1"),
+    ("bin", "P"),
+    ("nobody", "x"),
+)
+CONTENTS = (
+    ("cards", ("c1", "c2")),
+    ("accounts", ("a1", "a4")),
+    ("networks", ("10.0.0.0/8", "10.0.0.7/32", "::/0")),
+    ("pans", PANS),
+)
+
 
 class Stream:
     """Drives a pair by one seed. The ids and times it uses do not depend on what the pair answers."""
@@ -42,6 +65,8 @@ class Stream:
             (6, self.change_list),
             (2, self.reload),
             (3, self.invalid),
+            (6, self.look),
+            (4, self.explain),
         )
 
     def step(self) -> None:
@@ -77,6 +102,9 @@ class Stream:
             "f": values.a_float(random),
             "b": random.random() < 0.5,
             "t": self.time - random.choice((0, 1_000, 86_400_000)),
+            "pan": random.choice(PANS),
+            "place": random.choice(({"city": "Rome"}, {"city": "Oslo"}, {}, "Rome")),
+            "price": self.price(),
         }
         event |= {name: value for name, value in optional.items() if random.random() < 0.7}
         if self.hot:
@@ -84,11 +112,17 @@ class Stream:
         self.sent.append(event)
         return event
 
+    def price(self) -> dict[str, object]:
+        """Nested; now and then in a currency that has no rate, or not yet."""
+        random = self.random
+        units = random.choice((1, 499, 501, -7, 12_990, 12_990, values.an_int(random)))
+        return {"units": units, "coin": random.choice(COINS) if random.random() < 0.1 else random.choice(COINS[:3])}
+
     def some_event(self) -> dict[str, Any]:
-        """Mostly a recent one."""
+        """Mostly a recent one, at times one of the first."""
         if not self.sent:
             return self.event()
-        return self.random.choice(self.sent[-12:] if self.random.random() < 0.7 else self.sent)
+        return self.random.choice(self.random.choices((self.sent[-12:], self.sent, self.sent[:3]), (70, 20, 10))[0])
 
     # -- operations ----------------------------------------------------------------------------------------------
     def decide(self) -> None:
@@ -136,6 +170,7 @@ class Stream:
         choices: tuple[tuple[str, object], ...] = (
             ("status", random.choice(("pending", "approved", "declined", "declined"))),
             ("status", random.choice(("approved", "declined"))),
+            ("memo", random.choice(("DE", "F", "", None))),
             ("label", random.choice(("fraud", "fraud", "legit", None))),
             ("refund", random.choice((0, 500, 501, 12_990, None))),
             ("tries", random.choice((0, 1, 2, 3))),
@@ -156,15 +191,22 @@ class Stream:
 
     def change_list(self) -> None:
         random = self.random
-        name, content = random.choice(
-            (("cards", ("c1", "c2")), ("accounts", ("a1", "a4")), ("networks", ("10.0.0.0/8", "10.0.0.7/32", "::/0")))
-        )
+        name, content = random.choice(CONTENTS)
         value = random.choice(content)
         if random.random() < 0.4:
             self.pair.both(lambda side: side.lists[name].remove(value), ("remove", name, value))
             return
         expires = random.choice((None, self.time + 1, self.time + 60_000, self.time - 1_000))
         self.pair.both(lambda side: side.lists[name].add(value, expires=expires), ("add", name, value, expires))
+
+    def look(self) -> None:
+        """What is known of an entity now, or was at some time."""
+        entities: dict[str, str] = dict(self.random.sample(ENTITIES, self.random.choice((1, 2, 2))))
+        at = self.at()
+        self.pair.both(lambda side: side.features(at=at, **entities), ("features", at, entities))
+
+    def explain(self) -> None:
+        self.pair.explain(self.some_event()["id"], self.a_point() if self.random.random() < 0.3 else None)
 
     def reload(self) -> None:
         self.policy = changed(self.random, self.policy)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from strategies.expressions import Expressions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
 SCHEMA = """\
+base: EUR
+rates:
+  USD: [{from: 2025-01-01, rate: "0.95"}, {from: 2025-10-10, rate: "0.9"}]
+  JPY: [{from: 2025-01-01, rate: "0.0062"}]
+  BHD: [{from: 2025-10-09, rate: "2.2849"}]
 event:
   id: id
   time: ts
@@ -35,21 +39,33 @@ event:
     f: {type: float, optional: true}
     b: {type: bool, optional: true}
     t: {type: timestamp, optional: true}
+    pan: {entity: pan, optional: true, private: true}
+    city: {type: string, optional: true, path: place.city}
+    price: {type: money, currency: coin, optional: true, path: price.units}
+    coin: {type: string, optional: true, path: price.coin}
   derived:
     subnet: {is: "network(ip, 24)", entity: subnet}
     area: {is: "country[:1]", entity: area}
+    holder: {is: "lower(pan)", entity: holder, private: true}
+    bin: {is: "pan[:1]", entity: bin}
   updates:
     status: {type: enum, values: [pending, approved, declined], default: pending}
     label: {type: enum, values: [fraud, legit], optional: true}
     refund: {type: money, currency: EUR, optional: true}
     tries: {type: int, default: 0}
+    memo: {type: string, optional: true}
 lists:
   cards: {of: card}
   accounts: {of: account}
   networks: {of: ip, match: network}
   fixed: {of: merchant, values: [m1]}
+  pans: {of: pan}
+  holders: {of: holder, values: [p1, q1]}
 """
-KEYS = ("account", "card", "device", "payee", "ip", "subnet", "area", "(card, merchant)", "(account, device)")
+KEYS = (
+    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin",
+    "(card, merchant)", "(account, device)", "(pan, account)",
+)  # fmt: skip
 OVERS = ("1ms", "5s", "10s", "1m", "10m", "1h", "1d", "40d")
 CALENDARS = ("today", "this week", "this month", "1 day", "3 days")
 ZONES = ("UTC", "Europe/Berlin", "America/Santiago", "Asia/Kolkata")
@@ -69,24 +85,35 @@ CONDITIONS = (
     "tries > 1",
     "not b",
     "refund == amount",
+    "memo == country",
+    'pan == "P1"',
+    'holder in ("p1", "p2")',
+    'city == "Rome"',
+    'price > money("5.00")',
+    "original(price) > 500",
 )
-# Nothing changes these later.
-LASTING = (
-    'country == "DE"',
-    "n > 0",
-    "not b",
-    'amount > money("5.00")',
-    "missing(device)",
+CHANGING = ('status != "declined"', 'final == "allow"', "missing(label)", 'fired("r0")', "tries < 2")
+RESTING = (
+    ("first(country, ", "string"),
+    ("last(memo, ", "string"),
+    ("last(tries, ", "int"),
+    ("since_last(", "duration"),
+    ("since_first(", "duration"),
 )
-SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund")
-ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2")
-COUNTED = ("merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t")
-SEEN = ("country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant")
-CHANGING = ("refund", "status", "tries", "amount - refund")
+SUMMED = ("amount", "n", "d", "refund", "tries", "n * 2", "amount - refund", "price", "original(price)")
+ORDERED = ("amount", "n", "d", "f", "t", "refund", "f * 2", "price")
+COUNTED = (
+    "merchant", "n", "f", "country", "kind", "card", "amount", "b", "lower(country)", "d", "status", "t", "memo", "pan",
+    "holder", "city",
+)  # fmt: skip
+SEEN = (
+    "country", "amount", "f", "d", "b", "kind", "ip", "n", "refund", "t", "status", "merchant", "memo", "memo", "city",
+    "price", "original(price)",
+)  # fmt: skip
 FAMILIES = {
     "amount": "money", "refund": "money", "amount - refund": "money", "n": "int", "n * 2": "int", "tries": "int",
     "d": "decimal", "f": "float", "f * 2": "float", "t": "timestamp", "country": "string", "merchant": "string",
-    "ip": "ip", "b": "bool",
+    "ip": "ip", "b": "bool", "memo": "string", "city": "string", "price": "money", "original(price)": "int",
 }  # fmt: skip
 
 
@@ -126,7 +153,7 @@ def random_policy(random: Random, features: int, rules: int, hot: bool = False) 
     draft = Draft()
     chosen = limits(random, hot)
     for _ in range(features):
-        draft.add(*aggregate(random, keeps_all(chosen)))
+        draft.add(*aggregate(random))
     points = "" if random.random() < 0.4 else POINTS
     return RandomPolicy(chosen, points, draft.features, rule_texts(random, draft, rules, bool(points)))
 
@@ -135,9 +162,9 @@ def changed(random: Random, policy: RandomPolicy) -> RandomPolicy:
     """The same policy with some features replaced, dropped or added, and other rules."""
     draft = Draft()
     for text in policy.features.values():
-        draft.add(*(aggregate(random, keeps_all(policy.limits)) if random.random() < 0.3 else (text, "any")))
+        draft.add(*(aggregate(random) if random.random() < 0.3 else (text, "any")))
     if random.random() < 0.5:
-        draft.add(*aggregate(random, keeps_all(policy.limits)))
+        draft.add(*aggregate(random))
     rules = rule_texts(random, draft, len(policy.rules), bool(policy.points))
     return RandomPolicy(policy.limits, policy.points, draft.features, rules, policy.version + 1)
 
@@ -152,38 +179,35 @@ points:
 
 
 def limits(random: Random, hot: bool) -> str:
-    horizon = random.choice(("10s", "1m", "10m", "1h", EVER))
+    horizon = random.choice(("10s", "1m", "10m", "1h", "3000d"))
     ids_min = random.choice((1, 5, 20, 1_000_000))
     ids_max = max(random.choice((10, 25, 20_000_000)), ids_min)
     ring = random.choice((1, 3, 10, 40, 60)) if random.random() < (0.6 if hot else 0.1) else 1_000_000
     return f"{{horizon: {horizon}, ids_min: {ids_min}, ids_max: {ids_max}, ring_events_max: {ring}, max_ahead: 1m}}"
 
 
-EVER = "3000d"
-
-
-def keeps_all(limits: str) -> bool:
-    """Is the horizon so long that nothing ever leaves a life group's ring.
-
-    Where something does, the first or last event may be retracted after it left, and what the engine then still knows
-    depends on when it tidied up: such features get conditions that no update changes.
-    """
-    return f"horizon: {EVER}" in limits
-
-
 # -- features ------------------------------------------------------------------------------------------------------
-def aggregate(random: Random, keeps_all: bool = True) -> tuple[str, str]:
+def aggregate(random: Random) -> tuple[str, str]:
     """The text of a feature and the family of its result."""
+    if random.random() < 0.15:
+        return lasting(random)
     function, value, family = of_what(random)
-    span = window(random, function, CONDITIONS if keeps_all else LASTING)
-    single = function in ("first", "last", "since_last", "since_first")
-    lasting = single and not keeps_all and not any(part.startswith(("over=", "since=")) for part in span)
-    if lasting and value in CHANGING:
-        value, family = "country", "string"
-    arguments = ([value] if value else []) + whose(random) + which(random, LASTING if lasting else CONDITIONS)
+    arguments = [value] if value else []
+    span = window(random, function)
+    arguments += whose(random) + which(random)
     if function == "std" and random.random() < 0.4:
         arguments.append("ddof=1")
     return f"{function}({', '.join(arguments + span)})", family
+
+
+def lasting(random: Random) -> tuple[str, str]:
+    """A feature that rests on one event, which may be retracted long after a limit folded it."""
+    key, condition = random.choice(("account", "card")), random.choice(CHANGING)
+    if random.random() < 0.3:
+        over = ', over="1m"' if random.random() < 0.3 else ""
+        return f"count(by={key}, since={condition}{over})", "int"
+    start, family = random.choice(RESTING)
+    return f"{start}by={key}, where={condition})", family
 
 
 def of_what(random: Random) -> tuple[str, str, str]:
@@ -219,16 +243,16 @@ def whose(random: Random) -> list[str]:
     return [f"by={key}"]
 
 
-def which(random: Random, conditions: Sequence[str]) -> list[str]:
+def which(random: Random) -> list[str]:
     found = []
     if random.random() < 0.3:
         found.append(f"on={random.choice(('payment', 'login', '(payment, payout)'))}")
     if random.random() < 0.5:
-        found.append(f"where={random.choice(conditions)}")
+        found.append(f"where={random.choice(CONDITIONS)}")
     return found
 
 
-def window(random: Random, function: str, marks: Sequence[str]) -> list[str]:
+def window(random: Random, function: str) -> list[str]:
     closed = [f'closed="{random.choice(("left", "right", "both", "neither"))}"'] if random.random() < 0.5 else []
     lasting = function not in ("min", "max", "count_distinct")
     kind = random.choice(("over", "over", "over", "calendar", "since", "cells", "life" if lasting else "over"))
@@ -238,7 +262,7 @@ def window(random: Random, function: str, marks: Sequence[str]) -> list[str]:
         return [f'over="{random.choice(CALENDARS)}"', f'tz="{random.choice(ZONES)}"', *closed]
     if kind == "since":
         over = [f'over="{random.choice(OVERS)}"'] if random.random() < 0.4 else []
-        return [f"since={random.choice(marks)}", *over, *closed]
+        return [f"since={random.choice(CONDITIONS)}", *over, *closed]
     if kind == "cells":
         every, over, late = random.choice((("10s", "1m", "20s"), ("1m", "1h", "2m"), ("1d", "3d", "1d")))
         past = [f'delay="{late}"'] if random.random() < 0.3 else []
@@ -252,10 +276,10 @@ def delay(random: Random, chance: float) -> list[str]:
 
 # -- rules ---------------------------------------------------------------------------------------------------------
 FACTS: dict[str, tuple[str, ...]] = {
-    "money": ("amount", "refund"),
+    "money": ("amount", "refund", "price"),
     "int": ("n", "tries"),
     "bool": ("b",),
-    "string": ("country",),
+    "string": ("country", "city", "memo"),
     "timestamp": ("ts", "t"),
     "float": (),
     "decimal": (),
@@ -290,7 +314,10 @@ def rule_text(random: Random, make: Expressions, name: str, features: list[str],
 
 
 def condition(random: Random, make: Expressions, features: list[str]) -> str:
-    lists = ("card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts")
+    lists = (
+        "card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts",
+        "pan in pans", "holder in holders",
+    )  # fmt: skip
     simple = (f"missing({random.choice(features)})", random.choice(lists), make.truth(2).text, make.comparison(1).text)
     text = random.choice(simple)
     if random.random() < 0.3:

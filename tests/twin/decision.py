@@ -34,6 +34,7 @@ class Decision:
     seq: int
     late: bool
     notes: tuple[str, ...]
+    policy: Policy
     duplicate: bool = False
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.plan import Mode
 from frmcore.policy.tree import InList
-from twin.decision import Decision, actions_of, judge, reasons_of
+from twin.decision import Decision, Shown, actions_of, judge, reasons_of
 from twin.evaluate import evaluate
+from twin.explain import Explanation, explained
 from twin.fields import read_event, read_value
 from twin.groups import UNBOUNDED, place_features, walk
 from twin.lists import List
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from twin.values import Value
 
 FORGET_MAX = 4
+LAST = 2**64 - 1  # a sequence after every other
 NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
+    "lost": "is absent: the event it rests on was retracted, and the one before is no longer kept",
     "overflow": "is absent: its value does not fit into 64 bits",
     "incomplete": "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
@@ -46,7 +49,7 @@ class Twin:
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
-        self.retention = Retention(policy.limits)
+        self.retention = Retention(policy)
         self.groups, self.group_of = place_features(policy, [])
 
     # -- operations ----------------------------------------------------------------------------------------------
@@ -93,16 +96,15 @@ class Twin:
         if point.after and point.after not in known.decisions:
             raise InvalidEvent(f"{point.name} comes after {point.after}")
         asking = replace(known, told=dict(known.told), remembered={})  # the rings still hold it as it was
-        for name, value in told.items():
-            asking.tell(name, Told(at, self.seq + 1, value))
+        asking.tell_all(told, at, self.seq + 1)
         decision = self.judged(asking, point)
         self.seq += 1
-        for name, value in told.items():
-            known.tell(name, Told(at, self.seq, value))
-        known.decide(decision, Told(at, self.seq, self.policy.outcomes.index(decision.outcome)))
+        final = Told(at, self.seq, self.policy.outcomes.index(decision.outcome))
+        with self.retention.mended(self.groups, known):
+            known.tell_all(told, at, self.seq)
+            known.decide(decision, final)
         self.log.append((known, False))
         self.forget()
-        self.settle()
         return decision
 
     def observe(self, event: Mapping[str, object]) -> None:
@@ -115,8 +117,7 @@ class Twin:
         self.check_age(fresh)
         self.seq += 1
         fresh.observed = True
-        for name, value in {"final": 0, **told}.items():
-            fresh.tell(name, Told(fresh.time, self.seq, value))
+        fresh.tell_all({"final": 0, **told}, fresh.time, self.seq)
         self.remember(fresh)
         return None
 
@@ -127,9 +128,30 @@ class Twin:
         at = self.told_at(at)
         known = self.find(event_id)
         self.seq += 1
-        for name, value in told.items():
-            known.tell(name, Told(at, self.seq, value))
-        self.settle()
+        with self.retention.mended(self.groups, known):
+            known.tell_all(told, at, self.seq)
+
+    def explain(self, event_id: str, point: str | None = None) -> Explanation:
+        event = self.find(event_id)
+        name = None if point is None else self.named_point(point).name
+        if not event.decisions or (name is not None and name not in event.decisions):
+            raise UnknownEvent(f"{event_id} was not decided there")
+        return explained(self, event, event.decisions[name or list(event.decisions)[-1]])
+
+    def features(self, at: int | None = None, **entities: str) -> dict[str, Shown]:
+        """The aggregates whose key is given, as an event of no kind would read them after all that was recorded."""
+        fields = {field.name: field for field in (*self.policy.fields, *self.policy.derived)}
+        if not entities.keys() <= {field.entity for field in fields.values()}:
+            raise UnknownName(f"not all of {', '.join(entities)} are entities")
+        time = max(self.now(), self.retention.watermark) if at is None else at
+        given = {name: entities.get(field.entity or "") for name, field in fields.items()}
+        values = {name: read_value(name, fields[name].type, value) for name, value in given.items()}
+        scope = Scope(self, Event(LAST, "", time, None, values, {}, late=False), counts_itself=False)
+        return {
+            feature.name: shown(scope.value(feature.name), feature.type)
+            for feature in self.policy.features
+            if feature.aggregate is not None and None not in scope.reader.key(feature.aggregate.lookup)
+        }
 
     def reload(self, policy: Policy) -> None:
         kept = self.lists
@@ -141,7 +163,7 @@ class Twin:
         for group in self.groups:
             group.given_up = self.retention.limit(group)
         self.groups, self.group_of = place_features(policy, self.groups)
-        self.retention.limits = policy.limits
+        self.retention.policy = policy
         known = {event.seq for event in self.known.values()}
         for group in self.groups:
             if not group.fixed:
@@ -149,7 +171,11 @@ class Twin:
                 group.gap = None if self.floor is None else floored(self.floor, group.members.every_ms)
         for event in self.events:
             event.remembered.clear()
-        self.settle()
+            for group in self.groups:
+                group.file(event)
+        for group in self.groups:
+            for key in group.filed:
+                self.retention.settle(group, key)
         self.seq += 1
 
     def take_seq(self) -> None:
@@ -268,6 +294,7 @@ class Twin:
             seq=self.seq + 1,
             late=event.late,
             notes=tuple(sorted(scope.notes) + exempted),
+            policy=self.policy,
         )
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
@@ -285,7 +312,10 @@ class Twin:
         self.log.append((event, True))
         self.retention.record(event.time)
         self.forget()
-        self.settle()
+        for group in self.groups:
+            group.file(event)
+            if (key := group.key(event)) is not None:
+                self.retention.settle(group, key)
 
     def forget(self) -> None:
         """Records leave in recorded order, FORGET_MAX at most an operation; with an event's first goes its id."""
@@ -309,10 +339,6 @@ class Twin:
             return False
         return event.time < self.retention.watermark - self.policy.limits.horizon_ms - max(spans, default=0)
 
-    def settle(self) -> None:
-        if len(self.events) > self.policy.limits.ring_events_max:
-            self.retention.drop(self.policy, self.groups, self.events)
-
 
 def conflict(message: str, decision: Decision | None) -> EventConflict:
     return EventConflict(message, cast("Any", decision))
@@ -321,11 +347,11 @@ def conflict(message: str, decision: Decision | None) -> EventConflict:
 class Scope:
     """What features and rules see of the event that is being decided. Features are computed when first asked for."""
 
-    def __init__(self, twin: Twin, event: Event) -> None:
+    def __init__(self, twin: Twin, event: Event, counts_itself: bool = True) -> None:
         self.twin = twin
         self.event = event
         self.notes: list[str] = []
-        self.reader = Reader(twin.policy, twin.events, event)
+        self.reader = Reader(twin.policy, event, counts_itself)
         self.updates = {field.name: field.default for field in twin.policy.updates}
         self.updates |= {name: told.value for name, told in event.told.items()}
         self.pending = {feature.name: feature for feature in twin.policy.features}

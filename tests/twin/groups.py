@@ -6,6 +6,7 @@ After a reload a group of the same members goes on with what it retained, if tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from frmcore.limits import GROUP_COLUMNS_MAX
@@ -17,7 +18,8 @@ from frmcore.policy.tree import Calendar, Duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from twin.values import Value
+    from twin.base import Base, Key, Place
+    from twin.records import Event
 
 BOOL = tree.Type(Kind.BOOL)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -67,11 +69,23 @@ class Group:
     read: set[Column] = field(default_factory=set)  # by the present policy
     marks: Group | None = None  # the events, of any kind, that its `since` windows may start at
     given_up: int | None = None  # what the limits before a reload took away
-    capped: dict[tuple[Value, ...], tuple[int, int]] = field(default_factory=dict)  # by key: the last entry dropped
+    capped: dict[Key, Place] = field(default_factory=dict)  # by key: the last entry dropped
+    bases: dict[Key, Base] = field(default_factory=dict)
     unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
     gap: int | None = None  # the greatest time of these
+    filed: dict[Key, list[Event]] = field(default_factory=dict)  # the events that may belong, in recorded order
 
-    @property
+    def key(self, event: Event) -> Key | None:
+        """Where the event is filed: what it says of its key and kind never changes. None: nowhere."""
+        key = tuple(event.values[name] for name in self.members.by)
+        fits = self.members.on is None or event.kind in self.members.on
+        return key if fits and None not in key and event.seq not in self.unknown else None
+
+    def file(self, event: Event) -> None:
+        if (key := self.key(event)) is not None:
+            self.filed.setdefault(key, []).append(event)
+
+    @cached_property
     def reads_updates(self) -> bool:
         """Can a later fact change who belongs to it, or what it counts?"""
         return any(map(reads_updates, [self.members.where, *(column.value for column in self.read)]))
@@ -133,7 +147,8 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
     for group in running:
         if group.members == need.members and group not in groups:
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
-            again = Group(group.members, group.span_ms, group.life, True, columns, capped=group.capped)
+            again = Group(group.members, group.span_ms, group.life, True, columns)
+            again.capped, again.bases = group.capped, group.bases
             again.unknown, again.given_up, again.gap = group.unknown, group.given_up, group.gap
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again

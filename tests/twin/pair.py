@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import frmcore
+import frmcore.explain
 from frmcore.errors import EventConflict, FrmcoreError
 from frmcore.policy import load
 from twin.engine import Twin
+from twin.explain import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +33,15 @@ class Pair:
     def both(self, operation: Callable[[Any], object], what: object = "") -> object:
         """Applies `operation` to the engine and to the twin, and returns the twin's answer."""
         ours, theirs = answer(operation, self.engine), answer(operation, self.twin)
-        if ours != theirs:
-            raise Different(f"{what}\nengine: {ours}\ntwin:   {theirs}\n{difference(ours, theirs)}")
+        check(ours, theirs, what)
         return theirs
+
+    def explain(self, event_id: str, point: str | None) -> None:
+        """Of the evidence only what the twin can tell."""
+        ours, theirs = (answer(lambda side: side.explain(event_id, point), side) for side in (self.engine, self.twin))
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            ours["evidence"] = {name: ours["evidence"][name] for name in theirs["evidence"]}
+        check(ours, theirs, ("explain", event_id, point))
 
     def decide(self, event: dict[str, object]) -> object:
         return self.both(lambda side: side.decide(event), ("decide", event))
@@ -42,6 +49,11 @@ class Pair:
     def reload(self, text: str) -> None:
         policy = load(text)
         self.both(lambda side: side.reload(policy), "reload")
+
+
+def check(ours: object, theirs: object, what: object) -> None:
+    if ours != theirs:
+        raise Different(f"{what}\nengine: {ours}\ntwin:   {theirs}\n{difference(ours, theirs)}")
 
 
 def answer(operation: Callable[[Any], object], side: Any) -> object:
@@ -54,7 +66,15 @@ def answer(operation: Callable[[Any], object], side: Any) -> object:
 
 
 def plain(result: Any) -> object:
-    """A decision as comparable data, floats by their bits; anything else says only that it was done."""
+    """A decision or features as comparable data, floats by their bits; anything else says only that it was done."""
+    if isinstance(result, dict):
+        return {name: exact(value) for name, value in result.items()}
+    if isinstance(result, frmcore.explain.Explanation):
+        states = {rule.id: rule.state for rule in result.rules if rule.state != "not evaluated"}
+        evidence = {feature.name: (feature.start, feature.evidence) for feature in result.features}
+        return explanation(result, states, evidence)
+    if isinstance(result, Explanation):
+        return explanation(result, result.states, result.evidence)
     if not hasattr(result, "outcome"):
         return "done"
     found = {name: getattr(result, name) for name in PLAIN}
@@ -63,6 +83,12 @@ def plain(result: Any) -> object:
     found["notes"] = tuple(sorted(result.notes))
     found["features"] = {name: exact(value) for name, value in result.features.items()}
     return found
+
+
+def explanation(result: Any, states: object, evidence: object) -> dict[str, Any]:
+    fields = {name: exact(value) for name, value in result.fields.items()}
+    decision = plain(result.decision)
+    return {"decision": decision, "final": result.final, "fields": fields, "states": states, "evidence": evidence}
 
 
 def exact(value: object) -> object:
@@ -75,9 +101,9 @@ def difference(ours: object, theirs: object) -> str:
         return ""
     lines = []
     for name in ours:
-        if name == "features" and ours[name].keys() == theirs[name].keys():
+        if name in theirs and name == "features" and ours[name].keys() == theirs[name].keys():
             pairs = ((feature, ours[name][feature], theirs[name][feature]) for feature in ours[name])
             lines += [f"  {feature}: engine {one}, twin {other}" for feature, one, other in pairs if one != other]
-        elif ours[name] != theirs[name]:
-            lines.append(f"  {name}: engine {ours[name]}, twin {theirs[name]}")
+        elif ours[name] != theirs.get(name):
+            lines.append(f"  {name}: engine {ours[name]}, twin {theirs.get(name)}")
     return "\n".join(lines)

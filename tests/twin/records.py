@@ -47,6 +47,10 @@ class Event:
             self.told[name] = told
             self.remembered.clear()
 
+    def tell_all(self, values: Mapping[str, Value], at: int, seq: int) -> None:
+        for name, value in values.items():
+            self.tell(name, Told(at, seq, value))
+
     def decide(self, decision: Decision, final: Told) -> None:
         self.decisions[decision.point] = decision
         self.score = decision.score

@@ -15,9 +15,10 @@ from twin.records import Event, Facts
 from twin.values import Value, int64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from frmcore.policy.tree import Aggregate, Expr, Policy
+    from twin.base import Key, Place
     from twin.groups import Group, Members
 
 
@@ -41,32 +42,35 @@ class Bounds:
     left: bool
     end: int
     right: bool
-    mark: tuple[int, int] | None
+    mark: Place | None
 
     @property
-    def first(self) -> tuple[int, int] | None:
+    def first(self) -> Place | None:
         """The first place that belongs to it; None: every place."""
-        after = 0 if self.left else 1
-        starts = [] if self.start is None else [(self.start + after, 0)]
-        marks = [] if self.mark is None else [(self.mark[0], self.mark[1] + after)]
+        marks = [] if self.mark is None else [(self.mark[0], self.mark[1] + (0 if self.left else 1))]
+        starts = [] if self.by_over is None else [self.by_over]
         return max(starts + marks, default=None)
+
+    @property
+    def by_over(self) -> Place | None:
+        """The first place whatever its mark."""
+        return None if self.start is None else (self.start + (0 if self.left else 1), 0)
 
 
 class Reader:
     """Reads windows for one event as of its place (time, seq), with all that is known now."""
 
-    def __init__(self, policy: Policy, events: Sequence[Event], reader: Event) -> None:
+    def __init__(self, policy: Policy, reader: Event, counts_itself: bool) -> None:
+        self.counts_itself = counts_itself
         self.policy = policy
         self.reader = reader
-        self.events = events
-        self.others = [event for event in events if event.seq != reader.seq]
 
     def bounds(self, aggregate: Aggregate, group: Group) -> Bounds:
         time = floored(self.reader.time, aggregate.every_ms)
         left, right = aggregate.closed in ("left", "both"), aggregate.closed in ("right", "both")
         return Bounds(start_of(aggregate, time), left, time - aggregate.delay_ms, right, self.mark(aggregate, group))
 
-    def mark(self, aggregate: Aggregate, group: Group) -> tuple[int, int] | None:
+    def mark(self, aggregate: Aggregate, group: Group) -> Place | None:
         """The place of the last event before this one that met `since`."""
         if group.marks is None:
             return None
@@ -93,14 +97,12 @@ class Reader:
 
     def entries(self, group: Group, key: tuple[Value, ...], value: Expr | None) -> list[Entry]:
         """Every other member filed under the key, with the value that is looked at."""
-        members = group.members
-        found = []
-        for event in self.others:
-            if event.seq not in group.unknown and tuple(event.values[name] for name in members.by) == key:
-                facts = Facts(self.policy, event)
-                if belongs(members, event, facts):
-                    found.append(Entry(floored(event.time, members.every_ms), event.seq, seen(value, facts)))
-        return found
+        every = group.members.every_ms
+        return [
+            Entry(floored(event.time, every), event.seq, seen(value, facts))
+            for event, facts in members_of(self.policy, group, key)
+            if event.seq != self.reader.seq
+        ]
 
     def itself(self, aggregate: Aggregate, members: Members) -> Entry | None:
         """The event that is being decided, as a virtual entry; None if it does not belong."""
@@ -121,7 +123,8 @@ class Reader:
         entries = self.window(aggregate, group, bounds)
         if aggregate.function in ("first", "last", "since_last", "since_first"):
             return of_earlier(aggregate, entries, floored(self.reader.time, aggregate.every_ms))
-        own = self.itself(aggregate, group.members) if bounds.right and not aggregate.delay_ms else None
+        counts_itself = self.counts_itself and bounds.right and not aggregate.delay_ms
+        own = self.itself(aggregate, group.members) if counts_itself else None
         return of_all(aggregate, [*entries, own] if own else entries)
 
 
@@ -134,6 +137,15 @@ def seen(value: Expr | None, facts: Facts) -> Value:
 def after_start(entry: Entry, bounds: Bounds) -> bool:
     after = bounds.start is None or entry.time > bounds.start or (bounds.left and entry.time == bounds.start)
     return after and (bounds.mark is None or entry.place > bounds.mark or (bounds.left and entry.place == bounds.mark))
+
+
+def members_of(policy: Policy, group: Group, key: Key) -> Iterator[tuple[Event, Facts]]:
+    """The events that are filed under the key and meet the filter, in recorded order."""
+    where = group.members.where
+    for event in group.filed.get(key, ()):
+        facts = Facts(policy, event)
+        if where is None or facts.of(where):
+            yield event, facts
 
 
 def belongs(members: Members, event: Event, facts: Facts) -> bool:

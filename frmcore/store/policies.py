@@ -1,0 +1,80 @@
+"""The policies that a store has known: their records, and how they are loaded again, each as it was lowered then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from frmcore._fast import record_content, record_head
+from frmcore.errors import StoreDamaged
+from frmcore.plan import Group
+from frmcore.policy.lower import lower
+from frmcore.policy.stored import load_contents
+from frmcore.store.layout import BLOBS, OPERATIONS, RecordType
+
+if TYPE_CHECKING:
+    from frmcore._fast import Core
+    from frmcore.plan import Plan
+    from frmcore.policy import Policy
+    from frmcore.store.database import Reader
+
+_GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
+
+
+@dataclass(slots=True)
+class Operation:
+    """A policy or a list's change, as recorded."""
+
+    seq: int
+    type: int
+    content: dict[str, Any]
+
+
+def operation_of(record: bytes) -> Operation:
+    seq, type_, _, _ = record_head(record)
+    return Operation(seq, type_, record_content(record))
+
+
+def operations(reader: Reader) -> list[Operation]:
+    """Every policy and list change that was recorded, in order."""
+    return [operation_of(value) for _, value in reader.items(OPERATIONS)]
+
+
+def policies_of(found: list[Operation]) -> list[Operation]:
+    """The policies among them, by index: as records name them."""
+    return [operation for operation in found if operation.type == RecordType.POLICY]
+
+
+def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
+    """The texts of a policy's files by name, from their digests. Raises StoreDamaged."""
+    texts = {}
+    for name, digest in files.items():
+        blob = reader.get(BLOBS, bytes.fromhex(digest))
+        if blob is None:
+            raise StoreDamaged(f"the text of a policy is missing: {name}; restore a snapshot")
+        texts[name] = blob.decode()
+    return texts
+
+
+def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
+    """A recorded policy and its plan, as they were. Raises StoreDamaged."""
+    policy = load_contents(policy_texts(reader, content["files"]))
+    return policy, lower(policy, keep=_GROUPS.decode(msgspec.msgpack.encode(content["groups"])))
+
+
+def have_book(core: Core, reader: Reader, index: int) -> None:
+    """Makes records of that policy readable."""
+    if not core.has_book(index):
+        policy, plan = load_policy(reader, policies_of(operations(reader))[index].content)
+        core.add_book(index, plan, policy)
+
+
+def have_books(core: Core, reader: Reader, first: int) -> None:
+    """Makes the records from the sequence number `first` on readable."""
+    found = policies_of(operations(reader))
+    for index, operation in enumerate(found):
+        later = found[index + 1].seq if index + 1 < len(found) else None
+        if (later is None or later > first) and operation.seq <= core.seq:
+            have_book(core, reader, index)
