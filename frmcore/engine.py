@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from frmcore._fast import Core, shorten, system_clock
-from frmcore.errors import UnknownEvent, UnknownName
+from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
@@ -21,13 +21,14 @@ from frmcore.policy.stored import digests
 from frmcore.store import StoreOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from frmcore._fast import Decision
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
+    from frmcore.store.inbox import Command
     from frmcore.store.store import Store
     from frmcore.values import Value
 
@@ -95,6 +96,7 @@ class Engine:
             self._lists.restore(opened.lists)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
+            self._store.attend(self._obey)
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
@@ -214,7 +216,19 @@ class Engine:
             else:
                 self._core.reload(plan, policy, list_contents(plan), digests(policy))
             self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
-            self._settled()
+        self._settled()
+
+    def _obey(self, command: Command, token: str) -> int:
+        """What another process asked for, in the flusher's thread. A policy that is in force already stays as it is:
+        the command may come again after a crash."""
+        if command.action != "reload":
+            return self._lists[command.list].obey(command, token)
+        assert self._store is not None  # noqa: S101  commands come from a store
+        policy = self._store.policy_of(command.files)
+        if policy.hash == self._policy.hash:
+            return 0
+        self.reload(policy)
+        return 1
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -249,6 +263,24 @@ class Engine:
         """Returns once everything recorded so far survives a crash of the machine. Raises StoreError."""
         if self._store is not None:
             self._store.flusher.flush()
+
+    def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Writes what was recorded so far into one file (0600), from which `frmcore.store.restore_snapshot` makes a
+        store elsewhere. Deciding goes on meanwhile: a child process reads the store. progress(done, all): rows.
+        Raises StoreError."""
+        self._stored("snapshot").snapshot(file, progress)
+
+    def tail(self, after: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(epoch, sequence number, record) of everything recorded behind `after` so far, in order, for a follower.
+        Each opening of the store has its own epoch. Raises StoreError."""
+        store = self._stored("tail")
+        store.flusher.flush()
+        return store.tail(after)
+
+    def _stored(self, what: str) -> Store:
+        if self._store is None:
+            raise StoreUnavailable(f"{what}: this engine keeps all in memory; open it with a folder")
+        return self._store
 
     def on_store_failure(self, hook: Callable[[StoreError], object]) -> None:
         """Calls `hook(error)` when the store can no longer be written, once an outage; from another thread."""

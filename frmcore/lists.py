@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from sortedcontainers import SortedSet
@@ -25,6 +26,7 @@ from frmcore.policy.networks import canonical_network, nearest_network
 if TYPE_CHECKING:
     from frmcore._fast import Core
     from frmcore.plan import ListPlan, Plan
+    from frmcore.store.inbox import Command
 
 Expiry = int | str | datetime | timedelta | None
 
@@ -53,6 +55,7 @@ class EntityList:
     def __init__(self, core: Core, spec: ListPlan, settled: Callable[[], None]) -> None:
         self._core = core
         self._settled = settled
+        self._changing = RLock()  # the store's inbox changes lists from its own thread
         self._spec = spec
         self._entries: dict[str, Entry] = {}
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
@@ -62,6 +65,16 @@ class EntityList:
     @property
     def name(self) -> str:
         return self._spec.name
+
+    @property
+    def network(self) -> bool:
+        """Its values are networks; an address is in it when one of them holds it."""
+        return self._spec.network
+
+    @property
+    def private(self) -> bool:
+        """Its values are kept as hashes."""
+        return self._spec.private
 
     @property
     def read_only(self) -> bool:
@@ -78,25 +91,33 @@ class EntityList:
     ) -> int:
         """Adds many values; the number of new ones. All are checked before the first is added. Recorded as one
         operation, or several of LIST_CHANGE_VALUES values."""
+        return self._add(values, Entry("", reason, source, owner), expires, "")
+
+    def _add(self, values: Iterable[str], said: Entry, expires: Expiry, command: str) -> int:
         self._writable()
-        self._drop_expired()
         now = self._core.now()
-        notes = {"reason": _note("reason", reason), "source": _note("source", source), "owner": _note("owner", owner)}
+        notes: dict[str, Any] = {name: _note(name, getattr(said, name)) for name in ("reason", "source", "owner")}
         until = _expiry(expires, now)
         found = dict.fromkeys(map(self._canonical, values))
-        entries = [Entry(value, added=now, expires=until, **notes) for value in found]
-        fresh = len(found.keys() - self._entries.keys())
-        self._apply("add", entries)
-        return fresh
+        known = self._apply("add", [Entry(value, added=now, expires=until, **notes) for value in found], command)
+        return len(found) - known
 
     def remove(self, value: str, *, reason: str = "", source: str = "") -> bool:
         """Removes a value; False when it was not there. Raises InvalidEvent, ReadOnlyList."""
+        return bool(self._remove([value], Entry("", reason, source), ""))
+
+    def _remove(self, values: Iterable[str], said: Entry, command: str) -> int:
         self._writable()
-        self._drop_expired()
-        entry = Entry(self._canonical(value), _note("reason", reason), _note("source", source))
-        known = entry.value in self._entries
-        self._apply("remove", [entry])
-        return known
+        notes: dict[str, Any] = {name: _note(name, getattr(said, name)) for name in ("reason", "source")}
+        found = dict.fromkeys(map(self._canonical, values))
+        return self._apply("remove", [Entry(value, **notes) for value in found], command)
+
+    def obey(self, command: Command, token: str) -> int:
+        """A change that another process asked for; how many values it changed. Recorded with the command's token."""
+        said = Entry("", command.reason, command.source, command.owner)
+        if command.action == "add":
+            return self._add(command.values, said, command.expires, token)
+        return self._remove(command.values, said, token)
 
     def get(self, value: str) -> Entry | None:
         """What is known of a value: why, from where, by whom, since and until when. None where it is not listed."""
@@ -107,10 +128,18 @@ class EntityList:
         entry = self._entries.get(value)
         return entry if entry is not None and _in_force(entry, now) else None
 
+    def listed(self) -> Iterator[Entry]:
+        """Every value in force, with what is said of it."""
+        if self._spec.values is not None:
+            return (Entry(value, source="policy") for value in self._spec.values)
+        now = self._now()
+        return (entry for entry in list(self._entries.values()) if _in_force(entry, now))
+
     def entries(self) -> Iterator[tuple[str, int | None]]:
         """Every value with its expiry, until the horizon is past that; of a read-only list none."""
-        self._drop_expired()
-        return ((entry.value, entry.expires) for entry in self._entries.values() if not self.read_only)
+        with self._changing:
+            self._drop_expired()
+        return ((entry.value, entry.expires) for entry in list(self._entries.values()) if not self.read_only)
 
     def __contains__(self, value: str) -> bool:
         address = _address(value) if self._spec.network else None
@@ -121,14 +150,15 @@ class EntityList:
     def __len__(self) -> int:
         if self._spec.values is not None:
             return len(self._spec.values)
-        expired: int = self._expiring.bisect_left((self._now() + 1, ""))
-        return len(self._entries) - expired
+        with self._changing:
+            expired: int = self._expiring.bisect_left((self._now() + 1, ""))
+            return len(self._entries) - expired
 
     def __iter__(self) -> Iterator[str]:
         if self._spec.values is not None:
             return map(self._canonical, self._spec.values)
         now = self._now()
-        return iter([entry.value for entry in self._entries.values() if _in_force(entry, now)])
+        return iter([entry.value for entry in list(self._entries.values()) if _in_force(entry, now)])
 
     def __repr__(self) -> str:
         return f"<EntityList {self.name}: {len(self)} values>"
@@ -142,15 +172,21 @@ class EntityList:
         if self.read_only:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
 
-    def _apply(self, action: str, entries: list[Entry]) -> None:
-        """The change, recorded in parts of bounded size."""
-        for first in range(0, len(entries), LIST_CHANGE_VALUES):
-            self._apply_part(action, entries[first : first + LIST_CHANGE_VALUES])
+    def _apply(self, action: str, entries: list[Entry], command: str) -> int:
+        """The change, recorded in parts of bounded size; how many of the values were listed before."""
+        with self._changing:
+            self._drop_expired()
+            known = sum(entry.value in self._entries for entry in entries)
+            for first in range(0, len(entries), LIST_CHANGE_VALUES):
+                self._apply_part(action, entries[first : first + LIST_CHANGE_VALUES], command)
         self._settled()
+        return known
 
-    def _apply_part(self, action: str, entries: list[Entry]) -> None:
+    def _apply_part(self, action: str, entries: list[Entry], command: str) -> None:
         """One recorded operation: the membership first, which may refuse it."""
-        content = {"list": self.name, "action": action, "entries": [asdict(entry) for entry in entries]}
+        content: dict[str, object] = {"list": self.name, "action": action, "entries": [asdict(e) for e in entries]}
+        if command:
+            content["command"] = command
         if self._spec.network:
             changed = {entry.value: entry for entry in entries}
             left = [entry for value, entry in self._entries.items() if value not in changed]

@@ -11,23 +11,34 @@ import sys
 import typer
 
 from frmcore.cli.check import check
+from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.demo import demo
 from frmcore.cli.explain import explain
+from frmcore.cli.export import export
 from frmcore.cli.generate import generate
+from frmcore.cli.inspect import inspect
+from frmcore.cli.lists import lists
 from frmcore.cli.new import new
+from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.snapshot import restore, snapshot
+from frmcore.cli.tail import tail
+from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
 app = typer.Typer(
     name="frmcore",
-    help="Fraud decisions: write a policy, check it, run it over events, explain what it decided.",
+    help="Fraud decisions: write a policy, check it, run it over events, explain what it decided; look after stores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, new, check, run, generate, explain):
+for command in (
+    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+):  # fmt: skip
     app.command()(command)
+app.add_typer(lists)
 
 
 def main() -> None:

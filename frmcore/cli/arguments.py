@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -18,3 +19,22 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the resul
 Events: TypeAlias = Annotated[int, typer.Option(min=1, max=1_000_000_000, help="How many events.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="The same seed gives the same events, on any machine.")]
 Days: TypeAlias = Annotated[int, typer.Option(min=1, max=3650, help="Days that the stream spans.")]
+StorePath: TypeAlias = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a store.")]
+SnapshotFile: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A snapshot.")]
+Wait: TypeAlias = Annotated[float, typer.Option(min=0, help="Seconds to wait for the engine that has the store open.")]
+
+PRIVATE_KEY: Final = "FRMCORE_PRIVATE_KEY"
+
+
+def private_key() -> bytes | None:
+    """The key of private fields, from the environment: an argument could be read by everybody on the machine."""
+    text = os.environ.get(PRIVATE_KEY)
+    if not text:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        raise typer.BadParameter(f"the environment variable {PRIVATE_KEY}: expected 32 hex digits")
+    return key

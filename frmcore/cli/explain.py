@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,13 +15,15 @@ from rich.tree import Tree
 
 import frmcore
 from frmcore import Decision
-from frmcore.cli.arguments import AsJson, PolicyFile, Source, Updates
+from frmcore.cli.arguments import AsJson, Updates, private_key
 from frmcore.cli.console import complain, plain
 from frmcore.cli.formats import format_of
 from frmcore.cli.replay import Invalid, Replay
 from frmcore.cli.rows_in import EPOCH
 from frmcore.cli.run import row
 from frmcore.report.latency import Latency
+from frmcore.store.archive import Archive
+from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
     from frmcore.explain import Explanation, Node
@@ -29,23 +32,35 @@ EVIDENCE_SHOWN = 5  # ids of a window's events in the table; --json has all that
 
 
 def explain(
-    policy: PolicyFile,
-    source: Source,
-    event_id: Annotated[str, typer.Argument(help="The id of the event to explain.")],
+    policy: Annotated[Path, typer.Argument(metavar="POLICY|STORE", help="The policy's main file, or a store.")],
+    source: Annotated[str, typer.Argument(metavar="INPUT|ID", help="Events to decide; of a store: the event's id.")],
+    event_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The id of the event to explain.")] = None,
     updates: Updates = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide the events of a file up to one of them, and explain its decision: rules, values, windows, evidence."""
+    """Explain one decision: rules, values, windows, evidence. POLICY INPUT ID decides a file up to it; STORE ID looks
+    it up in a store, whoever has that open."""
+    if policy.is_dir() and event_id is None:
+        with viewing(policy) as view:
+            _print(Archive(view, private_key()).explain(source), as_json)
+    elif event_id is None:
+        raise typer.BadParameter(f"{policy} is no store: name a policy, events and an id; or a store and an id")
+    else:
+        _print(_decided(policy, source, event_id, updates), as_json)
+
+
+def _decided(policy: Path, source: str, event_id: str, updates: str | None) -> Explanation:
     for path in (source, updates or "-"):
         format_of(path)
     engine = frmcore.Engine(None, policy=policy, clock=None)
     for result in Replay(engine, source, updates, Latency()).results():
         if not isinstance(result, Invalid) and result.event_id == event_id:
-            break
-    else:
-        complain(f"{source} has no valid event with the id {event_id}")
-        raise typer.Exit(1)
-    explanation = engine.explain(event_id)
+            return engine.explain(event_id)
+    complain(f"{source} has no valid event with the id {event_id}")
+    raise typer.Exit(1)
+
+
+def _print(explanation: Explanation, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(explanation, enc_hook=_encoded))
     else:
@@ -98,12 +113,12 @@ def _features(found: Explanation) -> Table:
         ids = [plain(event_id) for event_id in feature.evidence[:EVIDENCE_SHOWN]]
         more = len(feature.evidence) - len(ids)
         evidence = ", ".join(ids) + (f" and {more} more" if more else "")
-        cells = (feature.name, plain(feature.shown), _instant(feature.start), _instant(feature.end), evidence)
+        cells = (feature.name, plain(feature.shown), instant(feature.start), instant(feature.end), evidence)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _instant(ms: int | None) -> str:
+def instant(ms: int | None) -> str:
     """A time for people, in UTC; one beyond the years of the calendar as it is."""
     if ms is None:
         return ""

@@ -31,8 +31,12 @@ def digest(text: str) -> str:
 
 
 def load_contents(files: Mapping[str, str]) -> Policy:
-    """The policy that consists of these files, the main one first. Raises PolicyError."""
-    main = next(iter(files))
+    """The policy that consists of these files, the main one first. Raises PolicyError; ValueError for names that lead
+    elsewhere: the files may come from a snapshot that somebody sent."""
+    main = next(iter(files), "")
+    for name in files:
+        if not name or name.startswith("/") or ".." in Path(name).parts or "\0" in name:
+            raise ValueError(f"{name!r} is no name of a policy's file")
     with TemporaryDirectory(prefix="frmcore-") as folder:
         for name, text in files.items():
             if name != TEXT_NAME:

@@ -11,13 +11,14 @@ import lmdb
 
 from frmcore._fast import ids_find, sealed
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
-from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, unsealed
+from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, seq_of, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MAP_FIRST: Final = 64 << 20  # grows by doubling, up to the option map_max
+MAP_MAX: Final = 1 << 40
 
 
 class Put(NamedTuple):
@@ -31,12 +32,15 @@ class Put(NamedTuple):
 class Database:
     """The tables of a store. Raises StoreUnavailable, StoreDamaged, StoreFull."""
 
-    def __init__(self, folder: Path, *, map_max: int, create: bool = False, readonly: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, map_max: int = MAP_MAX, create: bool = False, readonly: bool = False, guest: bool = False
+    ) -> None:
+        """guest: beside its owner, or for a moment: the map is as large as the owner left it."""
         self._path = folder / DATA_FILE
         self._map_max = map_max
         if not create and not self._path.exists():
             raise StoreUnavailable(f"{folder} is no store: it has no {DATA_FILE}")
-        self._readonly = readonly
+        self._readonly, self._guest = readonly, readonly or guest
         self._failed = False  # the last commit
         self._writing = threading.Lock()
         self._readers = 0
@@ -44,7 +48,7 @@ class Database:
         self._open(create)
 
     def _open(self, create: bool) -> None:
-        size = 0 if self._readonly else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
+        size = 0 if self._guest else max(MAP_FIRST, 2 * self._path.stat().st_size if self._path.exists() else 0)
         with self._told():
             self._env = lmdb.open(
                 str(self._path),
@@ -69,7 +73,7 @@ class Database:
         """A file that was cut short gets its length back: reading a map beyond a file's end is a signal that ends the
         process, reading zeros is an error. (Pages at the end that were never used need not be there.)"""
         size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        if not self._readonly and self.size() < size:
+        if not self._guest and self.size() < size:
             os.truncate(self._path, size)
 
     def _open_tables(self, create: bool) -> dict[bytes, Any]:
@@ -95,7 +99,7 @@ class Database:
     def _written(self, changes: list[Put]) -> bool:
         """False: the map is full, and nothing was written."""
         try:
-            with self._env.begin(write=True) as txn:
+            with self._begin(write=True) as txn:
                 for table, key, value in changes:
                     if value is None:
                         txn.delete(key, db=self._tables[table])
@@ -104,6 +108,13 @@ class Database:
         except lmdb.MapFullError:
             return False
         return True
+
+    def _begin(self, *, write: bool) -> Any:
+        try:
+            return self._env.begin(write=write, buffers=True)
+        except lmdb.MapResizedError:  # by another process: the owner, or who left a command in its inbox
+            self._env.set_mapsize(0)
+            return self._env.begin(write=write, buffers=True)
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
@@ -141,7 +152,7 @@ class Database:
         with self._mapping:
             self._readers += 1
         try:
-            with self._told(), self._env.begin(buffers=True) as txn:
+            with self._told(system=False), self._begin(write=False) as txn:
                 yield Reader(txn, self._tables)
         finally:
             with self._mapping:
@@ -168,8 +179,8 @@ class Database:
             self._env.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """LMDB's errors as ours."""
+    def _told(self, *, system: bool = True) -> Iterator[None]:
+        """LMDB's errors as ours; the system's too, unless they may be about something else."""
         try:
             yield
         except lmdb.MapFullError as error:
@@ -178,7 +189,12 @@ class Database:
             raise StoreDamaged(f"{self._path}: {error}; restore a snapshot") from error
         except lmdb.DiskError as error:
             raise StoreFull(f"{self._path}: {error}: no room on the disk") from error
-        except (lmdb.Error, OSError) as error:
+        except lmdb.Error as error:
+            hint = ": ask its Engine (snapshot, tail, lists)" if "already open in this process" in str(error) else ""
+            raise StoreUnavailable(f"{self._path}: {error}{hint}") from error
+        except OSError as error:
+            if not system:
+                raise
             raise StoreUnavailable(f"{self._path}: {error}") from error
 
 
@@ -198,6 +214,11 @@ class Reader:
         the caller."""
         run = self._txn.get(key, db=self._tables[IDS])
         return [] if run is None else ids_find(run[SEQ_BYTES:-CRC_BYTES], fingerprint)
+
+    def last_of_run(self, key: bytes) -> int:
+        """The last sequence number of a merged run, which is not read whole either."""
+        run = self._txn.get(key, db=self._tables[IDS])
+        return 0 if run is None else seq_of(bytes(run[:SEQ_BYTES]))
 
     def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(key, value) from `start` on, in order."""
@@ -230,6 +251,11 @@ class Reader:
                 return None
             found = bytes(cursor.key())
             return found, unsealed(table, found, cursor.value())
+
+    def table_bytes(self, table: bytes) -> int:
+        """Of the pages that a table takes."""
+        stat = self._txn.stat(self._tables[table])
+        return int((stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
 
     def count(self, table: bytes) -> int:
         return int(self._txn.stat(self._tables[table])["entries"])

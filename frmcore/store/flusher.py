@@ -175,9 +175,11 @@ class Flusher:
             time.sleep(0)  # the deciding thread goes first
         return found
 
-    # Frames up to the cut in commits of bounded size; the cut itself with the last one, which completes it.
-    def _drain(self, cut: dict[str, Any], changes: list[Put], seq: int = 0) -> None:
+    # Frames up to the cut in commits of bounded size; the cut itself with the last one, which completes it, and the
+    # pieces, which must never be ahead of the journal.
+    def _drain(self, cut: dict[str, Any], pieces: list[Put], seq: int = 0) -> None:
         ring, size = self._ring, 0
+        changes: list[Put] = []
         self._seq = max(self.synced, seq)
         self._spilled += cut.pop("spilled")
         spilled = self._spilled
@@ -191,6 +193,7 @@ class Flusher:
                 if size > COMMIT_BYTES and ring.taken < cut["position"]:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
+            changes += pieces
             if not cut["lost"]:
                 changes.append(Put(META, b"state", pack(cut)))
             self._commit(changes, cut["position"])

@@ -16,7 +16,7 @@ Every value in the database ends with the CRC-32C of its key and itself: LMDB ha
 | operations | sequence number | the record of a list's change or of a policy; never trimmed |
 | blobs | SHA-256 | a file of a policy |
 | rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
-| inbox | number | a command that another process left |
+| inbox | c or r, time, random bytes | a command that another process left; its result |
 """
 
 from __future__ import annotations

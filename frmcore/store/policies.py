@@ -47,15 +47,20 @@ def policies_of(found: list[Operation]) -> list[Operation]:
     return [operation for operation in found if operation.type == RecordType.POLICY]
 
 
-def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
-    """A recorded policy and its plan, as they were. Raises StoreDamaged."""
-    files = {}
-    for name, digest in content["files"].items():
+def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
+    """The texts of a policy's files by name, from their digests. Raises StoreDamaged."""
+    texts = {}
+    for name, digest in files.items():
         blob = reader.get(BLOBS, bytes.fromhex(digest))
         if blob is None:
             raise StoreDamaged(f"the text of a policy is missing: {name}; restore a snapshot")
-        files[name] = blob.decode()
-    policy = load_contents(files)
+        texts[name] = blob.decode()
+    return texts
+
+
+def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
+    """A recorded policy and its plan, as they were. Raises StoreDamaged."""
+    policy = load_contents(policy_texts(reader, content["files"]))
     return policy, lower(policy, keep=_GROUPS.decode(msgspec.msgpack.encode(content["groups"])))
 
 

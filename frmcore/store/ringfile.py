@@ -48,19 +48,11 @@ class RingFile:
 
     def _read_head(self, path: Path) -> int:
         """The sequence number that the database had, by the newer whole slot; 0 for a new file."""
-        found = [head for slot in (0, 1) if (head := self._slot(slot)) is not None]
+        found = _heads(bytes(self._map[: 2 * _SLOT]))
         if any(store != self._store for _, _, store, _, _ in found):
             raise StoreDamaged(f"{path} belongs to another store: put the files of one store together again")
         self._writes = max((writes for *_, writes, _ in found), default=0)
         return int(max(((writes, seq) for *_, writes, seq in found), default=(0, 0))[1])
-
-    def _slot(self, slot: int) -> tuple[bytes, int, bytes, int, int] | None:
-        raw = bytes(self._map[slot * _SLOT : slot * _SLOT + _HEAD.size + 4])
-        head, crc = raw[: _HEAD.size], raw[_HEAD.size :]
-        if int.from_bytes(crc, "little") != crc32c(head) or head[:8] != _MAGIC:
-            return None
-        magic, version, store, writes, seq = _HEAD.unpack(head)
-        return magic, version, store, writes, seq
 
     def note(self, seq: int) -> None:
         """The database has everything up to `seq`."""
@@ -95,3 +87,29 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(handle, present, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
     finally:
         os.close(handle)
+
+
+def _heads(page: bytes) -> list[tuple[bytes, int, bytes, int, int]]:
+    """(magic, version, store, writes, sequence number) of each slot that is whole."""
+    found = []
+    for at in (0, _SLOT):
+        head, crc = page[at : at + _HEAD.size], page[at + _HEAD.size : at + _HEAD.size + 4]
+        if len(crc) == 4 and int.from_bytes(crc, "little") == crc32c(head) and head[:8] == _MAGIC:
+            magic, version, store, writes, seq = _HEAD.unpack(head)
+            found.append((magic, version, store, writes, seq))
+    return found
+
+
+def ring_problem(path: Path, store: bytes, seq: int) -> str:
+    """What is wrong with a ring file beside a database that ends at `seq`; "" for nothing, and for no file."""
+    try:
+        with path.open("rb") as file:
+            heads = _heads(file.read(PAGE))
+    except OSError:
+        return ""
+    if any(head[2] != store for head in heads):
+        return "it belongs to another store: put the files of one store together again"
+    synced = max((head[3:] for head in heads), default=(0, 0))[1]
+    if synced > seq:
+        return f"the database ends at operation {seq:,}, but had {synced:,}: an older copy was put in its place"
+    return ""

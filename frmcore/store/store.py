@@ -21,13 +21,14 @@ from frmcore._fast import (
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
-from frmcore.policy.stored import contents, digest, digests
+from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
 from frmcore.store.fill import fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
+from frmcore.store.inbox import Inbox
 from frmcore.store.layout import (
     BLOBS,
     FORMAT,
@@ -41,9 +42,11 @@ from frmcore.store.layout import (
     unpack,
 )
 from frmcore.store.lists import folded
-from frmcore.store.policies import have_book, have_books
+from frmcore.store.policies import have_book, have_books, policy_texts
+from frmcore.store.records import framed
 from frmcore.store.recovery import Recovery, Restored
 from frmcore.store.ringfile import RingFile
+from frmcore.store.snapshot import snapshot_by_child
 from frmcore.version import VERSION
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from frmcore.lists import Entry
     from frmcore.plan import Plan
     from frmcore.policy import Policy
+    from frmcore.store.inbox import Command
     from frmcore.store.options import StoreOptions
 
 TRIM_SECONDS: Final = 60.0
@@ -86,6 +90,7 @@ class Store:
         self._lock, self._database, self._settings = lock, database, settings
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
+        self._inbox: Inbox | None = None
         self._trimmed_at = 0.0
         self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
@@ -264,6 +269,21 @@ class Store:
             self.flusher.flush()
             return True
 
+    def attend(self, apply: Callable[[Command, str], int]) -> None:
+        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own."""
+        self._inbox = Inbox(self._database, self.flusher, apply)
+        self._inbox.start(self.options.flush_ms / 1000)
+
+    def policy_of(self, files: dict[str, str]) -> Policy:
+        """The policy whose texts are kept: name -> SHA-256 of each file. Raises PolicyError, StoreDamaged."""
+        with self._database.reading() as reader:
+            return load_contents(policy_texts(reader, files))
+
+    def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None) -> None:
+        """What was recorded so far, as one file; a child process reads it. Raises StoreError."""
+        self.flusher.flush()
+        snapshot_by_child(self.folder, file, progress)
+
     def _housekeeping(self) -> None:
         now = time.monotonic()
         if now - self._trimmed_at < TRIM_SECONDS:
@@ -300,10 +320,10 @@ class Store:
                 value = next((value for key, value in reader.items(JOURNAL, start) if _last(value) > seq), None)
             if value is None:
                 return
-            for record in frame_records(stretch_frames(value)):
+            for epoch, record in framed(value):
                 number = record_head(record)[0]
                 if number > seq:
-                    yield 0, number, record
+                    yield epoch, number, record
                     seq = number
 
     def stats(self) -> dict[str, Any]:
@@ -315,6 +335,8 @@ class Store:
         if os.getpid() != self._process:
             return
         try:
+            if self._inbox is not None:
+                self._inbox.stop()
             self.flusher.stop(whole=True)
         finally:
             self.abandon()

@@ -1,0 +1,86 @@
+"""`frmcore inspect`: what a store holds, and how it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from frmcore.cli.arguments import AsJson, StorePath
+from frmcore.cli.console import plain
+from frmcore.cli.explain import instant
+from frmcore.cli.progress import size_of
+from frmcore.store.inspection import inspect as look
+
+if TYPE_CHECKING:
+    from frmcore.store.inspection import Inspection
+
+POLICIES_SHOWN = 10  # the latest; --json has all
+
+
+def inspect(store: StorePath, as_json: AsJson = False) -> None:
+    """Show what a store holds: policies, journal, rings, lists, bytes, and what a power cut would take now."""
+    found = look(store)
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+        return
+    console = Console()
+    console.print(_state(str(store), found), _policies(found), _groups(found), sep="\n")
+    if found.lists:
+        console.print(_lists(found))
+    console.print(_tables(found))
+
+
+def _state(name: str, found: Inspection) -> Table:
+    table = Table(title=Text(plain(f"{name}: {found.policy}")), show_header=False)
+    table.add_row("store", f"{found.id}, format {found.format}, made by frmcore {found.version}")
+    table.add_row("operations", f"{found.seq:,}")
+    table.add_row("journal", f"records {found.first:,} to {found.last:,}")
+    table.add_row("event times", f"{instant(found.from_time) or 'none'} to {instant(found.until_time) or 'none'}")
+    table.add_row("file", f"{size_of(found.file_bytes)}, last commit {instant(found.last_commit)} UTC")
+    table.add_row("recovery", f"would read {found.replay:,} operations again")
+    table.add_row("a power cut now", f"would lose {found.at_risk:,} operations that only the journal's ring has")
+    if found.waiting:
+        table.add_row("inbox", f"{found.waiting:,} commands wait for an engine")
+    return table
+
+
+def _policies(found: Inspection) -> Table:
+    table = _headed("Policies", "version", "hash", "from operation", "at (UTC)")
+    for row in found.policies[-POLICIES_SHOWN:]:
+        table.add_row(Text(plain(row.version)), row.hash[:16], f"{row.seq:,}", instant(row.time))
+    return table
+
+
+def _groups(found: Inspection) -> Table:
+    table = _headed("Rings, as checkpointed", "by", "entities", "bytes", "pieces", "oldest piece")
+    for row in found.groups:
+        oldest = f"operation {row.oldest:,}" if row.pieces else "none yet"
+        state = oldest if row.complete or not row.pieces else f"{oldest}, not all written yet"
+        table.add_row(Text(plain(row.entity)), f"{row.rings:,}", size_of(row.bytes), f"{row.pieces:,}", state)
+    return table
+
+
+def _lists(found: Inspection) -> Table:
+    table = _headed("Lists", "list", "values")
+    for name, size in found.lists.items():
+        table.add_row(Text(plain(name)), f"{size:,}")
+    return table
+
+
+def _tables(found: Inspection) -> Table:
+    table = _headed("Tables", "table", "rows", "bytes")
+    for name, row in found.tables.items():
+        table.add_row(name, f"{row.rows:,}", size_of(row.bytes))
+    return table
+
+
+def _headed(title: str, *headings: str) -> Table:
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading)
+    return table

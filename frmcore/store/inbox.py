@@ -1,0 +1,206 @@
+"""Commands that other processes leave in a store whose engine runs elsewhere: list changes, another policy.
+
+A sender puts a command under a key that nobody else has (the time and eight random bytes) and waits for the result
+under the same key. The owner applies commands in the order of their keys with its next flush, through its engine, so
+that they are journaled like its own; it flushes, and then one commit takes the commands out and puts the results in.
+The record of a list's change names the command: after a crash between the two commits it is not applied again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from frmcore import errors
+from frmcore._fast import record_content
+from frmcore.errors import FrmcoreError, StoreDamaged, StoreError, StoreUnavailable
+from frmcore.store.database import Database, Put
+from frmcore.store.layout import BLOBS, INBOX, OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from frmcore.store.database import Reader
+    from frmcore.store.flusher import Flusher
+
+COMMANDS_AT_ONCE: Final = 64  # with one flush
+TOKEN_BYTES: Final = 16
+RESULT_SECONDS: Final = 3600  # a result that nobody fetched is kept as long
+RESULTS_MAX: Final = 1000
+POLL_SECONDS: Final = 0.02
+WAIT_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1.0  # after results that could not be written
+_COMMAND: Final = b"c"
+_RESULT: Final = b"r"
+
+
+log = logging.getLogger("frmcore.store")
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex."""
+
+    action: Literal["add", "remove", "reload"]
+    list: str = ""
+    values: tuple[str, ...] = ()
+    reason: str = ""
+    source: str = ""
+    owner: str = ""
+    expires: int | str | None = None
+    files: dict[str, str] = {}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a command: how many values changed; or the error's class and message."""
+
+    changed: int = 0
+    error: str = ""
+    message: str = ""
+
+    def told(self) -> int:
+        """How many values changed. Raises what the owner's engine raised."""
+        if not self.error:
+            return self.changed
+        kind = getattr(errors, self.error, FrmcoreError)
+        simple = isinstance(kind, type) and issubclass(kind, FrmcoreError) and kind is not errors.PolicyError
+        raise (kind if simple else FrmcoreError)(self.message)
+
+
+class Inbox:
+    """The owner's side: a thread that looks for commands once in each flush's time."""
+
+    def __init__(self, database: Database, flusher: Flusher, apply: Callable[[Command, str], int]) -> None:
+        """apply: does what a command says, with the token to record; how many values changed."""
+        self._database, self._flusher, self._apply = database, flusher, apply
+        self._processing, self._stopping = Lock(), Event()
+        self._thread: Thread | None = None
+        self._results: dict[bytes, Result] = {}  # of commands that were applied, and are in the table still
+        with database.reading() as reader:
+            inherited = {key[1:].hex() for key in self._waiting(reader)}
+            done = {token for token in _recorded(reader) if token in inherited} if inherited else set()
+        self._results = {bytes.fromhex(token): Result() for token in done}
+
+    def _waiting(self, reader: Reader) -> list[bytes]:
+        found: list[bytes] = []
+        for key in reader.keys(INBOX):
+            if not key.startswith(_COMMAND) or len(found) == COMMANDS_AT_ONCE:
+                break
+            found.append(key)
+        return found
+
+    def start(self, seconds: float) -> None:
+        """Looks into the table that often, in a thread of its own: what a command takes never delays a flush."""
+        self._thread = Thread(target=self._run, args=(seconds,), name="frmcore-inbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, seconds: float) -> None:
+        while not self._stopping.wait(seconds):
+            try:
+                self.process()
+            except StoreError as error:
+                log.warning("commands of other processes wait: %s", error)
+                self._stopping.wait(RETRY_SECONDS)
+
+    def process(self) -> None:
+        """Applies what waits. Raises StoreError where the results can't be written; nothing is applied twice then."""
+        with self._processing:
+            self._process()
+
+    def _process(self) -> None:
+        with self._database.reading() as reader:
+            if not reader.count(INBOX):
+                return
+            commands = [(key[1:], _command(reader, key)) for key in self._waiting(reader)]
+            changes = _stale(reader) if commands else []
+        if not commands:
+            return
+        for token, command in commands:
+            if token not in self._results:
+                self._results[token] = self._result(command, token.hex())
+        self._flusher.flush()
+        for token, _ in commands:
+            changes.append(Put(INBOX, _COMMAND + token, None))
+            changes.append(Put(INBOX, _RESULT + token, msgspec.msgpack.encode(self._results[token])))
+        self._database.commit(changes)
+        self._results.clear()
+
+    def _result(self, command: Command | None, token: str) -> Result:
+        if command is None:
+            return Result(0, "FrmcoreError", "the command can't be read: is the sender of another version of frmcore?")
+        try:
+            return Result(self._apply(command, token))
+        except (FrmcoreError, ValueError, OSError) as error:
+            return Result(0, type(error).__name__, str(error))
+
+
+def _command(reader: Reader, key: bytes) -> Command | None:
+    try:
+        return msgspec.msgpack.decode(reader.get(INBOX, key) or b"", type=Command)
+    except (msgspec.MsgspecError, StoreDamaged):
+        return None
+
+
+def _recorded(reader: Reader) -> set[str]:
+    """The tokens of all commands that the operations know."""
+    contents = (record_content(record) for _, record in reader.items(OPERATIONS))
+    return {content["command"] for content in contents if "command" in content}
+
+
+def _stale(reader: Reader) -> list[Put]:
+    """Results that nobody fetched are let go, the oldest first."""
+    results = [key for key in reader.keys(INBOX) if key.startswith(_RESULT)]
+    line = (time.time_ns() - RESULT_SECONDS * 10**9).to_bytes(8, "big")
+    return [Put(INBOX, key, None) for i, key in enumerate(results) if key[1:9] < line or i < len(results) - RESULTS_MAX]
+
+
+class Sender:
+    """Another process's side: leaves commands in a store that is open elsewhere. Raises StoreError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database = Database(folder, guest=True)
+        self._last = 0
+
+    def send(self, command: Command, texts: dict[str, str] | None = None) -> bytes:
+        """Leaves a command, with the texts of a policy's files (by SHA-256); the token to wait for its result with."""
+        self._last = max(time.time_ns(), self._last + 1)
+        token = self._last.to_bytes(8, "big") + os.urandom(TOKEN_BYTES - 8)
+        blobs = [Put(BLOBS, bytes.fromhex(digest), text.encode()) for digest, text in (texts or {}).items()]
+        self._database.commit([*blobs, Put(INBOX, _COMMAND + token, msgspec.msgpack.encode(command))])
+        return token
+
+    def wait(self, token: bytes, seconds: float = WAIT_SECONDS) -> int:
+        """How many values changed, once the owner applied the command. Raises what it raised there, and
+        StoreUnavailable when `seconds` pass first: the command stays, and will be applied."""
+        until = time.monotonic() + seconds
+        while True:
+            found = self._database.get(INBOX, _RESULT + token)
+            if found is not None:
+                self._database.commit([Put(INBOX, _RESULT + token, None)])
+                return msgspec.msgpack.decode(found, type=Result).told()
+            if time.monotonic() > until:
+                raise StoreUnavailable(
+                    f"{self._folder}: its engine has not taken the command within {seconds:g} s. It stays in the "
+                    "store's inbox, and takes effect as soon as an engine has the store open and flushes"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

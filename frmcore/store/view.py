@@ -1,0 +1,195 @@
+"""A store as another process may look at it: read-only, without the owner's lock, one consistent view of everything."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import MsgspecError
+
+from frmcore._fast import JournalRing, frame_records, record_content, record_head, stretch_head, stretch_of
+from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable, StoreVersion
+from frmcore.store.database import Database
+from frmcore.store.fill import NO_TIME
+from frmcore.store.layout import (
+    BLOBS,
+    FORMAT,
+    JOURNAL,
+    META,
+    OPERATIONS,
+    RING_FILE,
+    RecordType,
+    seq_key,
+    unpack,
+)
+from frmcore.store.policies import load_policy
+from frmcore.store.records import EVENTS, framed
+from frmcore.store.ringfile import PAGE, ring_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from frmcore.plan import Plan
+    from frmcore.policy import Policy
+    from frmcore.store.database import Reader
+
+
+class Tail(NamedTuple):
+    """What the journal's ring has and the database has not: safe from a crash of the process, not of the machine."""
+
+    records: list[bytes]
+    stretch: bytes  # as the database would keep it; b"" where there are no records
+
+
+class PolicyAt(NamedTuple):
+    """A policy as it was put in force. `time`: by the engine's clock, epoch ms."""
+
+    seq: int
+    time: int
+    content: dict[str, Any]
+
+
+class StoreView:
+    """One moment of a store. Made by `viewing`; raises StoreDamaged where what it reads is not what was written."""
+
+    def __init__(self, folder: Path, database: Database, reader: Reader) -> None:
+        self.folder, self.reader, self._database = folder, reader, database
+        self.settings: dict[str, Any] = self._note(b"store")
+        check_format(folder, self.settings)
+        self.drained = self._note(b"drained")
+        self.tail = self._ring_tail()
+
+    def _note(self, name: bytes) -> dict[str, Any]:
+        value = self.reader.get(META, name)
+        if value is None:
+            raise StoreDamaged(f"{self.folder} holds a store that was never finished: remove it, or restore a snapshot")
+        note: dict[str, Any] = unpack(value)
+        return note
+
+    def _ring_tail(self) -> Tail:
+        if ring_problem(self.folder / RING_FILE, self.settings["id"], self.drained["seq"]):
+            return Tail([], b"")
+        try:
+            handle = os.open(self.folder / RING_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:  # durability "none" has no file
+            return Tail([], b"")
+        try:
+            if os.fstat(handle).st_size <= PAGE:
+                return Tail([], b"")
+            with mmap.mmap(handle, 0, access=mmap.ACCESS_COPY) as mapped, memoryview(mapped)[PAGE:] as area:
+                ring = JournalRing(area, self.drained["epoch"], self.drained["position"])
+                frames, _ = ring.recovered(self.drained["position"], self.drained["seq"])
+                ring.detach()
+        except (OSError, ValueError):
+            return Tail([], b"")
+        finally:
+            os.close(handle)
+        return self._usable(frames)
+
+    def _usable(self, frames: bytes) -> Tail:
+        """The owner goes on while we read: frames it wrote over, or a policy younger than this view, end the tail."""
+        try:
+            records = frame_records(frames)
+        except ValueError:
+            return Tail([], b"")
+        size = 0
+        for count, record in enumerate(records):
+            if record_head(record)[1] == RecordType.POLICY and not self._has_texts(record):
+                records = records[:count]
+                break
+            size += -(-(16 + len(record)) // 16) * 16
+        if not records:
+            return Tail([], b"")
+        last = self.reader.last_at_most(JOURNAL, seq_key(self.drained["seq"]))
+        watermark = stretch_head(last[1])[5] if last is not None else NO_TIME
+        return Tail(records, stretch_of(frames[:size], self.settings["key"], watermark))
+
+    def _has_texts(self, record: bytes) -> bool:
+        digests = record_content(record)["files"].values()
+        return all(self.reader.get(BLOBS, bytes.fromhex(digest)) is not None for digest in digests)
+
+    # ---- what it holds --------------------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """Of the last operation, with those that only the ring has."""
+        return int(record_head(self.tail.records[-1])[0] if self.tail.records else self.drained["seq"])
+
+    @property
+    def watermark(self) -> int | None:
+        """The greatest event time recorded, epoch ms; None before the first event."""
+        times = [self._note(b"state").get("watermark")]
+        heads = (record_head(record) for record in self.tail.records)
+        times += [head[2] for head in heads if head[1] in EVENTS]
+        return max((time for time in times if time is not None), default=None)
+
+    def operations(self) -> Iterator[bytes]:
+        """The records of policies and list changes, in order."""
+        for _, record in self.reader.items(OPERATIONS):
+            yield record
+        for record in self.tail.records:
+            if record_head(record)[1] in {RecordType.LIST, RecordType.POLICY}:
+                yield record
+
+    @cached_property
+    def policies(self) -> list[PolicyAt]:
+        """Every policy that was in force; records name them by their index."""
+        heads = ((record_head(record), record) for record in self.operations())
+        return [
+            PolicyAt(head[0], head[2], record_content(record)) for head, record in heads if head[1] == RecordType.POLICY
+        ]
+
+    def policy(self, index: int = -1) -> tuple[Policy, Plan]:
+        """A policy as it was, and its plan; the last is the one in force."""
+        try:
+            return load_policy(self.reader, self.policies[index].content)
+        except (ValueError, KeyError, TypeError, IndexError, MsgspecError, PolicyError) as error:
+            raise StoreDamaged(f"{self.folder}: a policy can't be read: {error}; restore a snapshot") from error
+
+    def stretches(self, after: int = 0) -> Iterator[bytes]:
+        """The journal's stretches with records behind `after`, then the ring's."""
+        found = self.reader.last_at_most(JOURNAL, seq_key(after + 1))
+        for _, value in self.reader.items(JOURNAL, found[0] if found is not None else b""):
+            yield value
+        if self.tail.records:
+            yield self.tail.stretch
+
+    def records(self, after: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(epoch, sequence number, record) of every record behind `after`, in order."""
+        for stretch in self.stretches(after):
+            for epoch, record in framed(stretch):
+                seq = record_head(record)[0]
+                if seq > after:
+                    yield epoch, seq, record
+
+
+@contextmanager
+def viewing(path: str | Path) -> Iterator[StoreView]:
+    """Looks at the store in a folder, whoever has it open. Raises StoreError."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise StoreUnavailable(
+            f"{folder} is no store: {'a store is a folder' if folder.exists() else 'no such folder'}"
+        )
+    database = Database(folder, readonly=True)
+    try:
+        with database.reading() as reader:
+            yield StoreView(folder, database, reader)
+    finally:
+        database.close()
+
+
+def check_format(name: Path, settings: dict[str, Any]) -> None:
+    """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
+    found = settings.get("format")
+    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
+        raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
+    if found > FORMAT:
+        raise StoreVersion(
+            f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
+            f"format {FORMAT}: upgrade frmcore"
+        )
