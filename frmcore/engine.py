@@ -92,7 +92,7 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan, settled=self._settled))
+            self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
             self._lists.restore(opened.lists)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
@@ -156,6 +156,7 @@ class Engine:
 
         Raises UnknownEvent, UnknownName, InvalidEvent, and EventConflict when it was decided there with other updates.
         """
+        self._store_guard()
         decision = self._core.decide_again(event_id, point, at, updates)
         return self._waited(decision)
 
@@ -173,6 +174,7 @@ class Engine:
         (at, order of telling) wins. at: when it became true, default now. by, source: who says so, for the record.
         Raises
         UnknownEvent, InvalidEvent."""
+        self._store_guard()
         self._core.update(event_id, at, by, source, fields)
         self._settled()
 
@@ -181,6 +183,7 @@ class Engine:
         `final`.
 
         Raises as `decide`."""
+        self._store_guard()
         self._core.observe(event)
         self._settled()
 
@@ -215,7 +218,7 @@ class Engine:
                 self._store.reload(self._core, plan, policy)
             else:
                 self._core.reload(plan, policy, list_contents(plan), digests(policy))
-            self._take(policy, EntityLists(self._core, plan, self._lists, self._settled))
+            self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
 
     def _obey(self, command: Command, token: str) -> int:

@@ -52,9 +52,9 @@ class EntityList:
     network list a change is O(n log n).
     """
 
-    def __init__(self, core: Core, spec: ListPlan, settled: Callable[[], None]) -> None:
+    def __init__(self, core: Core, spec: ListPlan, guard: Callable[[], None], settled: Callable[[], None]) -> None:
         self._core = core
-        self._settled = settled
+        self._guard, self._settled = guard, settled
         self._changing = RLock()  # the store's inbox changes lists from its own thread
         self._spec = spec
         self._entries: dict[str, Entry] = {}
@@ -171,6 +171,7 @@ class EntityList:
     def _writable(self) -> None:
         if self.read_only:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
+        self._guard()
 
     def _apply(self, action: str, entries: list[Entry], command: str) -> int:
         """The change, recorded in parts of bounded size; how many of the values were listed before."""
@@ -247,16 +248,18 @@ class EntityLists(Mapping[str, EntityList]):
         core: Core,
         plan: Plan,
         before: EntityLists | None = None,
+        guard: Callable[[], None] = lambda: None,
         settled: Callable[[], None] = lambda: None,
     ) -> None:
         """`before`: the lists of the policy before, whose content is kept where the list is still the same.
-        `settled`: called after a change, returns when it is as durable as it has to be."""
+        `guard`: called before a change, raises where it can't be recorded. `settled`: called after it, returns when it
+        is as durable as it has to be."""
         kept = {} if before is None else before._lists
         self._lists: dict[str, EntityList] = {}
         for spec in plan.lists:
             known = kept.get(spec.name)
             self._lists[spec.name] = (
-                known if known is not None and known._spec == spec else EntityList(core, spec, settled)
+                known if known is not None and known._spec == spec else EntityList(core, spec, guard, settled)
             )
 
     def restore(self, lists: Mapping[str, Mapping[str, Entry]]) -> None:

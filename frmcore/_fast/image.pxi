@@ -258,7 +258,7 @@ cdef uint32_t append_entry(RingStore store, uint32_t handle, Place where, const 
     return handle
 
 
-cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefix) except -1:
+cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefix, uint64_t last_seq) except -1:
     cdef const Shape* shape = &store.forest.shape
     cdef int64_t[STORED_MAX] values
     cdef Place last = place(0, 0), where, capped
@@ -282,7 +282,7 @@ cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefi
     for i in range(count):
         where.time = last.time + quill_signed(quill)
         where.seq = last.seq + <uint64_t>quill_signed(quill)
-        if quill.failed or (i and not before(last, where)) or not -TIME_FAR < where.time < TIME_FAR:
+        if quill.failed or (i and not before(last, where)) or where.seq > last_seq or not -TIME_FAR < where.time < TIME_FAR:
             quill.failed = True
             return 0
         for c in range(shape.columns):
@@ -311,8 +311,8 @@ cdef uint32_t empty_tree(RingStore store, uint32_t handle) except 0:
     return index | <uint32_t>TREE << CLASS_SHIFT
 
 
-# The rings of a piece into a store that has none of them. False: the bytes are no such piece.
-cdef bint read_piece(RingStore store, uint32_t depth, uint64_t prefix, bytes piece) except -1:
+# The rings of a piece, as of the sequence number `seq`, into a store that has none of them. False: the bytes are no such piece.
+cdef bint read_piece(RingStore store, uint32_t depth, uint64_t prefix, uint64_t seq, bytes piece) except -1:
     cdef Quill quill
     cdef uint32_t rings = 0, i
     quill.at = <const uint8_t*><const char*>piece
@@ -322,7 +322,7 @@ cdef bint read_piece(RingStore store, uint32_t depth, uint64_t prefix, bytes pie
     for i in range(rings):
         if quill.failed:
             return False
-        quill_ring(&quill, store, (<uint64_t>1 << depth) - 1, prefix)
+        quill_ring(&quill, store, (<uint64_t>1 << depth) - 1, prefix, seq)
     return not quill.failed and quill.at == quill.end
 
 
@@ -355,7 +355,7 @@ cdef int load_pieces(RingStore store, list pieces) except -1:
     store.covered_mask = (<uint64_t>1 << deepest) - 1
     store.ring_max = <uint64_t>-1  # what a reload's lower limit has not taken away yet is still there
     for depth, prefix, seq, piece in pieces:
-        if prefix >> depth or not read_piece(store, depth, prefix, piece):
+        if prefix >> depth or not read_piece(store, depth, prefix, seq, piece):
             raise ValueError(f"a checkpoint's piece of the windows by {store.group.entity} is damaged")
         at = prefix
         while at <= store.covered_mask:

@@ -77,12 +77,16 @@ class Database:
             os.truncate(self._path, size)
 
     def _open_tables(self, create: bool) -> dict[bytes, Any]:
-        if create:
+        if create or self._is_blank():
             return {name: self._env.open_db(name) for name in TABLES}
         try:
             return {name: self._env.open_db(name, create=False) for name in TABLES}
         except lmdb.NotFoundError:
             raise StoreDamaged(f"{self._path} is no frmcore store: it lacks a table") from None
+
+    def _is_blank(self) -> bool:
+        """Was the file made, and nothing ever written to it?"""
+        return not self._env.readonly and self._env.stat()["entries"] == 0
 
     def commit(self, changes: Iterable[Put]) -> None:
         """All changes in one synced commit, or none. A full map grows up to map_max."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from frmcore._fast import STRETCH_HEAD, frames_split, stretch_frames, stretch_head
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from frmcore.store.database import Reader
 
 NO_TIME: Final = -(1 << 63)
+PART_STRETCHES: Final = 64  # under one view of the database
 SLICE_BYTES: Final = 32 << 10  # some 100 records: 0.2 ms of the GIL
 
 
@@ -50,11 +52,11 @@ def gap_of(reader: Reader) -> int:
     return NO_TIME if value is None else int(unpack(value))
 
 
-def fill(reader: Reader, filler: Core, last: int, *, politely: bool = False) -> None:
-    """Applies what the database has behind the filler's sequence number, up to `last`. `politely`: in small slices, so
-    that threads that decide go first; the filler may then fall behind them."""
+def fill(reader: Reader, filler: Core, last: int, *, stretches: int | None = None, politely: bool = False) -> None:
+    """Applies what the database has behind the filler's sequence number, up to `last`, of at most so many stretches.
+    `politely`: in small slices, so that threads that decide go first; the filler may then fall behind them."""
     found = reader.last_at_most(JOURNAL, seq_key(filler.seq + 1))
-    for key, value in reader.items(JOURNAL, found[0] if found is not None else b""):
+    for key, value in islice(reader.items(JOURNAL, found[0] if found is not None else b""), stretches):
         if seq_of(key) > last:
             return
         for part in frames_split(stretch_frames(value), SLICE_BYTES):

@@ -24,7 +24,7 @@ from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
-from frmcore.store.fill import fill, gap_of, is_needed, reach, start_of
+from frmcore.store.fill import PART_STRETCHES, fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
@@ -116,12 +116,16 @@ class Store:
         try:
             database = Database(folder, map_max=options.map_max, create=fresh)
             try:
+                fresh = fresh or _never_opened(database)
                 settings = _new_settings(database, folder, policy, keys) if fresh else _settings(database, folder)
                 store = cls(folder, options, lock, database, settings)
                 return store._start(fresh, policy, keys, clock, max_ahead, progress, on_failure)
             except BaseException:
                 database.close()
                 raise
+        except StoreDamaged as error:
+            lock.release()
+            raise error if str(folder) in str(error) else StoreDamaged(f"{folder}: {error}") from error
         except BaseException:
             lock.release()
             raise
@@ -253,16 +257,24 @@ class Store:
             start = start_of(reader, reach(core, plan))
             have_books(core, reader, start)
             filler = core.filler(plan, policy, list_contents(plan), start - 1, gap_of(reader))
-            fill(reader, filler, self.flusher.synced, politely=True)
+        while filler.seq < self.flusher.synced and self._filled(filler, politely=True):
+            pass
         while not self._switched(core, plan, policy, filler, start):
             pass
+
+    def _filled(self, filler: Core, *, politely: bool) -> bool:
+        """A part of the journal into the filler, under a view of its own. False: there was no more."""
+        before = filler.seq
+        with self._database.reading() as reader:
+            fill(reader, filler, self.flusher.synced, stretches=PART_STRETCHES, politely=politely)
+        return filler.seq > before
 
     def _switched(self, core: Core, plan: Plan, policy: Policy, filler: Core, start: int) -> bool:
         """Puts the filled policy in force, if what is left to fill is little by now."""
         with self.flusher.paused():
             self.flusher.flush()
-            with self._database.reading() as reader:
-                fill(reader, filler, self.flusher.synced)
+            while self._filled(filler, politely=False):
+                pass
             if not core.reload_filled(plan, policy, list_contents(plan), digests(policy), filler, start):
                 return False
             self.flusher.regroup(whole=True)
@@ -352,6 +364,12 @@ class Store:
 
 def _last(stretch: bytes) -> int:
     return stretch_head(stretch)[2]
+
+
+def _never_opened(database: Database) -> bool:
+    """Was its very first opening cut off, before anything could be acknowledged? Then it is made anew."""
+    with database.reading() as reader:
+        return reader.get(META, b"state") is None and not any(reader.count(table) for table in (JOURNAL, OPERATIONS))
 
 
 def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) -> dict[str, Any]:
