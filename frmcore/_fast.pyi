@@ -183,7 +183,7 @@ class Core:
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
-    def attach(self, journal: JournalRing) -> None:
+    def attach(self, journal: JournalRing, survives: bool) -> None:
         """From here on every record is put into the journal before its call returns."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""

@@ -65,6 +65,10 @@ INTERNAL: Final = {
     "facts",
     "lose",
     "restore",
+    "listed",
+    "network",
+    "obey",
+    "private",
 }  # of Decision and EntityList: for the engine itself
 
 

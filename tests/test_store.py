@@ -88,10 +88,10 @@ def test_files_are_private(tmp_path: Path) -> None:
 
 def test_durable_says_what_survives(tmp_path: Path) -> None:
     assert not frmcore.Engine(None, policy=POLICY, clock=Clock()).decide(event(1)).durable
-    for durability in ("process", "power"):
+    for durability in ("process", "power", "none"):
         options = StoreOptions(durability=durability, flush_ms=20, ring_bytes=1 << 20)  # type: ignore[arg-type]
         with opened(tmp_path / durability, store=options) as engine:
-            assert engine.decide(event(1)).durable
+            assert engine.decide(event(1)).durable == (durability != "none")
             if durability == "power":
                 assert engine.stats["store"]["synced"] == 1
 

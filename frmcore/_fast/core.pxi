@@ -84,6 +84,7 @@ cdef class Core:
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
     cdef JournalRing journal  # None: nothing outlives the process
+    cdef bint survives  # what the journal holds survives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
     cdef dict origins  # recovery: signature -> (generation, given_up, gap) under the policy that replay starts with
     cdef uint64_t replay_seq  # of the operation that is being replayed; 0: none is
@@ -502,7 +503,7 @@ cdef class Core:
 
     # Does the record survive a crash of the process?
     cdef inline bint is_safe(self, uint64_t seq) noexcept:
-        return self.journal is not None and self.journal.holds(seq)
+        return self.survives and self.journal.holds(seq)
 
     def evaluate(self, event, point=None, *, strict=False):
         cdef Frame* frame = self.enter(event, strict)
@@ -1123,9 +1124,9 @@ cdef class Core:
 
     # ---- what outlives the process --------------------------------------------------------------------------------
 
-    def attach(self, JournalRing journal):
-        """From here on every record is put into the journal before its call returns."""
-        self.journal = journal
+    def attach(self, JournalRing journal, bint survives):
+        """From here on every record is put into the journal before its call returns. `survives`: the process, there."""
+        self.journal, self.survives = journal, survives
 
     def cut(self, take_spilled=False):
         """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.

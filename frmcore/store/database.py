@@ -86,7 +86,7 @@ class Database:
 
     def _is_blank(self) -> bool:
         """Was the file made, and nothing ever written to it?"""
-        return not self._env.readonly and self._env.stat()["entries"] == 0
+        return not self._guest and self._env.stat()["entries"] == 0
 
     def commit(self, changes: Iterable[Put]) -> None:
         """All changes in one synced commit, or none. A full map grows up to map_max."""

@@ -177,7 +177,7 @@ class Store:
         """From here on the store takes what the engine records; first what only the ring had."""
         core, epoch = restored.core, restored.epoch + 1
         ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes, self._published())
-        core.attach(ring)
+        core.attach(ring, self.options.durability != "none")
         ids = IdRuns(self._database, self._settings["key"])
         checkpointer = Checkpointer(core, restored.pieces, restored.made)
         self._flusher = Flusher(
