@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     engine = filled(root / "live")
     with engine._store.flusher.paused():  # type: ignore[union-attr]
-        engine.decide(event(9_999))  # which only the ring has
+        engine.decide(event(9_999) | {"ts": engine.stats["watermark"]})  # which only the ring has
         killed(engine, root / "store")
     engine.close()
     return root / "store"
