@@ -48,7 +48,7 @@ sanitize: $(VENV)/built
 	@ln -sfn ../../shared build/shared
 	@cd $(SANITIZED) && FRMCORE_SANITIZE=1 ../../$(BIN)/python setup.py --quiet build_ext --inplace
 	@echo "running the test suite under the sanitizers"
-	@cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
+	@cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		../../$(BIN)/python -m pytest -p no:cacheprovider
 

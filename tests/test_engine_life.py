@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from engines import KEYS, MINUTE, NOON, S, World, policy_text
+from engines import MINUTE, NOON, S, World, policy_text
 
 import frmcore
 
@@ -64,14 +64,14 @@ def test_stats() -> None:
 
 # -- hooks ---------------------------------------------------------------------------------------------------------
 TYPES = {1: "decision", 2: "again", 3: "observed", 4: "update", 5: "list", 6: "policy"}
-HEAD = struct.Struct("<QqqIIIIHHBBBB")
+HEAD = struct.Struct("<QqqqIIIIHHBBBB")
 
 
 def head(record: bytes) -> tuple[int, str, int]:
     """Sequence, type and time of a record."""
     fields = HEAD.unpack_from(record)
-    assert fields[3] == len(record)
-    return fields[0], TYPES[fields[9]], fields[1]
+    assert fields[4] == len(record)
+    return fields[0], TYPES[fields[10]], fields[1]
 
 
 def test_hooks_see_every_operation_in_order() -> None:
@@ -245,11 +245,6 @@ def test_a_closed_engine_says_so() -> None:
     it.engine.close()
     assert decision.reasons == []
     assert dict(decision.features) == {"n": 1, "d": 0, "last_": None}
-
-
-def test_a_store_on_disk_is_not_there_yet() -> None:
-    with pytest.raises(ValueError, match="pass None"):
-        frmcore.Engine("folder", policy=policy_text(), **KEYS)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork on this system")

@@ -119,7 +119,7 @@ def test_hashes_depend_on_the_private_key_alone() -> None:
 
 def test_keys_have_sixteen_bytes() -> None:
     for name in KEYS:
-        with pytest.raises(ValueError, match="16 bytes"):
+        with pytest.raises(ValueError, match="16 secret bytes"):
             world(**{name: b"short"})
 
 
