@@ -26,10 +26,8 @@ lint: $(VENV)/built
 	@$(BIN)/mypy
 
 soak: $(VENV)/built
-	@echo "long runs: an hour or more"
-	@$(BIN)/python tests/soak.py operations 1000000
-	@$(BIN)/python tests/soak.py programs 100000
-	@$(BIN)/python -m pytest -m soak tests/test_rings.py
+	@echo "long runs: some hours"
+	@$(BIN)/python -m pytest -m soak -s
 	@cd tests && for part in "kill 5000" "power 200000"; do PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
 faults: $(VENV)/built
