@@ -39,8 +39,10 @@ def _state(name: str, found: Inspection) -> Table:
     table = Table(title=Text(plain(f"{name}: {found.policy}")), show_header=False)
     table.add_row("store", f"{found.id}, format {found.format}, made by frmcore {found.version}")
     table.add_row("operations", f"{found.seq:,}")
-    table.add_row("journal", f"records {found.first:,} to {found.last:,}")
-    table.add_row("event times", f"{instant(found.from_time) or 'none'} to {instant(found.until_time) or 'none'}")
+    journal = f"records {found.first:,} to {found.last:,}" if found.last >= found.first else "no records yet"
+    times = f"{instant(found.from_time)} to {instant(found.until_time)}" if instant(found.from_time) else "none yet"
+    table.add_row("journal in the database", journal)
+    table.add_row("event times", times)
     table.add_row("file", f"{size_of(found.file_bytes)}, last commit {instant(found.last_commit)} UTC")
     table.add_row("recovery", f"would read {found.replay:,} operations again")
     table.add_row("a power cut now", f"would lose {found.at_risk:,} operations that only the journal's ring has")

@@ -170,7 +170,7 @@ def _show_json(found: object) -> None:
 
 
 def _entries(name: str, entries: list[Entry]) -> Table:
-    table = Table(title=Text(plain(f"{name}: {len(entries):,} values")))
+    table = Table(title=Text(plain(f"{name}: {len(entries):,} {'value' if len(entries) == 1 else 'values'}")))
     for heading in ("value", *_NOTES, "added", "expires"):
         table.add_column(heading)
     for entry in entries:
