@@ -178,6 +178,27 @@ def test_what_finds_no_room_anywhere_ends_the_journal_not_the_decisions(tmp_path
         assert engine.decide(event(2_000)).durable
 
 
+@pytest.mark.parametrize("features", [True, False])
+def test_what_recovery_needs_is_never_trimmed(features: bool, tmp_path: Path) -> None:
+    text = POLICY if features else POLICY[: POLICY.index("features:")] + POLICY[POLICY.index("rules:") :]
+    text = text.replace("tries_1h > 3", "tries_1h > 3" if features else "missing(amount)").replace("{tries_1h} ", "")
+    text += "limits: {ids_min: 20, ids_max: 20, horizon: 1s}\n"
+    with opened(tmp_path / "s", text) as engine:
+        for number in range(200):
+            engine.decide(event(1_000 * number))
+            if number % 10 == 9:
+                engine.flush()
+        flusher = engine._store.flusher  # type: ignore[union-attr]
+        flusher.flush(whole=True)
+        flusher.trim(1_000, 1_000)
+        first = next(seq for _, seq, _ in engine._store.tail(0))  # type: ignore[union-attr]
+        assert 100 < first <= 181
+        before = engine.state_hash()
+    with opened(tmp_path / "s", text) as engine:
+        assert engine.state_hash() == before
+        assert engine.decide(event(199_000)).duplicate
+
+
 def test_a_store_has_one_owner(tmp_path: Path) -> None:
     match = f"open in process {os.getpid()}"
     with opened(tmp_path / "s"), pytest.raises(frmcore.StoreLocked, match=match):

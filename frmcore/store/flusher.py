@@ -62,6 +62,7 @@ class Flusher:
         self._spilled = b""
         self._last = time.monotonic()
         self._seq = synced  # of the last record on its way
+        self._head = 0  # the oldest event that was remembered at the last cut
         self._watermark = NO_TIME if core.watermark is None else core.watermark
         self.synced = synced  # sequence number up to which the database has everything
         self.failure: StoreError | None = None
@@ -197,6 +198,7 @@ class Flusher:
             if not cut["lost"]:
                 changes.append(Put(META, b"state", pack(cut)))
             self._commit(changes, cut["position"])
+            self._head = cut["head"]
         except BaseException:
             ring.untake()
             self._ids.undo()
@@ -255,7 +257,7 @@ class Flusher:
         if watermark is None:
             return
         with self._writing:
-            needed, first_kept = self.checkpointer.needed_from(), 0
+            needed, first_kept = min(self.checkpointer.needed_from(), self._head), 0
             gone: list[Put] = []
             with self._database.reading() as reader:
                 for key, value in reader.items(JOURNAL):
