@@ -9,7 +9,7 @@ EVENTS ?= 1000000
 SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
-.PHONY: demo test lint soak faults sanitize bench clean
+.PHONY: demo test lint soak faults sanitize bench clean store-times
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -37,6 +37,10 @@ faults: $(VENV)/built
 
 bench: $(VENV)/built
 	@$(BIN)/python -m pytest bench
+
+ENTITIES ?= 1000000
+store-times: $(VENV)/built
+	@$(BIN)/python bench/store_times.py --events $(EVENTS) --entities $(ENTITIES)
 
 # The suite under ASAN and UBSAN, in a copy: its extension must not replace the fast one.
 sanitize: $(VENV)/built
