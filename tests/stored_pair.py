@@ -85,6 +85,14 @@ class StoredPair(Pair):
 
 def run(random: Random, folder: Path, operations: int, hot: bool) -> int:
     """One random policy under a random stream with crashes; how many operations it took."""
+    with pytest.MonkeyPatch.context() as patch:
+        if random.random() < 0.5:  # small pieces: they split, and come from different moments
+            patch.setattr("frmcore.store.checkpoint.PIECE_BYTES", 100)
+            patch.setattr("frmcore.store.checkpoint.SPLIT_BYTES", 400)
+        return _run(random, folder, operations, hot)
+
+
+def _run(random: Random, folder: Path, operations: int, hot: bool) -> int:
     policy = first_policy(random, hot)
     pair = StoredPair(policy.text, random.choice(STARTS), folder)
     stream = Stream(random, policy, pair, hot)

@@ -55,6 +55,7 @@ class Checkpointer:
         self._owed = 0.0
         self._gone: list[tuple[bytes, int, int]] = []
         self._hurried: list[Unit] = []
+        self._sizes: dict[str, int] = {}
         self.sync_groups(written, made)
 
     def sync_groups(
@@ -107,15 +108,11 @@ class Checkpointer:
     def pieces(self, count: int) -> Iterator[Put]:
         """The next `count` units as changes of the database; a unit that has grown becomes two."""
         self._owed = max(0.0, self._owed - count)
-        for key in self._gone:
-            yield Put(RINGS, unit_key(*key), None)
-        self._gone = []
-        hurried, self._hurried = self._hurried, []
-        for unit in hurried:
-            yield from self._write(self._units.index(unit))
+        yield from self._begin()
         for _ in range(min(count, len(self._units))):
             self._at = (self._at + 1) % len(self._units)
-            yield from self._write(self._at)
+            self._divide(self._units[self._at])
+            yield from self._write(self._units[self._at])
 
     def hasten(self) -> None:
         """The units that were never written are all due with the next commit: recovery could not do without them."""
@@ -123,31 +120,59 @@ class Checkpointer:
 
     def everything(self) -> Iterator[Put]:
         """All units: a whole checkpoint."""
-        self._at = -1
-        yield from self.pieces(len(self._units))
+        yield from self._begin()
+        for unit in self._units:  # which grows meanwhile
+            self._divide(unit)
+            yield from self._write(unit)
 
-    def _write(self, at: int) -> Iterator[Put]:
-        unit = self._units[at]
+    # What is due before anything else: pieces of groups that are gone, and of those that can't wait.
+    def _begin(self) -> Iterator[Put]:
+        self._sizes = {signature: size for signature, _, _, size in self._core.ring_groups()}
+        for key in self._gone:
+            yield Put(RINGS, unit_key(*key), None)
+        self._gone = []
+        hurried, self._hurried = self._hurried, []
+        for unit in hurried:  # which grows meanwhile
+            hurried += self._divide(unit)
+            yield from self._write(unit)
+
+    def _divide(self, unit: Unit) -> list[Unit]:
+        """A unit that was never written and is too large for one piece becomes several; the new ones, to be written in
+        their turn. Judged by the group's bytes: to write it once to see would hold the GIL for all of it."""
+        halves = []
+        while not unit.written and self._sizes.get(unit.signature, 0) >> unit.depth > SPLIT_BYTES:
+            if unit.depth == DEPTH_MAX:
+                break
+            halves.append(self._halve(unit))
+        return halves
+
+    def _halve(self, unit: Unit) -> Unit:
+        """Takes the upper half out of a unit."""
+        unit.depth += 1
+        prefix = unit.prefix | 1 << (unit.depth - 1)
+        half = Unit(unit.signature, unit.group, unit.depth, prefix, unit.seq, unit.head, written=False)
+        self._units.append(half)
+        return half
+
+    def _write(self, unit: Unit) -> Iterator[Put]:
         image = self._core.image(unit.signature, unit.depth, unit.prefix)
         if image is None:
             return
         seq, watermark, head, rings = image
         if len(rings) > SPLIT_BYTES and unit.depth < DEPTH_MAX:
-            yield from self._split(at)
+            yield from self._split(unit)
             return
         unit.seq, unit.head, unit.written = seq, head, True
         yield Put(RINGS, unit_key(unit.group, unit.depth, unit.prefix), pack_piece(Piece(seq, head, watermark, rings)))
 
-    def _split(self, at: int) -> Iterator[Put]:
-        unit = self._units[at]
+    # Both halves in the commit that drops the whole: there is never a hash that no piece holds.
+    def _split(self, unit: Unit) -> Iterator[Put]:
         if unit.written:
             yield Put(RINGS, unit_key(unit.group, unit.depth, unit.prefix), None)
-        depth = unit.depth + 1
-        high = Unit(unit.signature, unit.group, depth, unit.prefix | 1 << unit.depth, unit.seq, unit.head, False)
-        unit.depth, unit.written = depth, False
-        self._units.append(high)
-        yield from self._write(at)
-        yield from self._write(len(self._units) - 1)
+        unit.written = False
+        half = self._halve(unit)
+        yield from self._write(unit)
+        yield from self._write(half)
 
 
 def _depth_for(size: int) -> int:
