@@ -105,11 +105,15 @@ class Inbox:
             self._thread.join()
 
     def _run(self, seconds: float) -> None:
+        told = False
         while not self._stopping.wait(seconds):
             try:
                 self.process()
+                told = False
             except StoreError as error:
-                log.warning("commands of other processes wait: %s", error)
+                if not told:  # once an outage
+                    log.warning("commands of other processes wait: %s", error)
+                told = True
                 self._stopping.wait(RETRY_SECONDS)
 
     def process(self) -> None:

@@ -346,15 +346,19 @@ class Store:
         """Flushes, writes a whole checkpoint, and gives the folder back. A forked child leaves it to its parent."""
         if os.getpid() != self._process:
             return
+        self._stop_inbox()
         try:
-            if self._inbox is not None:
-                self._inbox.stop()
             self.flusher.stop(whole=True)
         finally:
             self.abandon()
 
+    def _stop_inbox(self) -> None:
+        if self._inbox is not None:
+            self._inbox.stop()
+
     def abandon(self) -> None:
         """Gives the folder back as it is."""
+        self._stop_inbox()
         self.flusher.detach()
         if self._file is not None:
             self._file.close()
