@@ -212,8 +212,8 @@ class Core:
         """A policy was put in force here, as its record says; `filler`: with the rings that the journal filled."""
     def filler(self, plan: Plan, policy: Policy, contents: list[list[Any] | None], seq: int, gap: int) -> Core:
         """A Core that fills the groups which `plan` has and this one lacks, from the operations behind `seq`."""
-    def fill(self, frames: bytes, first: int, last: int) -> None:
-        """A filler: applies recorded operations with sequence numbers from `first` to `last`. Raises ValueError."""
+    def fill(self, frames: bytes, last: int) -> None:
+        """A filler: applies recorded operations up to the sequence number `last`. Raises ValueError."""
     def reload_filled(
         self,
         plan: Plan,
@@ -229,6 +229,8 @@ class Core:
         ValueError."""
     def decision_of(self, record: bytes) -> Decision | None:
         """The decision that an old record holds; None of an observed event. Raises ValueError."""
+    def facts_in(self, record: bytes) -> dict[str, Value]:
+        """Field, derived field or update -> value, as an event's old record has them. Raises ValueError."""
     def has_book(self, index: int) -> bool:
         """Is the policy of that index at hand, so that its records can be read?"""
     def add_book(self, index: int, plan: Plan, policy: Policy) -> None:
@@ -268,8 +270,6 @@ class JournalRing:
         """Bytes that hold records which are not released yet."""
     @property
     def size(self) -> int: ...
-    def has_room(self, size: int) -> bool:
-        """Would a record of that size find room now?"""
     def take(self, most: int, end: int) -> bytes:
         """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken."""
     def pending(self) -> bytes:
@@ -296,6 +296,15 @@ def frames_split(frames: bytes, most: int) -> list[bytes]:
 def frame_records(frames: bytes) -> list[bytes]:
     """The records of whole frames, in order. Raises ValueError where a frame is damaged."""
 
+def frame_epochs(frames: bytes) -> list[int]:
+    """The epoch of each of the frames, which `frame_records` has found whole."""
+
+def frames_first(frames: bytes, count: int) -> bytes:
+    """The first `count` of the frames, which `frame_records` has found whole."""
+
+def record_event(record: bytes) -> str:
+    """The id of the event that a record is about. Raises ValueError when it is about none."""
+
 def record_head(record: bytes) -> tuple[int, int, int, int]:
     """(sequence number, type, time, index of the policy) of a record. Raises ValueError."""
 
@@ -308,7 +317,7 @@ STRETCH_HEAD: int
 def stretch_of(frames: bytes, key: bytes, watermark: int) -> bytes:
     """The stored form of frames: a head, the frames, their events' fingerprints, sorted."""
 
-def stretch_head(value: bytes) -> tuple[int, int, int, int, int, int]:
+def stretch_head(value: bytes, whole: bool = True) -> tuple[int, int, int, int, int, int]:
     """(records, first, last sequence number, least, greatest time, watermark). Raises ValueError."""
 
 def stretch_frames(value: bytes) -> bytes: ...

@@ -84,7 +84,8 @@ class Engine:
             self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
             self._take(wanted, EntityLists(self._core, plan))
         else:
-            from frmcore.store.store import Keys, Store  # noqa: PLC0415  brings LMDB in
+            from frmcore.store.keys import Keys  # noqa: PLC0415
+            from frmcore.store.store import Store  # noqa: PLC0415  brings LMDB in
 
             options = store or StoreOptions()
             opened = Store.open(
@@ -209,8 +210,8 @@ class Engine:
 
     def reload(self, policy: str | Path | Policy) -> None:
         """Puts another policy in force between two events. Unchanged windows stay warm; new ones are filled from the
-        events
-        still remembered. Raises PolicyError; the old policy stays then."""
+        events still remembered, or from a store's journal, while the old policy decides. Raises PolicyError and
+        StoreError; the old policy stays then."""
         policy = policy if isinstance(policy, Policy) else load(policy)
         with self._reloading:
             plan = lower(policy, keep=self._core.groups())
@@ -222,8 +223,8 @@ class Engine:
         self._settled()
 
     def _obey(self, command: Command, token: str) -> int:
-        """What another process asked for, in the flusher's thread. A policy that is in force already stays as it is:
-        the command may come again after a crash."""
+        """What another process asked for, in the inbox's thread. A policy that is in force already stays as it is: the
+        command may come again after a crash."""
         if command.action != "reload":
             return self._lists[command.list].obey(command, token)
         assert self._store is not None  # noqa: S101  commands come from a store
@@ -268,9 +269,8 @@ class Engine:
             self._store.flusher.flush()
 
     def snapshot(self, file: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Writes what was recorded so far into one file (0600), from which `frmcore.store.restore_snapshot` makes a
-        store elsewhere. Deciding goes on meanwhile: a child process reads the store. progress(done, all): rows.
-        Raises StoreError."""
+        """Writes what was recorded so far into one file (0600), from which `frmcore restore` makes a store elsewhere.
+        Deciding goes on meanwhile: a child process reads the store. progress(done, all): rows. Raises StoreError."""
         self._stored("snapshot").snapshot(file, progress)
 
     def tail(self, after: int = 0) -> Iterator[tuple[int, int, bytes]]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-import threading
-import time
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from engines import NOON, World
+from threads import THREADS, switching_often, together
 
 import frmcore
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+__all__ = ["switching_often"]
 
-THREADS, EACH = 4, 5_000
+pytestmark = pytest.mark.usefixtures("switching_often")
+
+EACH = 5_000
 FEATURES = """
     n: count(by=account, over="1h")
     s: sum(amount, by=card, over="10s", where=final != "block")
@@ -32,41 +30,6 @@ def event(number: int, random: Random) -> dict[str, Any]:
         "id": str(number), "ts": NOON + number // 4, "kind": "payment", "account": f"a{random.randrange(20)}",
         "card": f"c{random.randrange(50)}", "amount": random.randrange(2_000), "note": f"note {number}",
     }  # fmt: skip
-
-
-def together(work: Callable[[int], object]) -> None:
-    errors: list[BaseException] = []
-
-    def guarded(thread: int) -> None:
-        try:
-            work(thread)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-@pytest.fixture(autouse=True)
-def switching_often() -> Iterator[None]:
-    """Also whenever garbage is collected, as finalizers and metrics do: any object that is made may start that."""
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
-
-    def switch(phase: str, info: object) -> None:
-        del phase, info
-        time.sleep(0)
-
-    sys.setswitchinterval(1e-5)
-    gc.set_threshold(50)
-    gc.callbacks.append(switch)
-    yield
-    gc.callbacks.remove(switch)
-    gc.set_threshold(*thresholds)
-    sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize(("rules", "each"), [(DFA, EACH), (RE2, EACH // 5)], ids=["dfa", "re2"])

@@ -39,11 +39,6 @@ def system_clock():
     return system_ms()
 
 
-# What must be equal for a list that changes at run time to keep its content over a reload.
-cdef tuple list_shape(object spec):
-    return spec.name, int(spec.kind), spec.network, spec.private
-
-
 cdef struct Counters:
     uint64_t decided, again, observed, updated, duplicates, conflicts, too_old, ahead, late, forgotten, overflows
 
@@ -107,7 +102,7 @@ cdef class Core:
         self.pieces, self.origins = {}, {}
         if recovered is not None:
             self.recover_from(recovered)
-        self.install(plan, policy, contents, {})
+        put_in_force(self, prepare_policy(self, plan, policy, contents, {}))
         self.origins = {}
 
     def __dealloc__(self):
@@ -137,221 +132,67 @@ cdef class Core:
             log_free(&self.log)
             self.store_list = []
 
-    # Puts a policy in force: a book, its lists, its groups' rings. Rings of a group with the same signature stay as they are.
-    # `filled`: rings of new groups that were filled from the journal.
-    cdef int install(self, object plan, object policy, list contents, dict filled) except -1:
-        cdef dict kept = {(<RingStore>store).group.signature: store for store in self.store_list}
-        cdef Lists lists = Lists(self.tables_for(plan, contents), self.secret)
-        cdef Book book = Book(plan, policy, <uint32_t>len(self.books), lists, self.private_secret)
-        cdef Layout layout = Layout(book)
-        cdef uint32_t i
-        stores = [
-            kept.get(group.signature) or filled.get(group.signature) or self.new_store(group, plan.limits) for group in plan.groups
-        ]
-        fresh = [i for i, group in enumerate(plan.groups) if group.signature not in kept and group.signature not in filled]
-        pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
-        for i, store in enumerate(stores):
-            if plan.groups[i].signature in kept:
-                (<RingStore>store).adopt(plan.groups[i], plan.limits, self.watermark_)
-            pointers[i] = <PyObject*>store
-        free(self.stores)
-        self.stores, self.store_list, self.sweep_at = pointers, stores, 0
-        self.list_count, self.sweep_list_at = <uint32_t>len(lists.tables), 0
-        self.book, self.layout, self.lists = book, layout, lists
-        self.list_tables = {list_shape(spec): table for spec, table in zip(plan.lists, lists.tables) if spec.values is None}
-        self.books.append(book)
-        self.grow_outcomes(len(plan.outcomes))
-        self.drop_frames()
-        self.translate_states()
-        return self.back_fill(fresh) if self.any_recorded else 0
-
-    # What was told so far, by the names of the policy that is now in force.
-    cdef int translate_states(self) except -1:
-        cdef uint64_t cursor = 0
-        cdef uint32_t[64] handles
-        cdef uint32_t i, count
-        cdef IdRecord* known
-        while True:
-            count = table_scan(&self.seen.table, &cursor, handles, 64)
-            for i in range(count):
-                known = <IdRecord*>slab_at(&self.seen.slab, handles[i])
-                if known.state != NULL:
-                    state_of(self, self.book, known)
-            if cursor == 0:
-                return 0
-
-    cdef list tables_for(self, object plan, list contents):
-        """A table for each list: filled with the policy's own content; of a list that changes at run time the one it had."""
-        tables = []
-        for spec, content in zip(plan.lists, contents, strict=True):
-            table = self.list_tables.get(list_shape(spec)) if content is None else None
-            if table is None:
-                table = NetworkTable() if spec.network else ListTable(self.secret)
-            if content and spec.network:
-                table.load(content)
-            elif content:
-                for value in content:
-                    table.add(private_text(self.private_key, value) if spec.private else value, None, 0)
-            tables.append(table)
-        return tables
-
-    cdef int grow_outcomes(self, size_t count) except -1:
-        """Decisions are counted by outcome's place; a policy with more outcomes widens the counts."""
-        cdef uint64_t* wider = <uint64_t*>take(count, sizeof(uint64_t))
-        if self.decided_by_outcome != NULL:
-            memcpy(wider, self.decided_by_outcome, min(count, self.outcome_slots) * sizeof(uint64_t))
-            free(self.decided_by_outcome)
-        self.decided_by_outcome, self.outcome_slots = wider, count
-        return 0
-
-    # New groups after a reload: every event that is remembered, in recorded order, with what is known of it now. Every event
-    # after the floor is.
-    cdef int back_fill(self, list fresh) except -1:
-        cdef const Segment* segment = self.log.first
-        cdef const RecordHead* head = log_head(&self.log)
-        cdef Frame* frame
-        cdef IdRecord* known
-        cdef uint32_t i
-        if not fresh:
-            return 0
-        if self.any_forgotten:
-            for i in fresh:
-                (<RingStore>self.stores[i]).gap = floor_to(self.floor_, (<RingStore>self.stores[i]).every)
-        frame = self.take_frame()
-        try:
-            while head != NULL:
-                if head.type != RECORD_AGAIN and head.seq >= self.back_fill_from:
-                    known = self.seen.find(hash_text(self.key, <const char*>head + head.id_at, head.id_size))
-                    load_event(self, self.book, frame, known)
-                    for i in fresh:
-                        weigh_group(self, self.book, frame, i, frame.members, frame.columns)
-                        if frame.members[i].is_member:
-                            enter_ring(self, frame, i, frame.members, frame.columns, head)
-                    arena_reset(&frame.arena)
-                head = log_next(&segment, head)
-        finally:
-            self.give_frame(frame)
-        return 0
-
     def reload(self, plan, policy, list contents, dict files):
         """Puts another policy in force between two operations; lowered with `keep=groups()`. `files`: name -> digest."""
         with self.lock:
-            self.check_open()
-            if len(self.books) > 0xFFFF:
-                raise ValueError("65,536 policies were loaded into one engine: open a new one")
-            self.install(plan, policy, contents, {})
-            self.seq += 1
-            self.announce(self.policy_record(files))
+            now = self.reload_time()
+            self.switch(prepare_policy(self, plan, policy, contents, {}), files, now, None, 0)
 
-    def reload_filled(self, plan, policy, list contents, dict files, Core filler, uint64_t filled_from):
+    def reload_filled(self, plan, policy, list contents, dict files, Core filler not None, uint64_t filled_from):
         """`reload`, with the rings of new groups taken from a filler, after what the ring still has was filled in too.
 
         False, and nothing is done, where that is more than a short stop of the other threads can take in.
         """
         with self.lock:
-            self.check_open()
-            if self.journal.spilling or self.journal.used > SWITCH_BYTES:
-                return False
-            filler.fill(self.journal.pending(), 0, <uint64_t>-1)
-            if filler.seq != self.seq:
-                raise ValueError(f"the filler stands at {filler.seq}, the engine at {self.seq}")
-            self.install(plan, policy, contents, filler.filled_stores())
-            self.seq += 1
-            self.announce(self.policy_record(files, filled_from))
-            return True
+            now = self.reload_time()
+            prepared = prepare_policy(self, plan, policy, contents, filled_stores(filler))
+            return self.switch(prepared, files, now, filler, filled_from)
 
-    # ---- a filler: the new policy over recorded operations ----------------------------------------------------------
+    cdef int64_t reload_time(self) except? -1:
+        self.check_open()
+        if len(self.books) > 0xFFFF:
+            raise ValueError("65,536 policies were loaded into one engine: open a new one")
+        return self.now_ms()
+
+    cdef bint switch(self, tuple prepared, dict files, int64_t now, Core filler, uint64_t filled_from) except -1:
+        cdef bint was_on = gc_pause()
+        try:
+            if filler is not None and not self.catches_up(filler):
+                return False
+            put_in_force(self, prepared)
+            self.seq += 1
+            record = policy_record(self, files, now, filled_from)
+            self.write(record)
+        finally:
+            if was_on:
+                gc_resume()
+        self.tell_hooks(record)
+        return True
+
+    # The filler up to the last operation, if little is left.
+    cdef bint catches_up(self, Core filler) except -1:
+        if self.journal.spilling or self.journal.used > SWITCH_BYTES:
+            return False
+        fill_frames(filler, self.journal.pending(), self.seq)
+        return filler.seq == self.seq
 
     def filler(self, plan, policy, list contents, uint64_t seq, int64_t gap):
         """A Core that fills the groups which `plan` has and this one lacks, from the operations behind `seq`. Events up to
         the time `gap` are in the journal no more."""
-        cdef Core filler
-        cdef RingStore store
-        cdef uint32_t i
-        cdef Recovered sharing = Recovered(<uint32_t>len(self.books), None, 0, {}, {})
-        sharing.texts = self.texts
-        present = {(<RingStore>store).group.signature for store in self.store_list}
-        filler = Core(plan, policy, contents, self.secret, self.private_secret, None, None, sharing)
-        filler.books = [*self.books, filler.book]
-        filler.seq = seq
-        filler.book.ids_min = max(filler.book.ids_min, self.book.ids_min)
-        filler.book.ids_max = max(filler.book.ids_max, self.book.ids_max)
-        for i in range(filler.layout.group_count):
-            store = <RingStore>filler.stores[i]
-            if store.group.signature in present:
-                filler.layout.groups[i].kinds = 0  # it is warm: no event belongs to it here
-            elif gap > INT64_MIN:
-                store.gap = floor_to(gap, store.every)
-        return filler
+        return make_filler(self, plan, policy, contents, seq, gap)
 
-    def fill(self, bytes frames, uint64_t first, uint64_t last):
-        """Applies recorded operations with sequence numbers from `first` to `last`, of whatever policy."""
-        cdef const char* start = <const char*>frames
-        cdef uint64_t at = 0, size = <uint64_t>len(frames)
-        cdef const RecordHead* head
-        cdef Frame* frame = self.take_frame()
-        try:
-            while at < size:
-                head = <const RecordHead*>(start + at + sizeof(FrameHead))
-                if not frame_sound(start + at, size - at):
-                    raise ValueError(f"a record at byte {at} of its stretch is damaged")
-                at += frame_size(head.size)
-                if head.seq > self.seq and first <= head.seq <= last:
-                    self.fill_one(frame, head)
-                    self.seq = head.seq
-                    arena_reset(&frame.arena)
-        finally:
-            self.give_frame(frame)
+    def fill(self, bytes frames not None, uint64_t last):
+        """A filler: applies recorded operations up to the sequence number `last`, of whatever policy. Raises ValueError."""
+        fill_frames(self, frames, last)
 
-    cdef int fill_one(self, Frame* frame, const RecordHead* head) except -1:
-        cdef Book old
-        if head.type == RECORD_UPDATE:
-            return fill_update(self, frame, <const uint8_t*>head, head.size)
-        if head.type not in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED):
-            return 0
-        old = self.books[head.book] if head.book < <uint64_t>len(self.books) - 1 else None
-        if old is None or not record_sound(old, <const uint8_t*>head, head.size):
-            raise ValueError(f"record {head.seq} does not fit the policy it names")
-        if head.type == RECORD_AGAIN:
-            fill_again(self, frame, head)
-        else:
-            fill_event(self, frame, head)
-        return self.finish(frame)
-
-    def filled_stores(self):
-        """Signature -> rings of every group that was filled."""
-        cdef uint32_t i
-        stores = {}
-        for i in range(self.layout.group_count):
-            if self.layout.groups[i].kinds:
-                stores[(<RingStore>self.stores[i]).group.signature] = self.store_list[i]
-        return stores
-
-    def policy_record(self, dict files, uint64_t filled_from=0):
-        """The record of the policy in force: enough to go on from it."""
-        plan = self.book.plan
-        return plain_record(RECORD_POLICY, self.seq, self.now_ms(), {
-            "hash": plan.hash, "files": files, "groups": plan.groups, "head": self.log_start(),
-            "floor": self.floor_ if self.any_forgotten else None, "watermark": self.watermark, "filled_from": filled_from,
-            "origins": {(<RingStore>store).group.signature: ((<RingStore>store).generation, (<RingStore>store).given_up, (<RingStore>store).gap)
-                        for store in self.store_list},
-            "lists": [list_shape(spec) for spec in plan.lists if spec.values is None],
-        })
+    def policy_record(self, dict files):
+        """The record of the policy in force, as the first operation of a store."""
+        return policy_record(self, files, self.now_ms(), 0)
 
     # The sequence number of the oldest event that is remembered.
     cdef uint64_t log_start(self) noexcept:
         cdef const RecordHead* head = log_head(&self.log)
         return head.seq if head != NULL else self.seq + 1
-
-    cdef RingStore new_store(self, object group, object limits):
-        cdef RingStore store = RingStore(group, limits, self.texts)
-        store.generation = <uint32_t>len(self.books)
-        if group.signature in self.origins:
-            store.generation, store.given_up, store.gap = self.origins[group.signature]
-        pieces = self.pieces.pop((group.signature, store.generation), None)
-        if pieces is not None:
-            load_pieces(store, pieces)
-        return store
 
     def groups(self):
         """The groups whose rings a reload may keep."""
@@ -376,6 +217,9 @@ cdef class Core:
 
     # A frame of an older policy goes; it would not fit the next call.
     cdef void give_frame(self, Frame* frame) noexcept:
+        if frame.pauses_gc:
+            frame.pauses_gc = False
+            gc_resume()
         if frame.holds_lock:
             frame.holds_lock = False
             self.lock.release()
@@ -411,22 +255,36 @@ cdef class Core:
                 raise
             self.give_frame(frame)
 
-    # All that may run the caller's code is done: from here on, until it gives the frame back, the call is alone with the
-    # state. Under the GIL it is so by itself, unless google-re2 lets go of it.
+    # All that may run Python code is done: from here on, until it gives the frame back, the call is alone with the state. Under
+    # the GIL it is so by itself, unless google-re2 lets go of it, or garbage is collected: any list, tuple or dict that is
+    # made may start that, and finalizers run Python code.
     cdef int hold(self, Frame* frame) except -1:
         if self.book.program.runs_python and not frame.holds_lock:
             self.lock.acquire()
             frame.holds_lock = True
+        frame.pauses_gc |= gc_pause()
         return self.check_open()
 
-    # Updates in a frame, as `enter` has an event.
-    cdef Frame* enter_told(self, dict fields, uint32_t* count) except NULL:
+    # A frame for looking: nothing of the caller's has to be read into it.
+    cdef Frame* take_held(self) except NULL:
+        cdef Frame* frame = self.take_frame()
+        try:
+            self.hold(frame)
+        except BaseException:
+            self.give_frame(frame)
+            raise
+        return frame
+
+    # Updates in a frame, as `enter` has an event. `content`: of the record that is to tell them (None: nobody wants one).
+    cdef Frame* enter_told(self, dict fields, uint32_t* count, dict content) except NULL:
         cdef Frame* frame
         while True:
             self.check_open()
             frame = self.take_frame()
             try:
                 count[0] = read_tellings(self.book, frame, fields)
+                if content is not None and frame.book == self.book.index:
+                    content["fields"] = told_content(self.book, frame, count[0])
                 self.hold(frame)
                 if frame.book == self.book.index:
                     return frame
@@ -489,21 +347,27 @@ cdef class Core:
             record = self.decided_before(known, frame, point)
             if record != NULL:
                 return self.duplicate(record)
-            return self.again(known, frame, point, NULL, 0, self.now_ms())
+            return self.later(frame, point)
         self.check_age(frame)
         decide_route(self, self.book, frame, point, self.seq + 1)
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
-        decision = new_decision(self.book, <const uint8_t*>record, False)
-        decision.durable = self.is_safe(record.seq)
+        decision = self.recorded(record, False)
         self.finish(frame)
         self.tell_hooks(decision.record)
         return decision
 
-    # Does the record survive a crash of the process?
-    cdef inline bint is_safe(self, uint64_t seq) noexcept:
-        return self.survives and self.journal.holds(seq)
+    # The decision that a record is.
+    cdef inline Decision recorded(self, const RecordHead* record, bint duplicate):
+        cdef Decision decision = new_decision(<Book>self.books[record.book], <const uint8_t*>record, duplicate)
+        decision.durable = self.survives and self.journal.holds(record.seq)
+        return decision
+
+    # A known event at another point. The clock may be the caller's code, and the event forgotten meanwhile.
+    cdef Decision later(self, Frame* frame, uint32_t point):
+        cdef int64_t now = self.now_ms()
+        return self.again(self.known_id(self.event_id(frame)), frame, point, NULL, 0, now)
 
     def evaluate(self, event, point=None, *, strict=False):
         cdef Frame* frame = self.enter(event, strict)
@@ -549,7 +413,7 @@ cdef class Core:
         cdef uint32_t count
         self.check_open()
         told_at = self.told_at(at)
-        cdef Frame* frame = self.enter_told(fields, &count)
+        cdef Frame* frame = self.enter_told(fields, &count, None)
         try:
             known = self.known_id(event_id)
             return self.again(known, frame, self.point_named(point), frame.tellings, count, told_at)
@@ -563,8 +427,7 @@ cdef class Core:
         cdef const RecordHead* record
         cdef Decision decision
         if earlier != NULL:
-            decision = new_decision(<Book>self.books[earlier.book], <const uint8_t*>earlier, True)
-            decision.durable = self.is_safe(earlier.seq)
+            decision = self.recorded(earlier, True)
             if told_anew(self, book, known, tellings, count):
                 raise EventConflict(
                     f"event {decision.event_id!r} was already decided at {decision.point!r}, with other updates: "
@@ -577,19 +440,18 @@ cdef class Core:
         load_event(self, book, frame, known)
         lift_cells(self, book, frame, known.record)
         weigh_groups(self, book, frame, True, frame.members_before, frame.columns_before)
-        self.seq += 1
-        apply_tellings(state, tellings, count, at, self.seq)
+        apply_tellings(state, tellings, count, at, self.seq + 1)
         self.route_again(known, frame, point)
         frame.told_at, frame.told_count = at, count
-        record = append_record(self, frame, RECORD_AGAIN, point, self.seq)
+        record = append_record(self, frame, RECORD_AGAIN, point, self.seq + 1)
+        self.seq += 1
         state.points[point] = state.latest = record
         tell_outcome(state, record, at)
         load_event(self, book, frame, known)
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
-        decision = new_decision(book, <const uint8_t*>record, False)
-        decision.durable = self.is_safe(record.seq)
+        decision = self.recorded(record, False)
         self.finish(frame)
         self.tell_hooks(decision.record)
         return decision
@@ -672,16 +534,18 @@ cdef class Core:
             raise InvalidEvent("an update tells at least one field")
         told_at = self.told_at(at)
         notes = {"by": checked_note("by", by), "source": checked_note("source", source)}
-        cdef Frame* frame = self.enter_told(fields, &count)
+        content = notes if self.is_recorded() else None
+        cdef Frame* frame = self.enter_told(fields, &count, content)
         try:
             known = self.known_id(event_id)
             self.seq += 1
+            record = None
+            if content is not None:
+                record = plain_record(RECORD_UPDATE, self.seq, told_at, {"id": str.__str__(event_id), **content})
+                self.write(record)
             self.tell(known, frame, count, told_at, self.seq)
             self.counters.updated += 1
-            if self.hooks or self.journal is not None:
-                told = told_content(self.book, frame, count)
-                content = {"id": str.__str__(event_id), **notes, "fields": told}
-                self.announce(plain_record(RECORD_UPDATE, self.seq, told_at, content))
+            self.tell_hooks(record)
         finally:
             self.give_frame(frame)
 
@@ -787,10 +651,8 @@ cdef class Core:
         return self.decided_at(known, point)
 
     cdef Decision duplicate(self, const RecordHead* record):
-        cdef Decision decision = new_decision(<Book>self.books[record.book], <const uint8_t*>record, True)
-        decision.durable = self.is_safe(record.seq)
         self.counters.duplicates += 1
-        return decision
+        return self.recorded(record, True)
 
     cdef int check_content(self, IdRecord* known, Frame* frame) except -1:
         cdef Book book = self.book
@@ -876,15 +738,18 @@ cdef class Core:
         self.any_forgotten = True
         self.counters.forgotten += 1
 
-    # A record that is no event's goes to the journal and to the hooks.
-    cdef int announce(self, bytes record) except -1:
-        if self.journal is not None:
-            self.journal.put(<const char*>record, <uint32_t>len(record))
-        return self.tell_hooks(record)
+    # Does anybody want the records of operations that are no events?
+    cdef inline bint is_recorded(self) noexcept:
+        return self.journal is not None or len(self.hooks) > 0
+
+    # The record of such an operation into the journal, before anything else can get there.
+    cdef int write(self, bytes record) except -1:
+        return self.journal.put(<const char*>record, <uint32_t>len(record)) if self.journal is not None else 0
 
     cdef int tell_hooks(self, object record) except -1:
-        for hook in self.hooks:
-            hook(record)
+        if record is not None:
+            for hook in self.hooks:
+                hook(record)
         return 0
 
     def on_operation(self, hook):
@@ -896,30 +761,51 @@ cdef class Core:
 
     # By what it is, not by where: a list that somebody held on to over a reload must not change another.
     cdef uint32_t list_index(self, object spec) except? 0xFFFFFFFF:
+        self.check_open()
         lists = self.book.plan.lists
         if spec not in lists:
             raise UnknownName(f"list {spec.name} is not in force: a policy was loaded that has none like it; see Engine.lists")
         return <uint32_t>lists.index(spec)
 
-    def change_list(self, spec, action, values, content):
+    def change_list(self, spec, action, list values, content):
         """Adds or removes the values (`(bytes, expires)` each) of a list, recorded as one operation. How many changed."""
         cdef uint64_t changed = 0
+        cdef bint was_on
         with self.lock:
-            self.check_open()
-            table = self.lists.tables[self.list_index(spec)]
-            self.seq += 1
-            for value, expires in values:
-                changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
-            self.record_list(content)
+            table, now = self.lists.tables[self.list_index(spec)], self.now_ms()
+            was_on = gc_pause()
+            try:
+                record = self.record_list(content, now)
+                for value, expires in values:
+                    changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
         return changed
 
-    def change_networks(self, spec, ranges, content):
+    def change_networks(self, spec, list ranges, content):
         """Replaces the ranges of a network list, recorded as one operation."""
+        cdef bint was_on
         with self.lock:
-            self.check_open()
-            self.lists.tables[self.list_index(spec)].load(ranges)
-            self.seq += 1
-            self.record_list(content)
+            table, now = self.lists.tables[self.list_index(spec)], self.now_ms()
+            was_on = gc_pause()
+            try:
+                table.load(ranges)
+                record = self.record_list(content, now)
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    # The operation's number, and its record where one is wanted.
+    cdef bytes record_list(self, object content, int64_t now):
+        self.seq += 1
+        if not self.is_recorded():
+            return None
+        record = plain_record(RECORD_LIST, self.seq, now, content)
+        self.write(record)
+        return record
 
     def restore_list(self, spec, values):
         """The recorded values of a list, not recorded again."""
@@ -929,11 +815,6 @@ cdef class Core:
 
     def restore_networks(self, spec, ranges):
         self.lists.tables[self.list_index(spec)].load(ranges)
-
-    cdef int record_list(self, object content) except -1:
-        if self.hooks or self.journal is not None:
-            self.announce(plain_record(RECORD_LIST, self.seq, self.now_ms(), content))
-        return 0
 
     def list_contains(self, spec, bytes value, int64_t time):
         """Whether a list holds the value (an ip: its bytes) at that time."""
@@ -949,47 +830,13 @@ cdef class Core:
         return private_text(self.private_key, value)
 
     # ---- looking --------------------------------------------------------------------------------------------------
-    # What is read of the state is copied before anything can run Python code: a call of it, or the collection of garbage, which
-    # any list, tuple or dict that is made may start. In between another thread may decide.
+    # What is read of the state is copied before anything can run Python code: in between another thread may decide.
 
     def features(self, dict given, at):
         """Feature name -> value of every aggregate whose lookup key is given (entity type -> value), as of `at` ms."""
         with self.lock:
             self.check_open()
-            return self.features_of(self.take_frame(), given, at)
-
-    cdef dict features_of(self, Frame* frame, dict given, int64_t at):
-        cdef Book book = self.book
-        cdef list raw = [None] * book.feature_count
-        cdef uint32_t i
-        try:
-            self.place_entities(frame, given)
-            frame.time, frame.kind_bit = at, 0
-            find_rings(self, book, frame)
-            read_windows(self, frame, <uint64_t>-1)
-            for i in range(book.feature_count):
-                raw[i] = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
-            found = {}
-            for i, spec in enumerate(book.plan.features):
-                if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
-                    found[spec.name] = _feature_value(spec, raw[i])
-            return found
-        finally:
-            self.give_frame(frame)
-
-    cdef int place_entities(self, Frame* frame, dict given) except -1:
-        cdef Book book = self.book
-        cdef uint32_t i
-        for i in range(book.fact_count):
-            frame.regs[i].present = 0
-        for i, field in enumerate((*book.policy.fields, *book.policy.derived)):
-            if field.entity in given:
-                value = given[field.entity]
-                if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
-                    slow_value(book, i, value, &frame.regs[i], &frame.arena)
-                if book.specs[i].is_private:
-                    hide(self, book, &frame.regs[i], &frame.arena)
-        return 0
+            return features_of(self, self.take_held(), given, at)
 
     def find(self, event_id, point=None):
         """The decision that was made about an event, at the point or the latest. Raises UnknownEvent, UnknownName."""
@@ -1003,60 +850,17 @@ cdef class Core:
             record = known.state.latest if known.state != NULL else known.record
         if record == NULL or record.type == RECORD_OBSERVED:
             raise UnknownEvent(f"event {shorten(event_id)} was not decided" + (f" at {point!r}" if point else ": it was observed"))
-        return new_decision(<Book>self.books[record.book], <const uint8_t*>record, False)
+        return self.recorded(record, False)
 
     def known_now(self, event_id):
         """What is known of an event now: field -> value, with its updates and `final`."""
         with self.lock:
             self.check_open()
-            return self.facts_of(self.take_frame(), event_id)
+            return facts_of(self, self.take_held(), event_id)
 
-    cdef dict facts_of(self, Frame* frame, object event_id):
-        cdef Book book = self.book
-        cdef tuple specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
-        cdef list raw = [None] * len(specs)
-        cdef uint32_t i
-        try:
-            load_event(self, book, frame, self.known_id(event_id))
-            for i in range(len(specs)):
-                raw[i] = reg_object(&frame.regs[i], book.fact_rep[i])
-            facts = {}
-            for i, spec in enumerate(specs):
-                is_hidden = spec.type.private and raw[i] is not None
-                facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), raw[i])
-            facts["final"] = book.plan.outcomes[frame.regs[book.final_reg].v.i]
-            return facts
-        finally:
-            self.give_frame(frame)
-
-    def trace(self, Decision decision):
+    def trace(self, Decision decision not None):
         """Every register of the decision's program, run once more on what was recorded: raw values by register."""
-        cdef Book book = decision.book
-        cdef Layout layout = Layout(book)
-        cdef Frame* frame = frame_new(book, layout)
-        cdef const uint8_t* record = <const uint8_t*><const char*>decision.record
-        cdef int64_t list_time
-        cdef uint32_t i
-        try:
-            get_facts(record, book, frame.regs)
-            get_features(record, book, frame.regs)
-            weakest(book, frame.regs)
-            frame.time = decision.time
-            list_time = max(decision.time, self.list_line)
-            hits = set(decision.verdict()[4])
-            machine = &book.program.machine
-            program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, True)
-            for i in range(book.probe_count):
-                frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
-                frame.regs[book.probes[i].dst].v.i = i in hits
-            program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, True)
-            point = &book.points[decision.head().point]
-            program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
-            get_features(record, book, frame.regs)
-            reps = book.program.reps
-            return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
-        finally:
-            frame_free(frame)
+        return trace_of(self, decision)
 
     def evidence(self, Decision decision, int room):
         """Feature name -> (from ms, until ms, ids of the events in its window, newest first) for each aggregate.
@@ -1065,55 +869,7 @@ cdef class Core:
         """
         with self.lock:
             self.check_open()
-            return self.evidence_of(self.take_frame(), decision, room) if decision.book is self.book else {}
-
-    cdef dict evidence_of(self, Frame* frame, Decision decision, int room):
-        cdef IdRecord* known
-        cdef uint32_t i
-        cdef int was_on = 0
-        try:
-            event_id, found = decision.event_id, {}
-            was_on = gc_pause()
-            known = self.known_id(event_id)
-            load_event(self, self.book, frame, known)
-            find_rings(self, self.book, frame)
-            for i in range(self.layout.lookup_count):
-                if frame.looked[i].present:
-                    self.lookup_evidence(frame, i, known, room, found)
-            return found
-        finally:
-            if was_on:
-                gc_resume()
-            self.give_frame(frame)
-
-    cdef int lookup_evidence(self, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
-        cdef RingStore store = <RingStore>self.stores[self.layout.lookups[i].group]
-        cdef WindowSet wanted = <WindowSet>self.layout.window_sets[i]
-        cdef uint32_t handle = frame.looked[i].handle, w, o
-        cdef Ring* ring = store.at(handle) if handle else NULL
-        cdef Reading reading
-        cdef Range range_
-        prepare_reading(self, frame, i, known.record.seq, &reading)
-        for w in range(wanted.window_count):
-            range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
-            places = window_places(store, handle, &range_, room) if handle else []
-            ids = [self.id_of(seq) for _, seq in places]
-            if range_.with_itself:
-                ids.insert(0, self.id_of(known.record.seq))
-            start = range_.lo.time if range_.lo.time > -TIME_FAR else None
-            end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
-            for o in range(wanted.windows[w].output_count):
-                dst = wanted.outputs[wanted.windows[w].output_first + o].dst
-                for spec in self.book.plan.features:
-                    if spec.reg == dst:
-                        found[spec.name] = (start, end, [ident for ident in ids if ident is not None][:room])
-        return 0
-
-    cdef object id_of(self, uint64_t seq):
-        cdef const RecordHead* head = log_find(&self.log, seq)
-        if head == NULL:
-            return None
-        return (<const char*>head + head.id_at)[: head.id_size].decode()
+            return evidence_of(self, self.take_held(), decision, room) if decision.book is self.book else {}
 
     def told_time(self, at):
         """A time as epoch ms: from an int, an aware datetime or RFC 3339 text. Raises InvalidEvent."""
@@ -1133,17 +889,22 @@ cdef class Core:
 
         `take_spilled`: with the records that wait in memory because the ring is full.
         """
+        cdef bint was_on
         with self.lock:
             self.check_open()
-            spilled = self.journal.take_spilled() if take_spilled and self.journal is not None else b""
-            return {
-                "seq": self.seq, "head": self.log_start(), "book": self.book.index,
-                "position": self.journal.position if self.journal is not None else 0,
-                "watermark": self.watermark_ if self.any_recorded else None, "oldest": self.oldest, "spilled": spilled,
-                "lost": self.journal.lost if self.journal is not None else 0,
-                "list_line": self.list_line,
-                "floor": self.floor_ if self.any_forgotten else None, "counters": self.counters,
-            }
+            was_on = gc_pause()  # all of it as of one sequence number
+            try:
+                return {
+                    "seq": self.seq, "head": self.log_start(), "book": self.book.index,
+                    "position": self.journal.position if self.journal is not None else 0,
+                    "lost": self.journal.lost if self.journal is not None else 0,
+                    "spilled": self.journal.take_spilled() if take_spilled else b"",
+                    "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
+                    "counters": self.counters,
+                }
+            finally:
+                if was_on:
+                    gc_resume()
 
     def image(self, str signature, uint32_t depth, uint64_t prefix):
         """(sequence number, watermark, head, rings as bytes) of one piece of a group; None: no such group any more."""
@@ -1154,7 +915,7 @@ cdef class Core:
                 store = each
                 if store.group.signature == signature:
                     piece = image_piece(store, depth, prefix)
-                    return self.seq, self.watermark_ if self.any_recorded else None, self.log_start(), piece
+                    return self.seq, self.watermark, self.log_start(), piece
         return None
 
     def ring_groups(self):
@@ -1177,63 +938,16 @@ cdef class Core:
             self.any_recorded = True
         return 0
 
-    def replay(self, bytes frames):
+    def replay(self, bytes frames not None):
         """Applies recorded events and updates, in order; gives back the first other record it meets, and what follows it.
 
         Raises ValueError where a record does not fit the state it is applied to.
         """
-        cdef const char* start = <const char*>frames
-        cdef uint64_t at = 0, size = <uint64_t>len(frames)
-        cdef const FrameHead* head
-        cdef Frame* frame = self.take_frame()
-        try:
-            while at < size:
-                head = <const FrameHead*>(start + at)
-                if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
-                    raise ValueError(f"a record at byte {at} of its stretch is damaged")
-                at += frame_size(head.size)
-                if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
-                    return (<const char*>(head + 1))[: head.size], frames[at:]
-                self.replay_one(frame, <const uint8_t*>(head + 1), head.size)
-                arena_reset(&frame.arena)
-            return None, b""
-        finally:
-            self.replay_seq = 0
-            self.give_frame(frame)
+        return replay_frames(self, frames)
 
-    cdef int replay_one(self, Frame* frame, const uint8_t* record, uint32_t size) except -1:
-        cdef const RecordHead* head = <const RecordHead*>record
-        if head.seq <= self.seq:
-            return 0
-        self.replay_seq = head.seq
-        if head.type == RECORD_UPDATE:
-            replay_update(self, frame, record, size)
-        else:
-            if head.book != self.book.index or not record_sound(self.book, record, size):
-                raise ValueError(f"record {head.seq} does not fit the policy that was in force")
-            if head.type == RECORD_AGAIN:
-                replay_again(self, frame, record, size)
-            elif head.type in (RECORD_DECISION, RECORD_OBSERVED):
-                replay_event(self, frame, record, size)
-            else:
-                raise ValueError(f"record {head.seq} is of an unknown type")
-        self.seq = head.seq
-        if self.is_settled:
-            self.count_replayed(head)
-            if head.type != RECORD_UPDATE:
-                self.finish(frame)
-        return 0
-
-    cdef void count_replayed(self, const RecordHead* head) noexcept:
-        if head.type == RECORD_DECISION:
-            self.counters.decided += 1
-            self.decided_by_outcome[head.outcome] += 1
-        elif head.type == RECORD_AGAIN:
-            self.counters.again += 1
-        elif head.type == RECORD_OBSERVED:
-            self.counters.observed += 1
-        else:
-            self.counters.updated += 1
+    def settle(self, dict cut not None):
+        """The state stands where `cut` was taken: forgets what was forgotten by then, and goes on as a running engine does."""
+        settle_at(self, cut)
 
     def start_at(self, uint64_t seq):
         """Replay starts behind that sequence number."""
@@ -1246,42 +960,35 @@ cdef class Core:
     def replay_policy(self, plan, policy, list contents, uint64_t seq, dict content, Core filler=None):
         """A policy was put in force here, as its record says; `filler`: with the rings that the journal filled."""
         self.replay_seq, self.back_fill_from = seq, content["head"]
-        self.install(plan, policy, contents, filler.filled_stores() if filler is not None else {})
+        put_in_force(self, prepare_policy(self, plan, policy, contents, filled_stores(filler) if filler is not None else {}))
         self.replay_seq = self.back_fill_from = 0
         self.seq = seq
         for store in self.store_list:
             _, (<RingStore>store).given_up, (<RingStore>store).gap = content["origins"][(<RingStore>store).group.signature]
 
-    def settle(self, cut):
-        """The state stands where `cut` was taken: forgets what was forgotten by then, and goes on as a running engine does."""
-        cdef const RecordHead* head = log_head(&self.log)
-        if self.seq != cut["seq"]:
-            raise ValueError(f"the journal ends at {self.seq}, the state at {cut['seq']}")
-        while head != NULL and head.seq < <uint64_t>cut["head"]:
-            if head.type != RECORD_AGAIN:
-                self.forget(head)
-            log_drop_head(&self.log)
-            head = log_head(&self.log)
-        self.any_recorded = cut["watermark"] is not None
-        if self.any_recorded:
-            self.watermark_, self.oldest, self.list_line = cut["watermark"], cut["oldest"], cut["list_line"]
-        self.any_forgotten = cut["floor"] is not None
-        self.floor_ = cut["floor"] if self.any_forgotten else INT64_MIN
-        self.counters = cut["counters"]
-        self.is_settled, self.covered_until, self.pieces = True, 0, {}
-        return None
-
     def decision_of(self, bytes record):
-        """The Decision that an old record holds. Raises ValueError when it holds none."""
+        """The Decision that an old record holds; None of an observed event. Raises ValueError when it holds none."""
         cdef const RecordHead* head = <const RecordHead*><const char*>record
-        book = self.books[head.book] if head.book < <uint64_t>len(self.books) else None
-        if book is None or not record_sound(<Book>book, <const uint8_t*>head, <uint64_t>len(record)):
-            raise ValueError("the record does not fit the policy it names")
+        cdef Book book = self.book_of(record)
+        cdef Decision decision
         if head.type == RECORD_OBSERVED:
             return None
-        decision = new_decision(<Book>book, <const uint8_t*>head, False)
-        (<Decision>decision).durable = True
+        decision = new_decision(book, <const uint8_t*>head, False)
+        decision.durable = True
         return decision
+
+    def facts_in(self, bytes record not None):
+        """Field, derived field or update -> value, as an event's old record has them. Raises ValueError when it has none."""
+        return recorded_facts(self.book_of(record), record)
+
+    # The policy of an event's record, which is sound under it.
+    cdef Book book_of(self, bytes record):
+        cdef const RecordHead* head = <const RecordHead*><const char*>record
+        if <uint64_t>len(record) < sizeof(RecordHead) or not has_facts(head) or not self.has_book(head.book):
+            raise ValueError("the record is of no policy that is at hand")
+        if not record_sound(<Book>self.books[head.book], <const uint8_t*>head, <uint64_t>len(record)):
+            raise ValueError("the record does not fit the policy it names")
+        return self.books[head.book]
 
     def has_book(self, uint32_t index):
         """Is the policy of that index at hand, so that its records can be read?"""
@@ -1289,7 +996,7 @@ cdef class Core:
 
     def add_book(self, uint32_t index, plan, policy):
         """An older policy, only for reading what was decided under it."""
-        lists = Lists(self.tables_for(plan, [None if spec.values is None else [] for spec in plan.lists]), self.secret)
+        lists = Lists(tables_for(self, plan, [None if spec.values is None else [] for spec in plan.lists]), self.secret)
         self.books[index] = Book(plan, policy, index, lists, self.private_secret)
 
     @property

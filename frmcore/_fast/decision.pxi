@@ -166,13 +166,7 @@ cdef class Decision:
 
     def facts(self) -> dict:
         """Field, derived field or update -> value, and `final`: as known when it was decided."""
-        values, book = self.values(), self.book
-        specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
-        facts = {}
-        for i, spec in enumerate(specs):
-            is_hidden = spec.type.private and values[i] is not None
-            facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), values[i])
-        return {**facts, "final": self.outcome}
+        return {**recorded_facts(self.book, self.record), "final": self.outcome}
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -203,6 +197,29 @@ cdef class Decision:
     def __repr__(self) -> str:
         fired = f" fired={', '.join(self.fired)}" if self.fired else ""
         return f"<Decision {self.event_id} {self.outcome} score={self.score}{fired}>"
+
+
+# Field, derived field or update -> value, from the registers. Copied before any is made readable, which runs Python code.
+cdef dict named_facts(Book book, const Reg* regs):
+    cdef tuple specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
+    cdef list raw = [None] * len(specs)
+    cdef uint32_t i
+    for i in range(len(specs)):
+        raw[i] = reg_object(&regs[i], book.fact_rep[i])
+    facts = {}
+    for i, spec in enumerate(specs):
+        is_hidden = spec.type.private and raw[i] is not None
+        facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), raw[i])
+    return facts
+
+
+cdef dict recorded_facts(Book book, bytes record):
+    cdef Reg* regs = <Reg*>take(book.register_count, sizeof(Reg))
+    try:
+        get_facts(<const uint8_t*><const char*>record, book, regs)
+        return named_facts(book, regs)
+    finally:
+        free(regs)
 
 
 # A register as Python sees it: int, float, or bytes for texts.

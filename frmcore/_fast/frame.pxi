@@ -45,6 +45,7 @@ cdef struct Frame:
     uint32_t book  # index of the policy it was made for
     bint late
     bint holds_lock
+    bint pauses_gc
 
 
 cdef Frame* frame_new(Book book, Layout layout) except NULL:

@@ -144,10 +144,6 @@ cdef class JournalRing:
     def size(self):
         return self.capacity
 
-    def has_room(self, uint64_t size):
-        """Would a record of that size find room now?"""
-        return not self.spilling and self.used + 2 * frame_size(size) <= self.capacity
-
     def take(self, uint64_t most, uint64_t end):
         """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken. O(bytes), off the GIL."""
         cdef uint64_t start = self.taken, cut = start, bytes_ = 0, at
@@ -240,7 +236,7 @@ cdef bytes frames_of(list records, uint32_t epoch):
     return frames
 
 
-def record_frames(list records):
+def record_frames(list records not None):
     """Records (bytes) as frames, as a ring would hold them."""
     return frames_of(records, 0)
 
@@ -311,16 +307,14 @@ def stretch_of(bytes frames not None, bytes key not None, int64_t watermark):
     return value
 
 
-def stretch_head(bytes value not None):
-    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch, or of its first STRETCH_HEAD bytes.
-
-    Raises ValueError when the bytes are none.
-    """
+def stretch_head(bytes value not None, bint whole=True):
+    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch; not `whole`: of its first STRETCH_HEAD
+    bytes. Raises ValueError when the bytes are none."""
     cdef const StretchHead* head = <const StretchHead*><const char*>value
     cdef uint64_t size = <uint64_t>len(value)
     if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
         raise ValueError("a stretch of the journal is none")
-    if size != sizeof(StretchHead) and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
+    if whole and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
         raise ValueError("a stretch of the journal is of another length than it says")
     return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.watermark
 
@@ -369,12 +363,45 @@ def frame_records(bytes frames not None):
     return records
 
 
-def record_head(bytes record not None):
-    """(sequence number, type, time, index of the policy) of a record."""
+def frame_epochs(bytes frames not None):
+    """The epoch of each of the frames, which `frame_records` has found whole."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    epochs = []
+    while at < size:
+        epochs.append((<const FrameHead*>(start + at)).epoch)
+        at += frame_size((<const FrameHead*>(start + at)).size)
+    return epochs
+
+
+def frames_first(bytes frames not None, uint64_t count):
+    """The first `count` of the frames, which `frame_records` has found whole."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t at = 0
+    for _ in range(count):
+        at += frame_size((<const FrameHead*>(start + at)).size)
+    return frames[:at]
+
+
+cdef const RecordHead* head_in(bytes record) except NULL:
     cdef const RecordHead* head = <const RecordHead*><const char*>record
-    if <uint64_t>len(record) < sizeof(RecordHead):
-        raise ValueError("a record is shorter than its head")
+    if <uint64_t>len(record) < sizeof(RecordHead) or head.size != <uint64_t>len(record):
+        raise ValueError("a record is of another length than it says")
+    return head
+
+
+def record_head(bytes record not None):
+    """(sequence number, type, time, index of the policy) of a record. Raises ValueError."""
+    cdef const RecordHead* head = head_in(record)
     return head.seq, head.type, head.time, head.book
+
+
+def record_event(bytes record not None):
+    """The id of the event that a record is about. Raises ValueError when it is about none."""
+    cdef const RecordHead* head = head_in(record)
+    if not has_facts(head) or head.id_at < sizeof(RecordHead) or <uint64_t>head.id_at + head.id_size > head.size:
+        raise ValueError(f"record {head.seq}: its event's id lies outside of it")
+    return record[head.id_at : head.id_at + head.id_size].decode()
 
 
 def record_content(bytes record not None):

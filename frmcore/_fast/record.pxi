@@ -52,6 +52,11 @@ cdef uint8_t REP_OF_KIND[10]
 REP_OF_KIND[:] = [REP_TEXT, REP_INT, REP_INT, REP_FLOAT, REP_INT, REP_INT, REP_INT, REP_INT, REP_TEXT, REP_INT]
 
 
+# Is it an event's: facts, and of a decision features and a verdict?
+cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
+    return head.type in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED)
+
+
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
     while value >= 0x80:
         p[0] = <uint8_t>(value | 0x80)

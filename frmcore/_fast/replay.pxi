@@ -198,135 +198,79 @@ cdef inline bint already_holds(Core core, RingStore store, Hash key) noexcept no
     return store.covered[key.lo & store.covered_mask] >= core.replay_seq
 
 
-# ---- filling new groups from the journal -------------------------------------------------------------------------------
-# A second Core runs the new policy over recorded operations, in their order, as if it had been there: its records are translations,
-# and only the rings of the new groups are of interest.
-
-# A record of another policy in the frame's registers and verdict, by the names of the current one.
-cdef int translate_record(Core core, Book book, Frame* frame, const RecordHead* head) except -1:
-    cdef Book old = core.books[head.book]
-    cdef uint32_t i, first = book.field_count + book.derived_count
-    translate_facts(core, book, frame.regs, head)
-    reg_set_text(&frame.regs[book.id_reg], <const char*>head + head.id_at, head.id_size)
-    reg_set_int(&frame.regs[book.time_reg], head.time)
-    translate_told(core, book, frame, head)
-    for i in range(book.update_count):
-        frame.regs[first + i] = book.defaults[i]
-    for i in range(frame.told_count):
-        if frame.tellings[i].index < book.update_count:
-            frame.regs[first + frame.tellings[i].index] = frame.tellings[i].value
-    for i in range(book.feature_count):
-        if book.features[i].reg >= book.fact_count:
-            frame.regs[book.features[i].reg].present = 0
-    place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
-    return translate_verdict(core, book, frame, head, old)
-
-
-cdef int translate_told(Core core, Book book, Frame* frame, const RecordHead* head) except -1:
-    cdef Book old = core.books[head.book]
-    cdef const uint8_t* p = skip_facts(<const uint8_t*>head, old)
-    cdef uint64_t count, number
-    cdef uint32_t i, told = 0, first = book.field_count + book.derived_count
-    p = get_varint(p, &count)
-    for _ in range(<uint32_t>count):
-        p = get_varint(p, &number)
-        frame.tellings[told].value.n = 0
-        if number == old.update_count:
-            frame.tellings[told].index = book.update_count
-            reg_set_int(&frame.tellings[told].value, translate_outcome(core, book, head.book, head.outcome))
-            told += 1
-            continue
-        for i in range(book.update_count):
-            if matching_fact(old, book, first + i) == <int64_t>(old.field_count + old.derived_count + number):
-                frame.tellings[told].index = i
-                frame.tellings[told].value = frame.regs[first + i]
-                if book.fact_rep[first + i] != REP_TEXT or not frame.tellings[told].value.present:
-                    frame.tellings[told].value.n = 0
-                told += 1
-    frame.told_count, frame.told_at = told, head.at
-    return 0
-
-
-cdef int translate_verdict(Core core, Book book, Frame* frame, const RecordHead* head, Book old) except -1:
-    cdef Verdict* verdict = &frame.verdict
-    cdef uint32_t i
-    verdict.outcome, verdict.score = <int32_t>translate_outcome(core, book, head.book, head.outcome), head.score
-    verdict.fired_count = verdict.shadow_count = verdict.unknown_count = verdict.exempted_count = verdict.note_count = 0
-    for i in range(book.probe_count):
-        frame.regs[book.probes[i].dst].present = 0
-    if head.type == RECORD_OBSERVED or book.fired_count == 0:
-        return 0
-    fired = {old.plan.rules[index].id for index in get_verdict(<const uint8_t*>head)[0]}
-    for i, rule in enumerate(book.plan.rules):
-        if rule.id in fired:
-            verdict.fired[verdict.fired_count] = i
-            verdict.fired_count += 1
-    return 0
-
-
-cdef int fill_event(Core core, Frame* frame, const RecordHead* source) except -1:
-    cdef Book book = core.book
-    cdef const RecordHead* head
-    cdef IdRecord* known
-    frame.id_hash = hash_text(core.key, <const char*>source + source.id_at, source.id_size)
-    if core.seen.find(frame.id_hash) != NULL:
-        raise ValueError(f"record {source.seq} is about an event that an earlier one is about")
-    translate_record(core, book, frame, source)
-    core.seen.reserve()
-    head = append_record(core, frame, source.type, 0, source.seq)
-    core.seen.insert(frame.id_hash, <RecordHead*>head)
-    core.note_time(head.time)
-    weigh_with_verdict(core, book, frame)
-    enter_rings(core, book, frame, head)
-    if frame.told_count:
-        known = core.seen.find(frame.id_hash)
-        apply_tellings(state_of(core, book, known), frame.tellings, frame.told_count, source.at, source.seq)
-    return 0
-
-
-cdef int weigh_with_verdict(Core core, Book book, Frame* frame) except -1:
-    weakest(book, frame.regs)
-    weigh_groups(core, book, frame, False, frame.members, frame.columns)
-    return 0
-
-
-cdef int fill_again(Core core, Frame* frame, const RecordHead* source) except -1:
-    cdef Book book = core.book
-    cdef IdRecord* known = core.seen.find(hash_text(core.key, <const char*>source + source.id_at, source.id_size))
-    cdef EventState* state
-    cdef const RecordHead* head
-    if known == NULL:
-        return 0
-    state = state_of(core, book, known)
-    load_event(core, book, frame, known)
-    lift_cells(core, book, frame, known.record)
-    weigh_groups(core, book, frame, True, frame.members_before, frame.columns_before)
-    translate_record(core, book, frame, source)
-    head = append_record(core, frame, RECORD_AGAIN, 0, source.seq)
-    apply_tellings(state, frame.tellings, frame.told_count, source.at, source.seq)
-    state.latest = head
-    tell_outcome(state, head, source.at)
-    load_event(core, book, frame, known)
-    mend_groups(core, book, frame, known.record, True)
-    return lower_cells(core, book, frame, known.record)
-
-
-# What the new policy does not know of an update is left out.
-cdef int fill_update(Core core, Frame* frame, const uint8_t* record, uint32_t size) except -1:
+cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t size) except -1:
     cdef const RecordHead* head = <const RecordHead*>record
-    cdef IdRecord* known
-    cdef uint32_t count
-    content = plain_content((<const char*>record)[:size])
-    ident = content["id"].encode()
-    known = core.seen.find(hash_text(core.key, <const char*>ident, <uint32_t>len(ident)))
-    if known == NULL:
+    if head.seq <= core.seq:
         return 0
-    for name, value in content["fields"].items():
-        try:
-            count = read_tellings(core.book, frame, {name: value})
-        except InvalidEvent:
-            continue
-        core.tell(known, frame, count, head.time, head.seq)
+    core.replay_seq = head.seq
+    if head.type == RECORD_UPDATE:
+        replay_update(core, frame, record, size)
+    else:
+        if head.book != core.book.index or not record_sound(core.book, record, size):
+            raise ValueError(f"record {head.seq} does not fit the policy that was in force")
+        if head.type == RECORD_AGAIN:
+            replay_again(core, frame, record, size)
+        elif head.type in (RECORD_DECISION, RECORD_OBSERVED):
+            replay_event(core, frame, record, size)
+        else:
+            raise ValueError(f"record {head.seq} is of an unknown type")
+    core.seq = head.seq
+    if core.is_settled:
+        count_replayed(core, head)
+        if head.type != RECORD_UPDATE:
+            core.finish(frame)
+    return 0
+
+
+cdef void count_replayed(Core core, const RecordHead* head) noexcept:
+    if head.type == RECORD_DECISION:
+        core.counters.decided += 1
+        core.decided_by_outcome[head.outcome] += 1
+    elif head.type == RECORD_AGAIN:
+        core.counters.again += 1
+    elif head.type == RECORD_OBSERVED:
+        core.counters.observed += 1
+    else:
+        core.counters.updated += 1
+
+
+# Events and updates up to the first other record: that record (None: there is none) and the frames behind it.
+cdef tuple replay_frames(Core core, bytes frames):
+    cdef const char* start = <const char*>frames
+    cdef uint64_t at = 0, size = <uint64_t>len(frames)
+    cdef const FrameHead* head
+    cdef Frame* frame = core.take_frame()
+    try:
+        while at < size:
+            head = <const FrameHead*>(start + at)
+            if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
+                raise ValueError(f"a record at byte {at} of its stretch is damaged")
+            at += frame_size(head.size)
+            if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
+                return (<const char*>(head + 1))[: head.size], frames[at:]
+            replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
+            arena_reset(&frame.arena)
+        return None, b""
+    finally:
+        core.replay_seq = 0
+        core.give_frame(frame)
+
+
+# The state stands where `cut` was taken: what had been forgotten by then is forgotten.
+cdef int settle_at(Core core, dict cut) except -1:
+    cdef const RecordHead* head = log_head(&core.log)
+    if core.seq != cut["seq"]:
+        raise ValueError(f"the journal ends at {core.seq}, the state at {cut['seq']}")
+    while head != NULL and head.seq < <uint64_t>cut["head"]:
+        if head.type != RECORD_AGAIN:
+            core.forget(head)
+        log_drop_head(&core.log)
+        head = log_head(&core.log)
+    core.any_recorded = cut["watermark"] is not None
+    if core.any_recorded:
+        core.watermark_, core.oldest, core.list_line = cut["watermark"], cut["oldest"], cut["list_line"]
+    core.any_forgotten = cut["floor"] is not None
+    core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
+    core.counters = cut["counters"]
+    core.is_settled, core.covered_until, core.pieces = True, 0, {}
     return 0

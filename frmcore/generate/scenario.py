@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(ABC):
     """A kind of episode. A subclass states its parameters as fields; `share` is that of all events of the stream."""
 
     name: ClassVar[str]
@@ -42,17 +43,17 @@ class Scenario:
     label_days: ClassVar[Range]  # how much later the label arrives
     share: float
 
+    @abstractmethod
     def events_mean(self) -> float:
         """Events of an episode, on average."""
-        raise NotImplementedError
 
+    @abstractmethod
     def span_ms(self, stream_ms: int) -> int:
         """The longest that an episode may last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def episode(self, people: Population, draw: Draw, at: int, stream_ms: int) -> Iterator[Step]:
         """The events of one episode that starts at `at`."""
-        raise NotImplementedError
 
     def describe(self) -> str:
         """What happens in it, its parameters, and what it is labelled."""

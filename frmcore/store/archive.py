@@ -10,6 +10,7 @@ from frmcore._fast import (
     fingerprint_of,
     ids_find,
     record_content,
+    record_event,
     record_head,
     stretch_head,
     stretch_ids,
@@ -18,10 +19,10 @@ from frmcore._fast import (
 from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
 from frmcore.lists import EntityLists, list_contents
+from frmcore.store.keys import check_private_key
 from frmcore.store.layout import IDS, META, RecordType
 from frmcore.store.lists import folded
-from frmcore.store.records import event_id as id_in
-from frmcore.store.records import facts, framed, head_of
+from frmcore.store.records import framed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from frmcore._fast import Decision
     from frmcore.explain import Explanation
     from frmcore.plan import Plan
-    from frmcore.policy import Policy
     from frmcore.store.view import StoreView
 
 _NO_KEY: Final = bytes(16)  # for reading alone: private values are never shown, only their hashes would differ
@@ -50,12 +50,7 @@ class Archive:
         )  # fmt: skip
         self._has_key = private_key is not None
         if private_key is not None:
-            self._check_key()
-
-    def _check_key(self) -> None:
-        known = self._view.reader.get(META, b"private")
-        if known is not None and known != self._core.hide(b"frmcore"):
-            raise StoreUnavailable("private_key is not the one that this store's private fields were hashed with")
+            check_private_key(view.folder, self._core, view.reader.get(META, b"private"))
 
     def need_key(self, what: str) -> None:
         """Raises StoreUnavailable where private values would have to be hashed, and there is no key to do it."""
@@ -70,13 +65,10 @@ class Archive:
         if book not in self._plans:
             if book >= len(self._view.policies):
                 raise StoreDamaged(f"a record names policy {book}, which the store does not have; restore a snapshot")
-            policy, self._plans[book] = self._load(book)
+            policy, self._plans[book] = self._view.policy(book)
             if not self._core.has_book(book):
                 self._core.add_book(book, self._plans[book], policy)
         return self._plans[book]
-
-    def _load(self, book: int) -> tuple[Policy, Plan]:
-        return self._view.policy(book)
 
     def decision(self, record: bytes) -> Decision | None:
         """The decision that a record holds, under the policy of then; None of other records."""
@@ -98,12 +90,13 @@ class Archive:
 
     def content(self, record: bytes) -> dict[str, Any]:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
-        head = head_of(record)
-        if head.type in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
-            return _shown(head.type, record_content(record))
-        decision = self.decision(record)
-        found: dict[str, Any] = decision.to_dict() if decision is not None else {"event_id": id_in(record, head)}
-        return {**found, "fields": facts(self.plan_of(head.book), record)}
+        _, type_, _, book = record_head(record)
+        if type_ in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
+            return _shown(type_, record_content(record))
+        self.plan_of(book)
+        decision = self._core.decision_of(record)
+        found = {"event_id": record_event(record)} if decision is None else decision.to_dict()
+        return {**found, "fields": self._core.facts_in(record)}
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """A decision as it was made; what windows held is known to a running engine only. Raises UnknownEvent."""

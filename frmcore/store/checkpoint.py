@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from frmcore.store.database import Put
-from frmcore.store.layout import RINGS, Piece, group_key, pack_piece, unit_key
+from frmcore.store.layout import DEPTH_MAX, RINGS, Piece, covers, group_key, pack_piece, unit_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PIECE_BYTES: Final = 32 << 10  # what a piece should have: some 20 us of the GIL
 SPLIT_BYTES: Final = 4 * PIECE_BYTES  # a larger one is written as two
-DEPTH_MAX: Final = 20
 ROUND_RECORDS: Final = 1_000_000
 ROUND_SECONDS: Final = 60.0
 PIECES_MAX: Final = 256  # with one flush
@@ -50,7 +49,7 @@ class Checkpointer:
         making."""
         self._core = core
         self._units: list[Unit] = []
-        self._known: dict[bytes, str] = {}
+        self._known: set[bytes] = set()
         self._at = 0
         self._owed = 0.0
         self._gone: list[tuple[bytes, int, int]] = []
@@ -64,15 +63,16 @@ class Checkpointer:
         made: dict[bytes, tuple[int, int]] | None = None,
     ) -> None:
         """Takes up new groups and drops those that are gone: after an opening, after a reload."""
-        present = {}
-        for signature, generation, rings, size in self._core.ring_groups():
-            present[group_key(signature, generation)] = (signature, rings, size)
+        present = {
+            group_key(signature, generation): (signature, size)
+            for signature, generation, _, size in self._core.ring_groups()
+        }
         self._gone += [
             (unit.group, unit.depth, unit.prefix) for unit in self._units if unit.group not in present and unit.written
         ]
         self._gone += [key for key in written or () if key[0] not in present]
         self._units = [unit for unit in self._units if unit.group in present]
-        for group, (signature, _, size) in present.items():
+        for group, (signature, size) in present.items():
             if group in self._known:
                 continue
             units = [
@@ -80,11 +80,11 @@ class Checkpointer:
                 for (of, depth, prefix), piece in (written or {}).items()
                 if of == group
             ]
-            if not covers(units):
-                seq, head = (made or {}).get(group, self._now())
+            if not covers(unit.depth for unit in units):
+                seq, head = (made or {}).get(group) or self._now()
                 units += missing_units(signature, group, units, _depth_for(size), seq, head)
             self._units += units
-        self._known = {group: signature for group, (signature, _, _) in present.items()}
+        self._known = set(present)
         self._at = min(self._at, len(self._units))
 
     def _now(self) -> tuple[int, int]:
@@ -182,15 +182,10 @@ def _depth_for(size: int) -> int:
     return depth
 
 
-def covers(units: list[Unit]) -> bool:
-    """Do the units hold every hash? They never overlap, so their shares must add up to one."""
-    return sum(1 << (DEPTH_MAX - unit.depth) for unit in units) == 1 << DEPTH_MAX
-
-
 def missing_units(signature: str, group: bytes, units: list[Unit], depth: int, seq: int, head: int) -> list[Unit]:
     """Units for the hashes that none of `units` holds."""
     depth = max([depth, *(unit.depth for unit in units)])
-    held = {(prefix, unit.depth) for unit in units for prefix in (unit.prefix,)}
+    held = {(unit.prefix, unit.depth) for unit in units}
     missing = []
     for prefix in range(1 << depth):
         if not any((prefix & ((1 << bits) - 1), bits) in held for bits in range(depth + 1)):

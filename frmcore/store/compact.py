@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from frmcore.errors import StoreUnavailable
 from frmcore.store.database import Database
-from frmcore.store.folder import FolderLock, sync_folder
+from frmcore.store.folder import FolderLock, disk_error, sync_folder
 from frmcore.store.layout import DATA_FILE
-from frmcore.store.snapshot import disk_error
 
 
 class Compacted(NamedTuple):

@@ -11,7 +11,7 @@ import lmdb
 
 from frmcore._fast import ids_find, sealed
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
-from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, SEQ_BYTES, TABLES, seq_of, unsealed
+from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, META, SEQ_BYTES, TABLES, seq_of, unpack, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -212,6 +212,14 @@ class Reader:
     def get(self, table: bytes, key: bytes) -> bytes | None:
         stored = self._txn.get(key, db=self._tables[table])
         return None if stored is None else unsealed(table, key, stored)
+
+    def note(self, folder: Path, name: bytes) -> dict[str, Any]:
+        """One of the notes that a store which was ever opened has. Raises StoreDamaged."""
+        value = self.get(META, name)
+        if value is None:
+            raise StoreDamaged(f"{folder} holds a store that was never finished: remove it, or restore a snapshot")
+        note: dict[str, Any] = unpack(value)
+        return note
 
     def find_id(self, key: bytes, fingerprint: int) -> list[int]:
         """Sequence numbers under a fingerprint in a merged run, which is not read whole: what is found is checked by

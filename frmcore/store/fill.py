@@ -7,14 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from frmcore._fast import STRETCH_HEAD, frames_split, stretch_frames, stretch_head
-from frmcore.store.layout import JOURNAL, META, seq_key, seq_of, unpack
+from frmcore.store.layout import JOURNAL, META, NO_TIME, seq_key, seq_of, unpack
 
 if TYPE_CHECKING:
     from frmcore._fast import Core
     from frmcore.plan import Plan
     from frmcore.store.database import Reader
 
-NO_TIME: Final = -(1 << 63)
 PART_STRETCHES: Final = 64  # under one view of the database
 SLICE_BYTES: Final = 32 << 10  # some 100 records: 0.2 ms of the GIL
 
@@ -39,7 +38,7 @@ def start_of(reader: Reader, line: int) -> int:
     """The first sequence number from which on every event after `line` is met."""
     first = 1
     for raw in reader.heads_back(JOURNAL, STRETCH_HEAD):
-        head = stretch_head(raw)
+        head = stretch_head(raw, whole=False)
         if head[5] <= line:
             return first
         first = head[1]
@@ -60,6 +59,6 @@ def fill(reader: Reader, filler: Core, last: int, *, stretches: int | None = Non
         if seq_of(key) > last:
             return
         for part in frames_split(stretch_frames(value), SLICE_BYTES):
-            filler.fill(part, 0, last)
+            filler.fill(part, last)
             if politely:
                 time.sleep(0)

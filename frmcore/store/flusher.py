@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
 from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, pack, seq_key
+from frmcore.store.layout import JOURNAL, META, NO_TIME, OPERATIONS, pack, seq_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from frmcore.store.ringfile import RingFile
 
 STRETCH_BYTES: Final = 1 << 20
-NO_TIME: Final = -(1 << 63)
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
 WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
@@ -96,7 +95,7 @@ class Flusher:
 
     def has_room(self) -> bool:
         """Is a quarter of the ring free?"""
-        return self._ring.has_room(self._ring.size // 8)
+        return not self._ring.spilling and 4 * self._ring.used <= 3 * self._ring.size
 
     def wake(self) -> None:
         self._wanted.set()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from errno import EDQUOT, ENOSPC
 from typing import TYPE_CHECKING
 
-from frmcore.errors import StoreLocked, StoreUnavailable
+from frmcore.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from frmcore.store.layout import DATA_FILE, LOCK_FILE
 
 if TYPE_CHECKING:
@@ -77,3 +78,10 @@ def check_private(folder: Path) -> None:
     """Raises StoreUnavailable where others than the owner may read the store."""
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         raise StoreUnavailable(f"{folder} can be read by others: chmod 700 {folder}")
+
+
+def disk_error(path: Path, error: OSError) -> StoreError:
+    """What the system says of a file, as ours."""
+    if error.errno in {ENOSPC, EDQUOT}:
+        return StoreFull(f"{path}: no room on the disk")
+    return StoreUnavailable(f"{path}: {error.strerror}")

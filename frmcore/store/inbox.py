@@ -1,8 +1,9 @@
 """Commands that other processes leave in a store whose engine runs elsewhere: list changes, another policy.
 
 A sender puts a command under a key that nobody else has (the time and eight random bytes) and waits for the result
-under the same key. The owner applies commands in the order of their keys with its next flush, through its engine, so
-that they are journaled like its own; it flushes, and then one commit takes the commands out and puts the results in.
+under the same key. The owner applies commands in the order of their keys, in a thread of their own, through its
+engine, so that they are journaled like its own; it flushes, and then one commit takes the commands out and puts the
+results in.
 The record of a list's change names the command: after a crash between the two commits it is not applied again.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from itertools import islice, takewhile
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,7 +25,7 @@ from frmcore.store.database import Database, Put
 from frmcore.store.layout import BLOBS, INBOX, OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from frmcore.store.database import Reader
@@ -82,17 +84,9 @@ class Inbox:
         self._thread: Thread | None = None
         self._results: dict[bytes, Result] = {}  # of commands that were applied, and are in the table still
         with database.reading() as reader:
-            inherited = {key[1:].hex() for key in self._waiting(reader)}
-            done = {token for token in _recorded(reader) if token in inherited} if inherited else set()
+            inherited = {key[1:].hex() for key in waiting_commands(reader)}
+            done = _recorded(reader) & inherited if inherited else set()
         self._results = {bytes.fromhex(token): Result() for token in done}
-
-    def _waiting(self, reader: Reader) -> list[bytes]:
-        found: list[bytes] = []
-        for key in reader.keys(INBOX):
-            if not key.startswith(_COMMAND) or len(found) == COMMANDS_AT_ONCE:
-                break
-            found.append(key)
-        return found
 
     def start(self, seconds: float) -> None:
         """Looks into the table that often, in a thread of its own: what a command takes never delays a flush."""
@@ -125,7 +119,8 @@ class Inbox:
         with self._database.reading() as reader:
             if not reader.count(INBOX):
                 return
-            commands = [(key[1:], _command(reader, key)) for key in self._waiting(reader)]
+            waiting = islice(waiting_commands(reader), COMMANDS_AT_ONCE)
+            commands = [(key[1:], _command(reader, key)) for key in waiting]
             changes = _stale(reader) if commands else []
         if not commands:
             return
@@ -146,6 +141,11 @@ class Inbox:
             return Result(self._apply(command, token))
         except (FrmcoreError, ValueError, OSError) as error:
             return Result(0, type(error).__name__, str(error))
+
+
+def waiting_commands(reader: Reader) -> Iterator[bytes]:
+    """The keys of commands, oldest first; results have greater ones."""
+    return takewhile(lambda key: key.startswith(_COMMAND), reader.keys(INBOX))
 
 
 def _command(reader: Reader, key: bytes) -> Command | None:

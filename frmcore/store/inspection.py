@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from frmcore._fast import stretch_head
 from frmcore.store.archive import Archive
-from frmcore.store.checkpoint import DEPTH_MAX
+from frmcore.store.inbox import waiting_commands
 from frmcore.store.layout import (
     DATA_FILE,
-    INBOX,
     JOURNAL,
-    META,
     RINGS,
     TABLES,
     Piece,
+    covers,
     group_key,
     unit_of,
-    unpack,
     unpack_piece,
 )
+from frmcore.store.recovery import replay_start
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -88,11 +87,8 @@ def inspect(store: str | Path) -> Inspection:
     StoreError."""
     with viewing(store) as view:
         archive = Archive(view)
-        pieces: dict[bytes, list[tuple[int, Piece]]] = defaultdict(list)
-        for key, value in view.reader.items(RINGS):
-            group, depth, _ = unit_of(key)
-            pieces[group].append((depth, unpack_piece(value)))
-        state = unpack(view.reader.get(META, b"state") or b"\x80")
+        pieces = {unit_of(key): unpack_piece(value) for key, value in view.reader.items(RINGS)}
+        _, start, _ = replay_start(view.policies, pieces, view.reader.note(view.folder, b"state"))
         first, from_time = _journal_start(view)
         data = (view.folder / DATA_FILE).stat()
         return Inspection(
@@ -102,8 +98,8 @@ def inspect(store: str | Path) -> Inspection:
             groups=_groups(view, pieces), lists={name: len(entries) for name, entries in archive.lists().items()},
             tables=_tables(view),
             file_bytes=data.st_size, last_commit=data.st_mtime_ns // 1_000_000,
-            replay=view.seq + 1 - _needed(view, pieces, state), at_risk=len(view.tail.records),
-            waiting=sum(key.startswith(b"c") for key in view.reader.keys(INBOX)),
+            replay=view.seq + 1 - start, at_risk=len(view.tail.records),
+            waiting=sum(1 for _ in waiting_commands(view.reader)),
         )  # fmt: skip
 
 
@@ -126,11 +122,14 @@ def _policies(view: StoreView) -> list[PolicyRow]:
     ]
 
 
-def _groups(view: StoreView, pieces: dict[bytes, list[tuple[int, Piece]]]) -> list[GroupRow]:
+def _groups(view: StoreView, pieces: dict[tuple[bytes, int, int], Piece]) -> list[GroupRow]:
     content = view.policies[-1].content
     entities = {group["signature"]: group["entity"] for group in content["groups"]}
+    found: dict[bytes, list[tuple[int, Piece]]] = defaultdict(list)
+    for (group, depth, _), piece in pieces.items():
+        found[group].append((depth, piece))
     return [
-        _group(entities.get(signature, "?"), pieces.get(group_key(signature, origin[0]), []))
+        _group(entities.get(signature, "?"), found[group_key(signature, origin[0])])
         for signature, origin in content["origins"].items()
     ]
 
@@ -139,19 +138,4 @@ def _group(entity: str, pieces: list[tuple[int, Piece]]) -> GroupRow:
     rings = sum(int.from_bytes(piece.rings[:4], "little") for _, piece in pieces)
     size = sum(len(piece.rings) for _, piece in pieces)
     oldest = min((piece.seq for _, piece in pieces), default=0)
-    return GroupRow(entity, rings, size, len(pieces), oldest, _complete(pieces))
-
-
-def _complete(pieces: list[tuple[int, Piece]]) -> bool:
-    return sum(1 << (DEPTH_MAX - depth) for depth, _ in pieces) == 1 << DEPTH_MAX
-
-
-def _needed(view: StoreView, pieces: dict[bytes, list[tuple[int, Piece]]], state: dict[str, Any]) -> int:
-    """The first operation that a recovery would read."""
-    needed: int = state.get("head", 0)
-    for signature, origin in view.policies[-1].content["origins"].items():
-        found = pieces.get(group_key(signature, origin[0]), [])
-        needed = min([needed, *(piece.head for _, piece in found)])
-        if not _complete(found):
-            needed = min(needed, view.policies[origin[0]].content["head"])
-    return needed
+    return GroupRow(entity, rings, size, len(pieces), oldest, covers(depth for depth, _ in pieces))

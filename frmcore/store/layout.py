@@ -24,12 +24,16 @@ from __future__ import annotations
 import hashlib
 import struct
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from frmcore._fast import crc32c
-from frmcore.errors import StoreDamaged
+from frmcore.errors import StoreDamaged, StoreVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 FORMAT: Final = 1
 DATA_FILE: Final = "state.mdb"
@@ -62,6 +66,8 @@ _LEVEL: Final = struct.Struct(">BQ")
 _UNIT: Final = struct.Struct(">16sBQ")
 _PIECE: Final = struct.Struct("<QQ?q")
 _CRC: Final = struct.Struct("<I")
+NO_TIME: Final = -(1 << 63)  # before every event
+DEPTH_MAX: Final = 20  # of a piece
 SEQ_BYTES: Final = _U64.size
 CRC_BYTES: Final = _CRC.size
 
@@ -106,6 +112,11 @@ def unit_of(key: bytes) -> tuple[bytes, int, int]:
     return group, depth, prefix
 
 
+def covers(depths: Iterable[int]) -> bool:
+    """Do pieces of these depths, which never overlap, hold every hash? Their shares must add up to one."""
+    return sum(1 << (DEPTH_MAX - depth) for depth in depths) == 1 << DEPTH_MAX
+
+
 class Piece(NamedTuple):
     """A piece of a checkpoint: the rings of one unit as of a sequence number."""
 
@@ -130,3 +141,15 @@ def pack(content: Any) -> bytes:
 
 def unpack(value: bytes) -> Any:
     return msgspec.msgpack.decode(value)
+
+
+def check_format(name: Path, settings: dict[str, Any]) -> None:
+    """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
+    found = settings.get("format")
+    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
+        raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
+    if found > FORMAT:
+        raise StoreVersion(
+            f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
+            f"format {FORMAT}: upgrade frmcore"
+        )

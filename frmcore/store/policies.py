@@ -67,8 +67,7 @@ def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
 def have_book(core: Core, reader: Reader, index: int) -> None:
     """Makes records of that policy readable."""
     if not core.has_book(index):
-        policy, plan = load_policy(reader, policies_of(operations(reader))[index].content)
-        core.add_book(index, plan, policy)
+        _add_book(core, reader, index, policies_of(operations(reader))[index])
 
 
 def have_books(core: Core, reader: Reader, first: int) -> None:
@@ -76,5 +75,10 @@ def have_books(core: Core, reader: Reader, first: int) -> None:
     found = policies_of(operations(reader))
     for index, operation in enumerate(found):
         later = found[index + 1].seq if index + 1 < len(found) else None
-        if (later is None or later > first) and operation.seq <= core.seq:
-            have_book(core, reader, index)
+        if (later is None or later > first) and operation.seq <= core.seq and not core.has_book(index):
+            _add_book(core, reader, index, operation)
+
+
+def _add_book(core: Core, reader: Reader, index: int, operation: Operation) -> None:
+    policy, plan = load_policy(reader, operation.content)
+    core.add_book(index, plan, policy)

@@ -18,30 +18,32 @@ import msgspec
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
 from frmcore.lists import list_contents
-from frmcore.store.fill import NO_TIME, fill
+from frmcore.store.fill import fill
 from frmcore.store.layout import (
     JOURNAL,
-    META,
+    NO_TIME,
     RINGS,
     Piece,
     RecordType,
+    covers,
     group_key,
     seq_key,
     seq_of,
     unit_of,
-    unpack,
     unpack_piece,
 )
 from frmcore.store.policies import have_books, load_policy, operation_of, operations, policies_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from frmcore.plan import Plan
     from frmcore.policy import Policy
     from frmcore.store.database import Database, Reader
     from frmcore.store.policies import Operation
     from frmcore.store.ringfile import RingFile
+    from frmcore.store.view import PolicyAt
 
 
 @dataclass(slots=True)
@@ -65,12 +67,14 @@ class Recovery:
 
     def __init__(
         self,
+        folder: Path,
         database: Database,
         settings: dict[str, Any],
         file: RingFile | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._database, self._settings, self._file, self._progress = database, settings, file, progress
+        self._folder, self._database, self._settings = folder, database, settings
+        self._file, self._progress = file, progress
 
     def run(self) -> Restored:
         with self._database.reading() as reader:
@@ -80,12 +84,12 @@ class Recovery:
                 raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
 
     def _run(self, reader: Reader) -> Restored:
-        drained, state = self._note(reader, b"drained"), self._note(reader, b"state")
+        drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")
         tail, position = self._tail(drained)
         found = operations(reader)
         pieces = {unit_of(key): unpack_piece(value) for key, value in reader.items(RINGS)}
         policies = policies_of(found)
-        made, start, covered = _start(policies, pieces, state)
+        made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
@@ -94,15 +98,6 @@ class Recovery:
             core, self._steps.policy, self._steps.plan, found + later, pieces, made, tail, drained["seq"],
             drained["epoch"], position,
         )  # fmt: skip
-
-    def _note(self, reader: Reader, name: bytes) -> dict[str, Any]:
-        value = reader.get(META, name)
-        if value is None:
-            raise StoreDamaged(
-                f"the store has no note {name.decode()}: it was never opened to the end; restore a snapshot"
-            )
-        note: dict[str, Any] = unpack(value)
-        return note
 
     def _tail(self, drained: dict[str, Any]) -> tuple[bytes, int]:
         file = self._file
@@ -215,7 +210,7 @@ class _Steps:
         have_books(self.core, self._reader, first)
         filler = self.core.filler(self.plan, self.policy, list_contents(self.plan), first - 1, NO_TIME)
         fill(self._reader, filler, operation.seq - 1)
-        filler.fill(self._tail, 0, operation.seq - 1)
+        filler.fill(self._tail, operation.seq - 1)
         return filler
 
 
@@ -223,25 +218,19 @@ def _pieces_of(pieces: dict[tuple[bytes, int, int], Piece], group: bytes) -> lis
     return [(depth, prefix, piece.seq, piece.rings) for (of, depth, prefix), piece in pieces.items() if of == group]
 
 
-def _start(
-    policies: list[Operation], pieces: dict[tuple[bytes, int, int], Piece], state: dict[str, Any]
+def replay_start(
+    policies: Sequence[Operation | PolicyAt], pieces: dict[tuple[bytes, int, int], Piece], state: dict[str, Any]
 ) -> tuple[dict[bytes, tuple[int, int]], int, int]:
     """For each group not wholly in pieces (seq, head) of its making; the first record to replay; what all pieces
     hold."""
-    made: dict[bytes, tuple[int, int]] = {}
-    present = {
-        group_key(signature, origin[0]) for signature, origin in policies[state["book"]].content["origins"].items()
+    origins = policies[state["book"]].content["origins"]
+    generations = {group_key(signature, origin[0]): origin[0] for signature, origin in origins.items()}
+    live = {key: piece for key, piece in pieces.items() if key[0] in generations}
+    made = {
+        group: (policies[generation].seq, policies[generation].content["head"])
+        for group, generation in generations.items()
+        if not covers(depth for of, depth, _ in live if of == group)
     }
-    share = dict.fromkeys(present, 0.0)
-    for (group, depth, _), _piece in pieces.items():
-        if group in share:
-            share[group] += 0.5**depth
-    for index, operation in enumerate(policies):
-        for signature, origin in operation.content["origins"].items():
-            group = group_key(signature, origin[0])
-            if origin[0] == index and group in present and share[group] < 1.0:
-                made[group] = (operation.seq, operation.content["head"])
-    live = [piece for (group, _, _), piece in pieces.items() if group in present]
-    heads = [piece.head for piece in live] + [head for _, head in made.values()] + [state["head"]]
-    seqs = [piece.seq for piece in live] + [seq for seq, _ in made.values()]
+    heads = [piece.head for piece in live.values()] + [head for _, head in made.values()] + [state["head"]]
+    seqs = [piece.seq for piece in live.values()] + [seq for seq, _ in made.values()]
     return made, min(heads), min(seqs, default=state["seq"])

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from frmcore._fast import crc32c
-from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
+from frmcore.errors import StoreDamaged
+from frmcore.store.folder import disk_error
 
 PAGE: Final = 4096
 _HEAD: Final = struct.Struct("<8sI16sQQ")  # magic, version, store, writes so far, sequence number the database has
@@ -32,9 +33,7 @@ class RingFile:
         try:
             self._map = _mapped(path, size)
         except OSError as error:
-            if error.errno in {28, 122}:  # no space, quota
-                raise StoreFull(f"{path}: no room on the disk for {size:,} bytes of journal") from error
-            raise StoreUnavailable(f"{path}: {error.strerror}") from error
+            raise disk_error(path, error) from error
         self.synced = self._read_head(path)
         self.area = memoryview(self._map)[PAGE:]
         # Nothing of a mapped file is lost before the machine stops: until then, records lie whole up to this position.

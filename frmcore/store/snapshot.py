@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from frmcore._fast import record_head, stretch_head
-from frmcore.errors import StoreDamaged, StoreError, StoreFull, StoreUnavailable
+from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
-from frmcore.store.folder import sync_folder
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, pack, seq_key, unpack
+from frmcore.store.folder import disk_error, sync_folder
+from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, check_format, pack, seq_key, unpack
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
-from frmcore.store.view import check_format, viewing
+from frmcore.store.view import viewing
 from frmcore.store.walk import Walk
 from frmcore.version import VERSION
 
@@ -120,13 +120,6 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except OSError as error:
         raise disk_error(path, error) from error
-
-
-def disk_error(path: Path, error: OSError) -> StoreError:
-    """What the system says of a file, as ours."""
-    if error.errno in {28, 122}:  # no space, quota
-        return StoreFull(f"{path}: no room on the disk")
-    return StoreUnavailable(f"{path}: {error.strerror}")
 
 
 # ---- back ----------------------------------------------------------------------------------------------------------

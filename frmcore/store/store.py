@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -13,12 +13,11 @@ from frmcore._fast import (
     Core,
     JournalRing,
     frame_records,
-    record_frames,
     record_head,
     stretch_frames,
     stretch_head,
 )
-from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion, UnknownEvent
+from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
@@ -29,6 +28,7 @@ from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
 from frmcore.store.ids import IdRuns
 from frmcore.store.inbox import Inbox
+from frmcore.store.keys import Keys, check_private_key, has_private, private_mark
 from frmcore.store.layout import (
     BLOBS,
     FORMAT,
@@ -37,9 +37,9 @@ from frmcore.store.layout import (
     OPERATIONS,
     RING_FILE,
     RecordType,
+    check_format,
     pack,
     seq_key,
-    unpack,
 )
 from frmcore.store.lists import folded
 from frmcore.store.policies import have_book, have_books, policy_texts
@@ -61,13 +61,6 @@ if TYPE_CHECKING:
 
 TRIM_SECONDS: Final = 60.0
 TRIM_STRETCHES: Final = 256  # deleted with one flush
-
-
-class Keys(NamedTuple):
-    """What an engine brings to its store. `key` names entities: kept with the store; `private_key` never is."""
-
-    key: bytes | None
-    private_key: bytes | None
 
 
 class Opened(NamedTuple):
@@ -112,23 +105,20 @@ class Store:
         folder = Path(path)
         fresh = make_folder(folder)
         check_private(folder)
-        lock = FolderLock(folder)
-        try:
+        with ExitStack() as undo:
+            lock = FolderLock(folder)
+            undo.callback(lock.release)
             database = Database(folder, map_max=options.map_max, create=fresh)
+            undo.callback(database.close)
+            fresh = fresh or _never_opened(database)
+            settings = _new_settings(database, policy, keys) if fresh else _settings(database, folder)
+            store = cls(folder, options, lock, database, settings)
             try:
-                fresh = fresh or _never_opened(database)
-                settings = _new_settings(database, folder, policy, keys) if fresh else _settings(database, folder)
-                store = cls(folder, options, lock, database, settings)
-                return store._start(fresh, policy, keys, clock, max_ahead, progress, on_failure)
-            except BaseException:
-                database.close()
-                raise
-        except StoreDamaged as error:
-            lock.release()
-            raise error if str(folder) in str(error) else StoreDamaged(f"{folder}: {error}") from error
-        except BaseException:
-            lock.release()
-            raise
+                opened = store._start(fresh, policy, keys, clock, max_ahead, progress, on_failure)
+            except StoreDamaged as error:
+                raise error if str(folder) in str(error) else StoreDamaged(f"{folder}: {error}") from error
+            undo.pop_all()
+        return opened
 
     def _start(
         self,
@@ -148,7 +138,7 @@ class Store:
             restored = _first(policy, key, private, clock, max_ahead)
         else:
             settings = {"key": key, "private_key": private, "clock": clock, "max_ahead": max_ahead}
-            restored = Recovery(self._database, settings, self._file, progress).run()
+            restored = Recovery(self.folder, self._database, settings, self._file, progress).run()
         core = restored.core
         self._check_private_key(core, restored.policy)
         self._continue(restored, area, fresh, on_failure)
@@ -194,15 +184,11 @@ class Store:
         self._flusher.start()
 
     def _check_private_key(self, core: Core, policy: Policy) -> None:
-        if not any(field.type.private for field in (*policy.fields, *policy.derived)):
-            return
-        mark, known = core.hide(b"frmcore"), self._database.get(META, b"private")
-        if known is None:
-            self._database.commit([Put(META, b"private", mark)])
-        elif known != mark:
-            raise StoreUnavailable(
-                f"{self.folder}: private_key is not the one that this store's private fields were hashed with"
-            )
+        known = self._database.get(META, b"private")
+        if has_private(policy) and known is None:
+            self._database.commit([Put(META, b"private", private_mark(core))])
+        elif has_private(policy):
+            check_private_key(self.folder, core, known)
 
     # ---- while it is open -----------------------------------------------------------------------------------------
 
@@ -329,7 +315,9 @@ class Store:
             with self._database.reading() as reader:
                 found = reader.last_at_most(JOURNAL, seq_key(seq + 1))
                 start = found[0] if found is not None else seq_key(seq + 1)
-                value = next((value for key, value in reader.items(JOURNAL, start) if _last(value) > seq), None)
+                value = next(
+                    (value for key, value in reader.items(JOURNAL, start) if stretch_head(value)[2] > seq), None
+                )
             if value is None:
                 return
             for epoch, record in framed(value):
@@ -366,17 +354,13 @@ class Store:
         self._lock.release()
 
 
-def _last(stretch: bytes) -> int:
-    return stretch_head(stretch)[2]
-
-
 def _never_opened(database: Database) -> bool:
     """Was its very first opening cut off, before anything could be acknowledged? Then it is made anew."""
     with database.reading() as reader:
         return reader.get(META, b"state") is None and not any(reader.count(table) for table in (JOURNAL, OPERATIONS))
 
 
-def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) -> dict[str, Any]:
+def _new_settings(database: Database, policy: Policy, keys: Keys) -> dict[str, Any]:
     key = keys.key or os.urandom(16)
     settings = {"format": FORMAT, "version": VERSION, "id": os.urandom(16), "key": key, "policy": policy.name}
     database.commit([Put(META, b"store", pack(settings))])
@@ -384,21 +368,14 @@ def _new_settings(database: Database, folder: Path, policy: Policy, keys: Keys) 
 
 
 def _settings(database: Database, folder: Path) -> dict[str, Any]:
-    value = database.get(META, b"store")
-    if value is None:
-        raise StoreDamaged(f"{folder} holds a store that was never finished: remove it, or restore a snapshot")
-    settings: dict[str, Any] = unpack(value)
-    if settings["format"] > FORMAT:
-        raise StoreVersion(
-            f"{folder} was written by frmcore {settings['version']} (store format {settings['format']}), this one "
-            f"reads up to format {FORMAT}: upgrade frmcore"
-        )
+    with database.reading() as reader:
+        settings = reader.note(folder, b"store")
+    check_format(folder, settings)
     return settings
 
 
 def _private_key(keys: Keys, policy: Policy) -> bytes:
-    private = any(field.type.private for field in (*policy.fields, *policy.derived))
-    if private and keys.private_key is None:
+    if has_private(policy) and keys.private_key is None:
         raise StoreUnavailable(
             "the policy has private fields: give private_key, 16 bytes of your key management. A store never keeps it"
         )
@@ -410,4 +387,4 @@ def _first(
 ) -> Restored:
     plan = lower(policy)
     core = Core(plan, policy, list_contents(plan), key, private_key, clock, max_ahead)
-    return Restored(core, policy, plan, [], {}, {}, record_frames([]), 0, 0, 0)
+    return Restored(core, policy, plan, [], {}, {}, b"", 0, 0, 0)

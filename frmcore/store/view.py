@@ -11,23 +11,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import MsgspecError
 
-from frmcore._fast import JournalRing, frame_records, record_content, record_head, stretch_head, stretch_of
-from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable, StoreVersion
+from frmcore._fast import (
+    JournalRing,
+    frame_records,
+    frames_first,
+    record_content,
+    record_head,
+    stretch_head,
+    stretch_of,
+)
+from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable
 from frmcore.store.database import Database
-from frmcore.store.fill import NO_TIME
 from frmcore.store.layout import (
     BLOBS,
-    FORMAT,
     JOURNAL,
-    META,
+    NO_TIME,
     OPERATIONS,
     RING_FILE,
     RecordType,
+    check_format,
     seq_key,
-    unpack,
 )
 from frmcore.store.policies import load_policy
-from frmcore.store.records import EVENTS, framed
+from frmcore.store.records import framed
 from frmcore.store.ringfile import PAGE, ring_problem
 
 if TYPE_CHECKING:
@@ -58,17 +64,10 @@ class StoreView:
 
     def __init__(self, folder: Path, database: Database, reader: Reader) -> None:
         self.folder, self.reader, self._database = folder, reader, database
-        self.settings: dict[str, Any] = self._note(b"store")
+        self.settings = reader.note(folder, b"store")
         check_format(folder, self.settings)
-        self.drained = self._note(b"drained")
+        self.drained = reader.note(folder, b"drained")
         self.tail = self._ring_tail()
-
-    def _note(self, name: bytes) -> dict[str, Any]:
-        value = self.reader.get(META, name)
-        if value is None:
-            raise StoreDamaged(f"{self.folder} holds a store that was never finished: remove it, or restore a snapshot")
-        note: dict[str, Any] = unpack(value)
-        return note
 
     def _ring_tail(self) -> Tail:
         if ring_problem(self.folder / RING_FILE, self.settings["id"], self.drained["seq"]):
@@ -96,21 +95,20 @@ class StoreView:
             records = frame_records(frames)
         except ValueError:
             return Tail([], b"")
-        size = 0
-        for count, record in enumerate(records):
-            if record_head(record)[1] == RecordType.POLICY and not self._has_texts(record):
-                records = records[:count]
-                break
-            size += -(-(16 + len(record)) // 16) * 16
+        young = (i for i, record in enumerate(records) if self._is_younger(record))
+        records = records[: next(young, len(records))]
         if not records:
             return Tail([], b"")
         last = self.reader.last_at_most(JOURNAL, seq_key(self.drained["seq"]))
         watermark = stretch_head(last[1])[5] if last is not None else NO_TIME
-        return Tail(records, stretch_of(frames[:size], self.settings["key"], watermark))
+        return Tail(records, stretch_of(frames_first(frames, len(records)), self.settings["key"], watermark))
 
-    def _has_texts(self, record: bytes) -> bool:
+    def _is_younger(self, record: bytes) -> bool:
+        """Is it a policy's whose texts came after this view?"""
+        if record_head(record)[1] != RecordType.POLICY:
+            return False
         digests = record_content(record)["files"].values()
-        return all(self.reader.get(BLOBS, bytes.fromhex(digest)) is not None for digest in digests)
+        return any(self.reader.get(BLOBS, bytes.fromhex(digest)) is None for digest in digests)
 
     # ---- what it holds --------------------------------------------------------------------------------------------
 
@@ -122,9 +120,9 @@ class StoreView:
     @property
     def watermark(self) -> int | None:
         """The greatest event time recorded, epoch ms; None before the first event."""
-        times = [self._note(b"state").get("watermark")]
+        times = [self.reader.note(self.folder, b"state").get("watermark")]
         heads = (record_head(record) for record in self.tail.records)
-        times += [head[2] for head in heads if head[1] in EVENTS]
+        times += [head[2] for head in heads if head[1] in {RecordType.DECISION, RecordType.OBSERVED}]
         return max((time for time in times if time is not None), default=None)
 
     def operations(self) -> Iterator[bytes]:
@@ -181,15 +179,3 @@ def viewing(path: str | Path) -> Iterator[StoreView]:
             yield StoreView(folder, database, reader)
     finally:
         database.close()
-
-
-def check_format(name: Path, settings: dict[str, Any]) -> None:
-    """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
-    found = settings.get("format")
-    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
-        raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
-    if found > FORMAT:
-        raise StoreVersion(
-            f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
-            f"format {FORMAT}: upgrade frmcore"
-        )

@@ -19,22 +19,26 @@ from frmcore._fast import (
     frame_records,
     ids_merged,
     record_content,
+    record_event,
+    record_head,
     stretch_frames,
+    stretch_head,
     stretch_ids,
     stretch_of,
 )
-from frmcore.store.checkpoint import DEPTH_MAX
-from frmcore.store.fill import NO_TIME
 from frmcore.store.layout import (
     BLOBS,
+    DEPTH_MAX,
     IDS,
     INBOX,
     JOURNAL,
     META,
+    NO_TIME,
     OPERATIONS,
     RINGS,
     Piece,
     RecordType,
+    covers,
     group_key,
     level_of,
     seq_of,
@@ -42,14 +46,13 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
-from frmcore.store.records import HEAD, head_of, whole_stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
-_AGAIN, _UPDATE = int(RecordType.AGAIN), int(RecordType.UPDATE)
+_UPDATE: Final = int(RecordType.UPDATE)
 _WRONG: Final = (
     ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error, msgspec.MsgspecError,
 )  # fmt: skip
@@ -152,17 +155,17 @@ class Walk:
         self._blobs.add(key)
 
     def _operation(self, key: bytes, record: bytes) -> None:
-        head = head_of(record)
-        _expect(head.seq == seq_of(key) and head.size == len(record), "the record is another one")
-        _expect(head.type in {RecordType.LIST, RecordType.POLICY}, "the record is no operation")
+        seq, type_, _, _ = record_head(record)
+        _expect(seq == seq_of(key), "the record is another one")
+        _expect(type_ in {RecordType.LIST, RecordType.POLICY}, "the record is no operation")
         content = record_content(record)
-        self._operations[head.seq] = crc32c(record)
-        if head.type == RecordType.LIST:
+        self._operations[seq] = crc32c(record)
+        if type_ == RecordType.LIST:
             _expect({"list", "action", "entries"} <= content.keys(), "the list's change is none")
             return
         for name, digest in content["files"].items():
             _expect(bytes.fromhex(digest) in self._blobs, f"the text of its file {name!r} is missing")
-        self._policies.append(_Policy(head.seq, content["head"], content["origins"]))
+        self._policies.append(_Policy(seq, content["head"], content["origins"]))
 
     def _run(self, key: bytes, value: bytes) -> None:
         (_, first), last, ids = level_of(key), seq_of(value[:8]), value[8:]
@@ -183,7 +186,7 @@ class Walk:
         self._pieces.setdefault(group, []).append((depth, prefix, piece._replace(rings=b"")))
 
     def _stretch(self, key: bytes, value: bytes) -> None:
-        count, first, last, _, _, watermark = whole_stretch(value)
+        count, first, last, _, _, watermark = stretch_head(value)
         _expect(watermark >= self._watermark, "its watermark goes back")
         self._watermark = watermark
         if not self.first:
@@ -205,13 +208,12 @@ class Walk:
         self._add(first, sums_of(stretch_ids(value)))
 
     def _record(self, seq: int, record: bytes) -> None:
-        found, _, _, _, size, id_at, _, _, id_size, book, type_, _, _, _ = HEAD.unpack_from(record)
-        if found != seq or size != len(record):
+        found, type_, _, book = record_head(record)
+        if found != seq:
             raise ValueError(f"record {seq:,} is another one")
         self.records[type_] += 1
         if type_ in _DECIDED:
-            if type_ != _AGAIN and not HEAD.size <= id_at <= size - id_size:
-                raise ValueError(f"the event id of record {seq:,} lies outside of it")
+            record_event(record)
             if book >= len(self._policies) or self._policies[book].seq >= seq:
                 raise ValueError(f"record {seq:,} names a policy that was not in force")
         elif type_ == _UPDATE:
@@ -286,7 +288,7 @@ class Walk:
             pieces = self._pieces.get(group, [])
             self._check_overlaps(group, pieces)
             needed = min([needed, *(piece.head for _, _, piece in pieces)])
-            if sum(1 << (DEPTH_MAX - depth) for depth, _, _ in pieces) < 1 << DEPTH_MAX:
+            if not covers(depth for depth, _, _ in pieces):
                 needed = min(needed, self._policies[origin[0]].head)
         if needed <= end and not 0 < self.first <= max(needed, 1):
             self.report("table journal", f"recovery needs it from record {needed:,} on, it starts at {self.first:,}")

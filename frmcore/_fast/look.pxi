@@ -1,0 +1,121 @@
+# Looking at the state: what is known of an entity or an event, a decision run once more, the events in its windows.
+
+cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
+    cdef Book book = core.book
+    cdef list raw = [None] * book.feature_count
+    cdef uint32_t i
+    try:
+        place_entities(core, frame, given)
+        frame.time, frame.kind_bit = at, 0
+        find_rings(core, book, frame)
+        read_windows(core, frame, <uint64_t>-1)
+        for i in range(book.feature_count):
+            raw[i] = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
+        found = {}
+        for i, spec in enumerate(book.plan.features):
+            if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
+                found[spec.name] = _feature_value(spec, raw[i])
+        return found
+    finally:
+        core.give_frame(frame)
+
+
+cdef int place_entities(Core core, Frame* frame, dict given) except -1:
+    cdef Book book = core.book
+    cdef uint32_t i
+    for i in range(book.fact_count):
+        frame.regs[i].present = 0
+    for i, field in enumerate((*book.policy.fields, *book.policy.derived)):
+        if field.entity in given:
+            value = given[field.entity]
+            if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
+                slow_value(book, i, value, &frame.regs[i], &frame.arena)
+            if book.specs[i].is_private:
+                hide(core, book, &frame.regs[i], &frame.arena)
+    return 0
+
+
+cdef dict facts_of(Core core, Frame* frame, object event_id):
+    try:
+        load_event(core, core.book, frame, core.known_id(event_id))
+        final = core.book.plan.outcomes[frame.regs[core.book.final_reg].v.i]
+        return {**named_facts(core.book, frame.regs), "final": final}
+    finally:
+        core.give_frame(frame)
+
+
+# Every register of the decision's program, run once more on what was recorded: raw values by register.
+cdef list trace_of(Core core, Decision decision):
+    cdef Book book = decision.book
+    cdef Layout layout = Layout(book)
+    cdef Frame* frame = frame_new(book, layout)
+    cdef const uint8_t* record = <const uint8_t*><const char*>decision.record
+    cdef int64_t list_time
+    cdef uint32_t i
+    try:
+        get_facts(record, book, frame.regs)
+        get_features(record, book, frame.regs)
+        weakest(book, frame.regs)
+        frame.time = decision.time
+        list_time = max(decision.time, core.list_line)
+        hits = set(decision.verdict()[4])
+        machine = &book.program.machine
+        program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, True)
+        for i in range(book.probe_count):
+            frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
+            frame.regs[book.probes[i].dst].v.i = i in hits
+        program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, True)
+        point = &book.points[decision.head().point]
+        program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
+        get_features(record, book, frame.regs)
+        reps = book.program.reps
+        return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
+    finally:
+        frame_free(frame)
+
+
+cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
+    cdef IdRecord* known
+    cdef uint32_t i
+    try:
+        event_id, found = decision.event_id, {}
+        known = core.known_id(event_id)
+        load_event(core, core.book, frame, known)
+        find_rings(core, core.book, frame)
+        for i in range(core.layout.lookup_count):
+            if frame.looked[i].present:
+                lookup_evidence(core, frame, i, known, room, found)
+        return found
+    finally:
+        core.give_frame(frame)
+
+
+cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
+    cdef RingStore store = <RingStore>core.stores[core.layout.lookups[i].group]
+    cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
+    cdef uint32_t handle = frame.looked[i].handle, w, o
+    cdef Ring* ring = store.at(handle) if handle else NULL
+    cdef Reading reading
+    cdef Range range_
+    prepare_reading(core, frame, i, known.record.seq, &reading)
+    for w in range(wanted.window_count):
+        range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
+        places = window_places(store, handle, &range_, room) if handle else []
+        ids = [id_of(core, seq) for _, seq in places]
+        if range_.with_itself:
+            ids.insert(0, id_of(core, known.record.seq))
+        start = range_.lo.time if range_.lo.time > -TIME_FAR else None
+        end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
+        for o in range(wanted.windows[w].output_count):
+            dst = wanted.outputs[wanted.windows[w].output_first + o].dst
+            for spec in core.book.plan.features:
+                if spec.reg == dst:
+                    found[spec.name] = (start, end, [ident for ident in ids if ident is not None][:room])
+    return 0
+
+
+cdef object id_of(Core core, uint64_t seq):
+    cdef const RecordHead* head = log_find(&core.log, seq)
+    if head == NULL:
+        return None
+    return (<const char*>head + head.id_at)[: head.id_size].decode()
