@@ -60,6 +60,7 @@ def is_contracted(declaration: str) -> bool:
         "Book",
         "Lists",
         "RingStore",
+        "Core",
     )
 
 
