@@ -294,3 +294,30 @@ def test_a_retry_after_a_reload_with_other_rates_is_no_conflict() -> None:
     with pytest.raises(frmcore.EventConflict):
         world.engine.decide(event | {"amount": 900, "currency": "EUR"})
     assert world.engine.features(account="a", at=NOON + HOUR)["o"] == 1_000
+
+
+def test_a_policy_that_comes_while_the_clock_is_asked_decides() -> None:
+    """A known event at another point: the clock is Python code, and another thread may reload the while."""
+    calls = -1_000
+
+    def clock() -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            thread = threading.Thread(target=world.engine.reload, args=(more,))
+            thread.start()
+            thread.join()
+        return NOON
+
+    point = "points: {two: {on: payment}}\n"
+    more = policy_text(COUNT + '\nmore: sum(amount, by=account, over="2h")', more=point)
+    world = World(COUNT, more="points: {one: {on: payment}}\n", clock=clock)
+    event = world.event()
+    world.engine.decide(event)
+    world.engine.reload(policy_text(COUNT, more=point))
+    calls = 0
+    decision = world.engine.decide(event)
+    assert calls >= 1
+    assert (decision.point, decision.policy) == ("two", world.engine.policy.hash)
+    assert set(decision.features) == {"n", "more"}
+    assert not decision.duplicate

@@ -332,12 +332,17 @@ cdef class Core:
     # ---- decide ---------------------------------------------------------------------------------------------------
 
     def decide(self, event, point=None, *, strict=False):
-        cdef Frame* frame = self.enter(event, strict)
-        try:
-            return self.decide_frame(frame, point)
-        finally:
-            self.give_frame(frame)
+        cdef Frame* frame
+        cdef Decision decision = None
+        while decision is None:
+            frame = self.enter(event, strict)
+            try:
+                decision = self.decide_frame(frame, point)
+            finally:
+                self.give_frame(frame)
+        return decision
 
+    # None where another policy was put in force meanwhile: the event is read again.
     cdef Decision decide_frame(self, Frame* frame, object point_name):
         cdef IdRecord* known = self.find_id(frame)
         cdef uint32_t point = self.point_for(frame, point_name)
@@ -364,9 +369,11 @@ cdef class Core:
         decision.durable = self.survives and self.journal.holds(record.seq)
         return decision
 
-    # A known event at another point. The clock may be the caller's code, and the event forgotten meanwhile.
+    # A known event at another point. The clock may be the caller's code: the event may be forgotten meanwhile.
     cdef Decision later(self, Frame* frame, uint32_t point):
         cdef int64_t now = self.now_ms()
+        if frame.book != self.book.index:
+            return None
         return self.again(self.known_id(self.event_id(frame)), frame, point, NULL, 0, now)
 
     def evaluate(self, event, point=None, *, strict=False):

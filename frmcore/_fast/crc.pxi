@@ -1,5 +1,6 @@
-# CRC-32C (Castagnoli; RFC 3720, appendix B.4) over what goes to disk: the machine's instruction where it has one, else eight bytes a
-# step by tables (Kounavis, Berry: "A systematic approach to building high performance, software-based, CRC generators", 2005).
+# CRC-32C (Castagnoli; RFC 3720, appendix B.4) over what goes to disk: the machine's instruction where it has one, else eight
+# bytes a step by tables (Kounavis, Berry: "A systematic approach to building high performance, software-based, CRC generators",
+# 2005).
 
 cdef extern from *:
     """

@@ -1,5 +1,5 @@
-# Filling new groups from the journal: a second Core, the filler, runs the new policy over recorded operations, in their order, as if it had been there. Its records are translations,
-# and only the rings of the new groups are of interest.
+# Filling new groups from the journal: a second Core, the filler, runs the new policy over recorded operations, in their order,
+# as if it had been there. Its records are translations, and only the rings of the new groups are of interest.
 
 # A record of another policy in the frame's registers and verdict, by the names of the current one.
 cdef int translate_record(Core core, Book book, Frame* frame, const RecordHead* head) except -1:

@@ -1,6 +1,6 @@
-# The rings of one group as bytes, piece by piece, for checkpoints: a piece holds the rings whose hash ends in the same bits. A piece is
-# written between two operations, so it is whole as of one sequence number; pieces of different sequence numbers make one
-# state, because replay leaves out for each ring what its piece already holds (`covered_by`).
+# The rings of one group as bytes, piece by piece, for checkpoints: a piece holds the rings whose hash ends in the same bits. A
+# piece is written between two operations, so it is whole as of one sequence number; pieces of different sequence numbers make
+# one state, because replay leaves out for each ring what its piece already holds (`already_holds`).
 #
 #   piece   uint32 rings, then for each: hash, flags, count of entries, [capped], [base], entries
 #   entry   time and sequence as differences from the one before, then the columns

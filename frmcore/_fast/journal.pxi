@@ -1,6 +1,6 @@
-# The journal's ring: a stretch of memory, mapped from a file, into which every record is copied before the call that made it returns.
-# What is in it survives the process. A flusher takes the records out at the other end and gives their room back once they
-# are safe elsewhere. Records stand behind a FrameHead with their checksum; one that does not fit before the area's end
+# The journal's ring: a stretch of memory, mapped from a file, into which every record is copied before the call that made it
+# returns. What is in it survives the process. A flusher takes the records out at the other end and gives their room back once
+# they are safe elsewhere. Records stand behind a FrameHead with their checksum; one that does not fit before the area's end
 # starts anew at its beginning.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer

@@ -1,5 +1,6 @@
-# Recorded operations applied anew: what decide, observe, update and decide_again did to the state, without deciding again. The caller
-# hands the records in their order; a ring whose checkpoint piece already holds an operation is left alone (`already_holds`).
+# Recorded operations applied anew: what decide, observe, update and decide_again did to the state, without deciding again. The
+# caller hands the records in their order; a ring whose checkpoint piece already holds an operation is left alone
+# (`already_holds`).
 
 # ---- may a record from outside be trusted? -----------------------------------------------------------------------------
 
