@@ -121,7 +121,13 @@ def test_defaults() -> None:
     policy = ok("rules: []\n")
     assert policy.outcomes == ("allow", "review", "block")
     assert policy.limits == Limits(
-        limits.HORIZON_MS, limits.IDS_MIN, limits.IDS_MAX, limits.RING_EVENTS_MAX, limits.MAX_AHEAD_MS, limits.MAX_MEMORY, ()
+        limits.HORIZON_MS,
+        limits.IDS_MIN,
+        limits.IDS_MAX,
+        limits.RING_EVENTS_MAX,
+        limits.MAX_AHEAD_MS,
+        limits.MAX_MEMORY,
+        (),
     )
     assert policy.points == (Point("default", None, "", ()),)
     assert policy.warnings == ()

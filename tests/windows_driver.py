@@ -156,7 +156,15 @@ class Drive:
     def random_limits(self) -> Limits:
         horizon = self.random.choice((1, max(1, self.scale.late // 10), self.scale.late, 40 * self.scale.late))
         ring = self.random.choice((1, 3, 20, 31, 32, 33, 60, 10**6, 10**6, 10**6))
-        return Limits(horizon_ms=horizon, ids_min=1, ids_max=1, ring_events_max=ring, max_ahead_ms=1, max_memory=MAX_MEMORY, entities=())
+        return Limits(
+            horizon_ms=horizon,
+            ids_min=1,
+            ids_max=1,
+            ring_events_max=ring,
+            max_ahead_ms=1,
+            max_memory=MAX_MEMORY,
+            entities=(),
+        )
 
     def step(self) -> None:
         weights: dict[Callable[[], None], float] = {

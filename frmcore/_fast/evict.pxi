@@ -88,24 +88,29 @@ cdef bytes record_eviction(Core core, dict content):
     return record
 
 
-# Signature -> time up to which a group's idle rings are to go. A group whose rings expired by themselves is only swept. Groups of
-# less than half the mean's bytes are left alone: who fills one window with keys does not empty the others.
+# Signature -> time up to which a group's idle rings are to go. A group whose rings expired by themselves is only swept.
 cdef dict idle_windows(Core core):
     cdef bint press = rings_press(core)
-    cdef uint64_t mean = rings_bytes(core) // max(core.layout.group_count, 1)
+    cdef int64_t common = idle_in_all(core) if press else NEVER, until
     cdef RingStore store
-    cdef int64_t until
     cdef uint32_t i
     found = {}
     for i in range(core.layout.group_count):
         store = <RingStore>core.stores[i]
-        if not entities_press(store) and not (press and store.bytes_used() >= mean // 2):
+        until = common if press and has_its_share(core, store) else NEVER
+        if entities_press(store):
+            until = max(until, idle_in_one(store))
+        if until == NEVER:
             continue
-        until = idle_quarter(store, not entities_press(store))
         if until > max(store.evicted, store.line(core.watermark_)):
             found[store.group.signature] = until
         store.unswept, core.is_sweeping = store.table.buckets, True
     return found
+
+
+# Groups of less than half the mean's bytes are left alone: who fills one window with keys does not empty the others.
+cdef bint has_its_share(Core core, RingStore store) noexcept:
+    return 2 * store.bytes_used() * core.layout.group_count >= rings_bytes(core)
 
 
 # What an eviction's record says.
@@ -123,24 +128,54 @@ cdef int obey_eviction(Core core, object content) except -1:
     return 0
 
 
-# The time up to which the least recently used quarter of a group's rings, or of their bytes, is idle: by a sample.
-cdef int64_t idle_quarter(RingStore store, bint by_bytes) noexcept:
+# The time up to which the least recently used eighth of the rings of those groups is idle, by bytes: by a sample.
+cdef int64_t idle_in_all(Core core) except? -1:
+    cdef Idle* sample = <Idle*>take(SAMPLE_MAX * <size_t>core.layout.group_count, sizeof(Idle))
+    cdef RingStore store
+    cdef uint32_t count = 0, i
+    try:
+        for i in range(core.layout.group_count):
+            store = <RingStore>core.stores[i]
+            if has_its_share(core, store):
+                count += sample_idle(store, sample + count, store.bytes_used())
+        return least_eighth(sample, count)
+    finally:
+        free(sample)
+
+
+# The same of one group, by number.
+cdef int64_t idle_in_one(RingStore store) noexcept:
     cdef Idle[SAMPLE_MAX] sample
+    return least_eighth(sample, sample_idle(store, sample, 0))
+
+
+# `bytes_`: what the sample stands for, in all; 0: each ring for itself. How many rings there are in it.
+cdef uint32_t sample_idle(RingStore store, Idle* sample, uint64_t bytes_) noexcept:
     cdef uint32_t[64] handles
-    cdef uint64_t cursor = store.sweep_cursor, total = 0, least = 0
+    cdef uint64_t cursor = store.sweep_cursor, total = 0
     cdef uint32_t scanned = 0, count = 0, found, i
     while scanned < SAMPLE_BUCKETS and scanned < store.table.buckets:
         found = table_scan(&store.table, &cursor, handles, 64)
         scanned += 1
         for i in range(min(found, SAMPLE_MAX - count)):
             sample[count].since = store.last_time(handles[i], -TIME_FAR) + (store.every - 1 if store.every else 0)
-            sample[count].weight = ring_bytes(store, handles[i]) if by_bytes else 1
+            sample[count].weight = ring_bytes(store, handles[i]) if bytes_ else 1
             total += sample[count].weight
             count += 1
+    for i in range(count if bytes_ else 0):
+        sample[i].weight = sample[i].weight * (1 + bytes_ // total)
+    return count
+
+
+cdef int64_t least_eighth(Idle* sample, uint32_t count) noexcept:
+    cdef uint64_t total = 0, least = 0
+    cdef uint32_t i
     idle_sort(sample, count)
     for i in range(count):
+        total += sample[i].weight
+    for i in range(count):
         least += sample[i].weight
-        if 4 * least >= total:
+        if 8 * least >= total:
             return sample[i].since
     return NEVER
 

@@ -112,7 +112,9 @@ def _entity_limits(node: Node | None, reader: Reader, scope: Scope) -> tuple[tup
         for part in name.text.split("+"):
             if part not in scope.entities:
                 reader.unknown(name, "entity", sorted(scope.entities))
-        found[name.text] = reader.integer(value, f"limit of {quoted(name.text)}", ENTITIES_LEAST, COUNT_MAX) or COUNT_MAX
+        found[name.text] = (
+            reader.integer(value, f"limit of {quoted(name.text)}", ENTITIES_LEAST, COUNT_MAX) or COUNT_MAX
+        )
     return tuple(sorted(found.items()))
 
 

@@ -322,7 +322,7 @@ class Twin:
                 self.retention.settle(group, key)
 
     def evict(self, windows: Mapping[str, int], ids: int | None) -> None:
-        """`windows`: name of a feature, or of one whose `since` is meant after a "~", -> up to which time idle keys go."""
+        """`windows`: a feature, or "~" and a feature whose `since` is meant, -> up to which time its idle keys go."""
         for name, until in windows.items():
             group = self.group_of[name.lstrip("~")]
             self.retention.evict(cast("Group", group.marks) if name.startswith("~") else group, until)
@@ -341,8 +341,8 @@ class Twin:
 
     def may_forget(self, head: Event) -> bool:
         """Above `ids_max` any; above `ids_min` those out of reach."""
-        limits = self.policy.limits
-        return len(self.known) > min(limits.ids_max, self.ids_limit) or (len(self.known) > limits.ids_min and self.out_of_reach(head))
+        known, limits = len(self.known), self.policy.limits
+        return known > min(limits.ids_max, self.ids_limit) or (known > limits.ids_min and self.out_of_reach(head))
 
     def out_of_reach(self, event: Event) -> bool:
         """Past the horizon, and past every window in which an update of it could still be seen."""

@@ -50,10 +50,11 @@ class Pair:
         """`windows`: feature, or "~" and a feature whose `since` is meant, -> up to which time its idle keys go."""
         plan = self.engine._core.book.plan
         of = {feature.name: plan.groups[feature.group] for feature in plan.features if feature.group >= 0}
-        groups = {
-            name: plan.groups[of[name[1:]].marks_group] if name.startswith("~") else of[name] for name in windows
-        }
-        self.engine._core.evict({groups[name].signature: until for name, until in windows.items()}, ids)
+        untils: dict[str, int] = {}
+        for name, until in windows.items():
+            group = plan.groups[of[name[1:]].marks_group] if name.startswith("~") else of[name]
+            untils[group.signature] = max(until, untils.get(group.signature, until))
+        self.engine._core.evict(untils, ids)
         self.twin.evict(windows, ids)
 
     def aggregates(self) -> list[str]:
