@@ -264,3 +264,20 @@ def test_map_grows_only_while_nobody_reads(folder: Path, monkeypatch: pytest.Mon
     writer.join(10)
     assert found.get(META, b"big") == big[0].value
     found.close()
+
+
+def test_the_view_of_a_killed_process_ends(live: Found) -> None:
+    """What it could see would keep the file growing for as long as the engine lives."""
+    code = f"""
+import os
+from frmcore.store.view import viewing
+with viewing({str(live._store.folder)!r}):
+    print(os.getpid(), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    pid = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    environment = live._store._database._env
+    assert pid in environment.readers()
+    live._store._trimmed_at = -1e9
+    live._store._housekeeping()
+    assert pid not in environment.readers()

@@ -163,6 +163,12 @@ class Database:
                 self._readers -= 1
                 self._mapping.notify_all()
 
+    def reap(self) -> None:
+        """Ends the views of processes that were killed: no page that they could see is used again before, and the file
+        grows."""
+        with self._writing, self._told():
+            self._env.reader_check()
+
     def size(self) -> int:
         """Bytes of the file."""
         with self._told():

@@ -70,6 +70,10 @@ NO_TIME: Final = -(1 << 63)  # before every event
 DEPTH_MAX: Final = 20  # of a piece
 SEQ_BYTES: Final = _U64.size
 CRC_BYTES: Final = _CRC.size
+# What reading bytes raises that somebody else may have written, their checksums right.
+NONSENSE: Final = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, msgspec.MsgspecError,
+)  # fmt: skip
 
 
 def unsealed(table: bytes, key: bytes, stored: memoryview) -> bytes:

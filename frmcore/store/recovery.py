@@ -9,19 +9,17 @@ them.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
-from frmcore.errors import StoreDamaged
+from frmcore.errors import PolicyError, StoreDamaged
 from frmcore.lists import list_contents
 from frmcore.store.fill import fill
 from frmcore.store.layout import (
     JOURNAL,
     NO_TIME,
+    NONSENSE,
     RINGS,
     Piece,
     RecordType,
@@ -80,7 +78,7 @@ class Recovery:
         with self._database.reading() as reader:
             try:
                 return self._run(reader)
-            except (ValueError, KeyError, TypeError, struct.error, msgspec.MsgspecError) as error:
+            except (*NONSENSE, PolicyError) as error:
                 raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
 
     def _run(self, reader: Reader) -> Restored:

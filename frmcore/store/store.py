@@ -287,6 +287,7 @@ class Store:
         if now - self._trimmed_at < TRIM_SECONDS:
             return
         self._trimmed_at = now
+        self._database.reap()
         self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES)
 
     def find(self, core: Core, event_id: str, point: str | None) -> Decision:

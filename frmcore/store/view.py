@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import MsgspecError
-
 from frmcore._fast import (
     JournalRing,
     frame_records,
@@ -26,6 +24,7 @@ from frmcore.store.layout import (
     BLOBS,
     JOURNAL,
     NO_TIME,
+    NONSENSE,
     OPERATIONS,
     RING_FILE,
     RecordType,
@@ -145,7 +144,7 @@ class StoreView:
         """A policy as it was, and its plan; the last is the one in force."""
         try:
             return load_policy(self.reader, self.policies[index].content)
-        except (ValueError, KeyError, TypeError, IndexError, MsgspecError, PolicyError) as error:
+        except (*NONSENSE, PolicyError) as error:
             raise StoreDamaged(f"{self.folder}: a policy can't be read: {error}; restore a snapshot") from error
 
     def stretches(self, after: int = 0) -> Iterator[bytes]:
