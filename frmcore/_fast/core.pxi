@@ -925,6 +925,13 @@ cdef class Core:
                     return self.seq, self.watermark, self.log_start(), piece
         return None
 
+    def check_rings(self):
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
+        seen = _Seen()
+        for store in self.store_list:
+            check_store(store, <uint64_t>-1, seen)
+        check_texts(self.texts, seen.texts)
+
     def ring_groups(self):
         """(signature, generation, rings, bytes) of each group."""
         self.check_open()

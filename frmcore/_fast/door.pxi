@@ -166,21 +166,8 @@ cdef class _RingDoor:
 
     def check(self):
         """Everything that rings promise about themselves. Raises AssertionError. O(entries)."""
-        cdef uint64_t cursor = 0
-        cdef uint32_t[64] handles
-        cdef uint32_t i, k, count
         seen = _Seen()
-        while True:
-            count = table_scan(&self.store.table, &cursor, handles, 64)
-            for i in range(count):
-                check_ring(self.store, handles[i], self.ring_max, seen)
-            if cursor == 0:
-                break
-        for k in range(CLASSES + 1):
-            assert self.store.slabs[k].live == seen.records.count(k), f"records of class {k}"
-        assert self.store.table.count == len(seen.records)
-        assert self.store.forest.leaves.live == seen.leaves and self.store.forest.nodes.live == seen.nodes
-        assert self.store.latest_table.count == self.store.latest_slab.live == seen.latest
+        check_store(self.store, self.ring_max, seen)
         check_texts(self.texts, seen.texts)
 
 
@@ -190,6 +177,25 @@ class _Seen:
     def __init__(self):
         self.records, self.texts = [], []  # classes; a handle each time it is used
         self.leaves = self.nodes = self.latest = 0
+
+
+cdef int check_store(RingStore store, uint64_t ring_max, object seen) except -1:
+    cdef uint64_t cursor = 0
+    cdef uint32_t[64] handles
+    cdef uint32_t i, k, count
+    seen.records, seen.leaves, seen.nodes, seen.latest = [], 0, 0, 0
+    while True:
+        count = table_scan(&store.table, &cursor, handles, 64)
+        for i in range(count):
+            check_ring(store, handles[i], ring_max, seen)
+        if cursor == 0:
+            break
+    for k in range(CLASSES + 1):
+        assert store.slabs[k].live == seen.records.count(k), f"records of class {k}"
+    assert store.table.count == len(seen.records)
+    assert store.forest.leaves.live == seen.leaves and store.forest.nodes.live == seen.nodes
+    assert store.latest_table.count == store.latest_slab.live == seen.latest
+    return 0
 
 
 cdef int check_texts(Texts texts, list used) except -1:

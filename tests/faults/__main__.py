@@ -8,7 +8,7 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("disk", "kill", "power", "rot", "stall")
+KINDS = ("disk", "kill", "power", "rot", "snapshots", "stall")
 
 
 def main() -> int:

@@ -207,11 +207,13 @@ def _same(found: bytes, expected: bytes) -> bool:
 class Found(frmcore.Engine):
     """What a store holds: opened without putting another policy in force."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, wanted: Policy | None = None, **options: Any
+    ) -> None:
         options = {"ring_bytes": 1 << 16, "flush_ms": 60_000} | options
         self._opening = True
         super().__init__(
-            folder, policy=policy(0), key=KEY, clock=clock or Clock(), store=frmcore.StoreOptions(**options)
+            folder, policy=wanted or policy(0), key=KEY, clock=clock or Clock(), store=frmcore.StoreOptions(**options)
         )
         self._opening = False
 
