@@ -220,7 +220,8 @@ cdef int check_ring(RingStore store, uint32_t handle, uint64_t ring_max, object 
         chunks.append(chunk_entries(store, store.chunk(ring)))
     entries = [entry for chunk in chunks for entry in chunk]
     places = [entry[0] for entry in entries]
-    assert places == sorted(set(places)), "entries stand in order"
+    assert places == sorted(places), "entries stand in order"
+    assert len(places) == len(set(places)), "no place twice"
     check_flags(store, ring, k == TREE, entries, seen)
     note_texts(store, seen, [entry[1] for entry in entries])
     return check_base(store, ring, k == TREE, places, seen) if store.life else 0

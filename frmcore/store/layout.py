@@ -70,10 +70,6 @@ NO_TIME: Final = -(1 << 63)  # before every event
 DEPTH_MAX: Final = 20  # of a piece
 SEQ_BYTES: Final = _U64.size
 CRC_BYTES: Final = _CRC.size
-# What reading bytes raises that somebody else may have written, their checksums right.
-NONSENSE: Final = (
-    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, msgspec.MsgspecError,
-)  # fmt: skip
 
 
 def unsealed(table: bytes, key: bytes, stored: memoryview) -> bytes:
@@ -149,11 +145,15 @@ def unpack(value: bytes) -> Any:
 
 def check_format(name: Path, settings: dict[str, Any]) -> None:
     """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
-    found = settings.get("format")
-    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
+    found = settings.get("format") if isinstance(settings, dict) else None
+    if not isinstance(found, int) or not all(_is_key(settings.get(name)) for name in ("id", "key")):
         raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
     if found > FORMAT:
         raise StoreVersion(
             f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
             f"format {FORMAT}: upgrade frmcore"
         )
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) == 16

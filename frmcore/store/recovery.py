@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
-from frmcore.errors import PolicyError, StoreDamaged
+from frmcore.errors import StoreDamaged
 from frmcore.lists import list_contents
 from frmcore.store.fill import fill
 from frmcore.store.layout import (
     JOURNAL,
     NO_TIME,
-    NONSENSE,
     RINGS,
     Piece,
     RecordType,
@@ -31,6 +30,7 @@ from frmcore.store.layout import (
     unpack_piece,
 )
 from frmcore.store.policies import have_books, load_policy, operation_of, operations, policies_of
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,11 +75,8 @@ class Recovery:
         self._file, self._progress = file, progress
 
     def run(self) -> Restored:
-        with self._database.reading() as reader:
-            try:
-                return self._run(reader)
-            except (*NONSENSE, PolicyError) as error:
-                raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
+        with self._database.reading() as reader, sensible("the store's parts do not fit together"):
+            return self._run(reader)
 
     def _run(self, reader: Reader) -> Restored:
         drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")

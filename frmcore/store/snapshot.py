@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from frmcore._fast import record_head, stretch_head
 from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
@@ -18,6 +16,7 @@ from frmcore.store.database import Database, Put
 from frmcore.store.folder import FolderLock, disk_error, sync_folder
 from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, check_format, pack, seq_key, unpack
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
+from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
 from frmcore.store.walk import Walk
 from frmcore.version import VERSION
@@ -229,9 +228,7 @@ def _refuse(walk: Walk) -> None:
 
 
 def _new_identity(folder: Path, value: bytes) -> bytes:
-    try:
+    with sensible("the snapshot's settings can't be read"):
         settings: dict[str, Any] = unpack(value)
-    except msgspec.MsgspecError as error:
-        raise StoreDamaged(f"the snapshot's settings are none: {error}") from None
-    check_format(folder, settings)
-    return pack({**settings, "id": os.urandom(16)})
+        check_format(folder, settings)
+        return pack({**settings, "id": os.urandom(16)})

@@ -32,7 +32,6 @@ from frmcore.store.layout import (
     JOURNAL,
     META,
     NO_TIME,
-    NONSENSE,
     OPERATIONS,
     RINGS,
     Piece,
@@ -45,6 +44,7 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
+from frmcore.store.sound import NONSENSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,7 +303,7 @@ def _expect(fits: bool, what: str) -> None:
         raise ValueError(what)
 
 
-_NUMBERS: Final = {b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
+_NUMBERS: Final = {b"store": ("format",), b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
 _BYTES: Final = {b"store": ("id", "key")}
 
 

@@ -1,4 +1,5 @@
-"""Snapshots cut short, with flipped bits, and with right checksums over wrong content: refused, or a store that works."""
+"""Snapshots cut short, with flipped bits, or with right checksums over wrong content: refused, or a store that
+works."""
 
 from __future__ import annotations
 
@@ -13,30 +14,33 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from faults.forks import FAST, forked
-from faults.mutants import Store, mutant
-from faults.workload import KEY, Clock, Found, remember_policies
-from frmcore.errors import FrmcoreError, StoreError
-from frmcore.policy import load
-from frmcore.store.snapfile import SnapshotReader
-from frmcore.store.snapshot import opened_snapshot, restore_snapshot, take_snapshot
-from frmcore.store.verify import verify
 from shared import POLICIES
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from faults.forks import FAST, forked
+from faults.mutants import Store, mutant, segments_changed, written
+from faults.workload import KEY, Clock, Found, remember_policies
+from frmcore.errors import FrmcoreError, StoreError, StoreVersion
+from frmcore.policy import load
+from frmcore.store.archive import Archive
+from frmcore.store.database import Database, Put
+from frmcore.store.inspection import inspect
+from frmcore.store.snapfile import Row, SnapshotReader
+from frmcore.store.snapshot import opened_snapshot, restore_snapshot, take_snapshot
+from frmcore.store.verify import verify
+from frmcore.store.view import viewing
 
 START = 1_760_000_000_000
 TIGHT, LIMITS = "{horizon: 10m, ids_min: 20,", "{horizon: 10m, ring_events_max: 40, ids_min: 60,"
 TEXT = (POLICIES / "rich.yaml").read_text().replace(TIGHT, LIMITS).replace("ids_max: 40", "ids_max: 90")
-EVENTS = 160
+EVENTS = 96
 BATCH = 250  # mutants of one process
 CPU_SECONDS = 1.0  # of one mutant: beyond it hangs
 WALL_SECONDS = 60
 FLIP_SHARE = 10  # mutants for one flipped bit
-BAD = ("crashed", "hung", "untyped", "broken rings", "another after reopening")
+DIRECT, PARTS, LOOKED = 0.25, 0.1, 0.2  # shares of mutants
+BAD = ("crashed", "hung", "untyped", "broken", "another after reopening")
 
 
 def event(random: Random, number: int, now: int) -> dict[str, Any]:
@@ -90,7 +94,7 @@ class Judge:
     def __init__(self, root: Path) -> None:
         self.root, self.store, self.wanted = root, made(root), load(TEXT)
         self.sound = (root / "made.snap").read_bytes()
-        self.state = ""
+        self.state, self.random = "", Random(0)
         fate = self.fate(self.sound)
         assert fate == "another content", fate  # than none
         with Found(root / "made", wanted=self.wanted) as engine:
@@ -98,20 +102,52 @@ class Judge:
         assert self.fate(self.sound) == "the same"
 
     def fate(self, data: bytes) -> str:
+        """Of a file."""
         file, folder = self.root / "a.snap", self.root / "there"
         file.write_bytes(data)
         shutil.rmtree(folder, ignore_errors=True)
-        sound = not verify(file).problems if Random(len(data)).random() < 0.2 else None
+        sound = not verify(file).problems if len(data) % 5 == 0 else None
         try:
             restore_snapshot(file, folder)
-        except StoreError:
-            assert not folder.exists(), "a folder of a snapshot that was refused"
-            return "refused" if not sound else "refused, though verify found nothing"
+        except StoreVersion:
+            return "refused"
+        except StoreError as error:
+            assert sound is not True, f"refused, though verify found nothing: {error}"
+            assert not folder.exists(), "the folder of a snapshot that was refused"
+            return "refused"
         assert sound is not False, "restored, though verify found something"
+        return self._opened(folder)
+
+    def fate_of_rows(self, rows: list[Row]) -> str:
+        """Of a database that holds these rows: nobody looked at them before."""
+        folder = self.root / "there"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        database = Database(folder, create=True)
+        database.commit(Put(*row) for row in rows)
+        database.close()
+        return self._opened(folder)
+
+    def _opened(self, folder: Path) -> str:
         try:
+            if self.random.random() < LOOKED:
+                self._look(folder)
             return self._used(folder)
         except StoreError:
-            return "restored, not opened"
+            return "not opened"
+
+    def _look(self, folder: Path) -> None:
+        """What the commands read, which don't open an engine."""
+        with suppress(StoreError):
+            inspect(folder)
+        with suppress(StoreError), viewing(folder) as view:
+            archive = Archive(view)
+            with suppress(StoreError):
+                for _, _, record in view.records():
+                    archive.content(record)
+            with suppress(FrmcoreError):
+                archive.explain("e5")
+            archive.lists()
 
     def _used(self, folder: Path) -> str:
         clock = Clock()
@@ -141,8 +177,14 @@ class Judge:
         list(engine.lists["cards"].entries())
         assert engine.stats["seq"] == engine.seq
 
-    def mutant(self, number: int) -> bytes:
-        return mutant(self.store, Random(number))
+    def mutant(self, number: int) -> str:
+        """What becomes of one: as a file, as a file with a part that is another, or as a database."""
+        self.random = random = Random(number)
+        rows = mutant(self.store, random)
+        if random.random() < DIRECT:
+            return self.fate_of_rows(rows)
+        data = written(rows)
+        return self.fate(segments_changed(data, random) if random.random() < PARTS else data)
 
 
 def batch(judge: Judge, numbers: range, pipe: int) -> int:
@@ -153,9 +195,9 @@ def batch(judge: Judge, numbers: range, pipe: int) -> int:
         signal.alarm(WALL_SECONDS)
         started = time.process_time()
         try:
-            fate = judge.fate(judge.mutant(number))
+            fate = judge.mutant(number)
         except AssertionError as error:
-            fate = f"broken rings ({error})"
+            fate = "another content" if "no place twice" in str(error) else f"broken ({error})"
         except BaseException as error:
             fate = f"untyped ({error!r})" + _place(error)
         seconds = time.process_time() - started

@@ -207,9 +207,7 @@ def _same(found: bytes, expected: bytes) -> bool:
 class Found(frmcore.Engine):
     """What a store holds: opened without putting another policy in force."""
 
-    def __init__(
-        self, folder: Path, clock: Clock | None = None, wanted: Policy | None = None, **options: Any
-    ) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, wanted: Policy | None = None, **options: Any) -> None:
         options = {"ring_bytes": 1 << 16, "flush_ms": 60_000} | options
         self._opening = True
         super().__init__(
@@ -241,12 +239,6 @@ class Found(frmcore.Engine):
     def abandon(self) -> None:
         """Lets go of the folder without a flush."""
         assert self._store is not None
-        flusher = self._store.flusher
-        flusher._stopping = True
-        flusher._watched.set()
-        flusher.wake()
-        flusher._thread.join()
-        flusher._watcher.join()
         self._store.abandon()
         self._core.close()
 
