@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faults.forks import forked
-from faults.workload import Clock, Found, Stream
+from faults.workload import KEY, Clock, Found, Stream, policy
 
 import frmcore
 from frmcore.errors import EngineForked, FrmcoreError, StoreDamaged, StoreError, StoreLocked, StoreUnavailable
@@ -281,3 +282,27 @@ with viewing({str(live._store.folder)!r}):
     live._store._trimmed_at = -1e9
     live._store._housekeeping()
     assert pid not in environment.readers()
+
+
+def test_a_dropped_engine_gives_its_folder_back(folder: Path) -> None:
+    engine = Found(folder, flush_ms=5)
+    engine.decide(EVENT)
+    decide = engine.decide
+    del engine
+    gc.collect()
+    assert decide({**EVENT, "id": "y"}).durable  # whoever can still decide keeps the store open
+    refused(folder, StoreLocked)
+    del decide
+    with Found(folder) as engine:  # the folder's lock sees to the garbage
+        assert engine.decide({**EVENT, "id": "y"}).duplicate
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("frmcore")]
+
+
+def test_an_engine_whose_opening_fails_gives_its_folder_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("no")
+
+    monkeypatch.setattr("frmcore.store.store.Store.reload", refuse)
+    with pytest.raises(StoreUnavailable, match="no"):
+        frmcore.Engine(folder, policy=policy(1), key=KEY, clock=Clock())
+    Found(folder).close()

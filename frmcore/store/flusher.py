@@ -256,11 +256,12 @@ class Flusher:
         with self._writing:
             return self._ids.find(event_id)
 
-    def trim(self, keep_ms: int, most: int) -> None:
-        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need."""
+    def trim(self, keep_ms: int, most: int) -> bool:
+        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need, so many at
+        most. Was it as many?"""
         watermark = self._core.watermark
         if watermark is None:
-            return
+            return False
         with self._writing:
             needed, first_kept = min(self.checkpointer.needed_from(), self._head), 0
             gone: list[Put] = []
@@ -276,6 +277,7 @@ class Flusher:
                 note = Put(META, b"trimmed", pack(trimmed))
                 self._database.commit([*gone, note, *self._ids.trimmed(first_kept)])
                 self._ids.keep()
+        return len(gone) == most
 
     def stats(self) -> dict[str, Any]:
         ring = self._ring

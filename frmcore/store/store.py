@@ -291,9 +291,9 @@ class Store:
         now = time.monotonic()
         if now - self._trimmed_at < TRIM_SECONDS:
             return
-        self._trimmed_at = now
         self._database.reap()
-        self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES)
+        if not self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES):
+            self._trimmed_at = now  # else there is more, and the next flush goes on with it
 
     def find(self, core: Core, event_id: str, point: str | None) -> Decision:
         """A decision that memory no longer holds. Raises UnknownEvent. O(runs of ids * log events)."""
