@@ -14,6 +14,7 @@ from frmcore._fast import frame_operations, frames_split, record_head, stretch_h
 from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
 from frmcore.store.layout import JOURNAL, META, NO_TIME, OPERATIONS, pack, seq_key
+from frmcore.store.stretches import STRETCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from frmcore.store.ids import IdRuns
     from frmcore.store.ringfile import RingFile
 
-STRETCH_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
 WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from faults.child import PHASES, RESTORED, SNAPSHOT, run
 from faults.forks import FAST
-from faults.workload import Found, Reference, Stream, remember_policies, same
+from faults.workload import Found, Reference, Stream, remember_policies
 from frmcore.errors import EventTooOld, StoreError
 from frmcore.store.snapshot import restore_snapshot
 
@@ -148,7 +148,7 @@ class Killer:
         assert least <= engine.seq <= least + 1, f"{least} were acknowledged, the store stands at {engine.seq}"
         reference.follow(engine.seq)
         assert engine.state_hash() == reference.engine.state_hash(), "the recovered state is another one"
-        assert same(engine.records(before), reference.records[before + 1 : engine.seq + 1]), "the records are others"
+        assert engine.records(before) == reference.records[before + 1 : engine.seq + 1], "the records are others"
         for did in heard.did[-CHECKED:]:
             self._check_one(engine, did)
         assert engine.seq == reference.seq, "a repeated event was recorded twice"

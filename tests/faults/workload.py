@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import frmcore
 from faults.forks import FAST
 from frmcore import engine
-from frmcore._fast import record_content, record_head
 from frmcore.errors import EventConflict, FrmcoreError, StoreError, UnknownEvent
 from frmcore.policy import Policy, load
 from frmcore.store import policies, store
-from frmcore.store.layout import RecordType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,17 +189,6 @@ class Reference:
     def step(self) -> Any:
         self.number += 1
         return self.stream.apply(self.engine, self.clock, self.number - 1)
-
-
-def same(found: list[bytes], expected: list[bytes]) -> bool:
-    """Are those the same records? Where a reload's filling began goes by the journal's stretches, thus by flushes."""
-    return len(found) == len(expected) and all(map(_same, found, expected))
-
-
-def _same(found: bytes, expected: bytes) -> bool:
-    if found == expected or record_head(expected)[1] != RecordType.POLICY:
-        return found == expected
-    return {**record_content(found), "filled_from": 0} == {**record_content(expected), "filled_from": 0}
 
 
 class Found(frmcore.Engine):
