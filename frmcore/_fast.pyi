@@ -183,8 +183,11 @@ class Core:
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
-    def attach(self, journal: JournalRing, survives: bool) -> None:
-        """From here on every record is put into the journal before its call returns."""
+    def attach(self, journal: JournalRing, survives: bool, keeper: object = None) -> None:
+        """From here on every record is put into the journal before its call returns. `keeper`: what takes records out
+        of it, which lives for as long as anybody can decide here."""
+    def check_rings(self) -> None:
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""
     def waiting(self, most: int) -> bytes | None: ...

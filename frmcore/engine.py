@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
     from frmcore.store.inbox import Command
-    from frmcore.store.store import Store
+    from frmcore.store.store import Opened, Store
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -93,16 +93,28 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
-            self._lists.restore(opened.lists)
-            if wanted.hash != opened.policy.hash:
-                self.reload(wanted)
-            self._store.attend(self._obey)
+            try:
+                self._take_up(opened, wanted)
+            except BaseException:
+                self._store.abandon()
+                self._core.close()
+                raise
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
         if self._store is not None and self._store.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
+
+    def _take_up(self, opened: Opened, wanted: Policy) -> None:
+        """What a store held; then the policy that is wanted, where that is another one."""
+        from frmcore.store.sound import sensible  # noqa: PLC0415
+
+        self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
+        with sensible("the lists can't be read"):
+            self._lists.restore(opened.lists)
+        if wanted.hash != opened.policy.hash:
+            self.reload(wanted)
+        opened.store.attend(self._obey)
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
         self._policy, self._decoder, self._lists = policy, _decoder(policy), lists

@@ -78,6 +78,7 @@ cdef class Core:
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
+    cdef object keeper
     cdef JournalRing journal  # None: nothing outlives the process
     cdef bint survives  # what the journal holds survives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
@@ -923,9 +924,10 @@ cdef class Core:
 
     # ---- what outlives the process --------------------------------------------------------------------------------
 
-    def attach(self, JournalRing journal, bint survives):
-        """From here on every record is put into the journal before its call returns. `survives`: the process, there."""
-        self.journal, self.survives = journal, survives
+    def attach(self, JournalRing journal, bint survives, keeper=None):
+        """From here on every record is put into the journal before its call returns. `survives`: the process, there. `keeper`:
+        what takes records out of it, which lives for as long as anybody can decide here."""
+        self.journal, self.survives, self.keeper = journal, survives, keeper
 
     def cut(self, take_spilled=False):
         """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.
@@ -973,6 +975,13 @@ cdef class Core:
                     piece = image_piece(store, depth, prefix, self.watermark_)
                     return self.seq, self.watermark, self.log_start(), piece
         return None
+
+    def check_rings(self):
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
+        seen = _Seen()
+        for store in self.store_list:
+            check_store(store, <uint64_t>-1, seen)
+        check_texts(self.texts, seen.texts)
 
     def ring_groups(self):
         """(signature, generation, rings, bytes) of each group."""

@@ -23,6 +23,7 @@ from frmcore.store.keys import check_private_key
 from frmcore.store.layout import IDS, META, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,8 @@ class Archive:
         if head[1] not in {RecordType.DECISION, RecordType.AGAIN}:
             return None
         self.plan_of(head[3])
-        return self._core.decision_of(record)
+        with sensible(f"record {head[0]:,} can't be read"):
+            return self._core.decision_of(record)
 
     def decisions(self, since: int | None = None) -> Iterator[Decision]:
         """Every decision in recorded order; `since`: those about events of that time (epoch ms) and later."""
@@ -90,13 +92,14 @@ class Archive:
 
     def content(self, record: bytes) -> dict[str, Any]:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
-        _, type_, _, book = record_head(record)
-        if type_ in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
-            return _shown(type_, record_content(record))
-        self.plan_of(book)
-        decision = self._core.decision_of(record)
-        found = {"event_id": record_event(record)} if decision is None else decision.to_dict()
-        return {**found, "fields": self._core.facts_in(record)}
+        seq, type_, _, book = record_head(record)
+        with sensible(f"record {seq:,} can't be read"):
+            if type_ in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
+                return _shown(type_, record_content(record))
+            self.plan_of(book)
+            decision = self._core.decision_of(record)
+            found = {"event_id": record_event(record)} if decision is None else decision.to_dict()
+            return {**found, "fields": self._core.facts_in(record)}
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """A decision as it was made; what windows held is known to a running engine only. Raises UnknownEvent."""
@@ -112,11 +115,12 @@ class Archive:
         fingerprint = fingerprint_of(event_id, self._view.settings["key"])
         reader, last = self._view.reader, 0
         found: list[int] = []
-        for key in reader.keys(IDS):
-            found += reader.find_id(key, fingerprint)
-            last = max(last, reader.last_of_run(key))
-        for stretch in self._view.stretches(last):
-            found += ids_find(stretch_ids(stretch), fingerprint)
+        with sensible("the fingerprints of events can't be read"):
+            for key in reader.keys(IDS):
+                found += reader.find_id(key, fingerprint)
+                last = max(last, reader.last_of_run(key))
+            for stretch in self._view.stretches(last):
+                found += ids_find(stretch_ids(stretch), fingerprint)
         return sorted(found, reverse=True)
 
     def _decision_at(self, seq: int) -> Decision | None:
@@ -125,7 +129,8 @@ class Archive:
     def lists(self) -> EntityLists:
         """The lists as they stand, to look at: a change would reach nobody."""
         lists = EntityLists(self._core, self.plan)
-        lists.restore(folded(record_content(record) for record in self._view.operations()))
+        with sensible("the lists can't be read"):
+            lists.restore(folded(record_content(record) for record in self._view.operations()))
         return lists
 
 

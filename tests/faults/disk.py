@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from faults.forks import FAST, forked
 from faults.tracer import FOR_GOOD, Fault, Tracer
-from faults.workload import Clock, Found, Reference, Stream, remember_policies, same
+from faults.workload import Clock, Found, Reference, Stream, remember_policies
 from frmcore.errors import StoreError
 from frmcore.store import flusher
 
@@ -120,7 +120,7 @@ class Disk:
         try:
             assert engine.seq >= durable, f"{trouble}: {durable} was durable, the store stands at {engine.seq}"
             assert engine.state_hash() == self.hashes[engine.seq], f"{trouble}: the state is another one"
-            assert same(engine.records(0), self.reference.records[1 : engine.seq + 1]), f"{trouble}: records differ"
+            assert engine.records(0) == self.reference.records[1 : engine.seq + 1], f"{trouble}: records differ"
         finally:
             engine.abandon()
 

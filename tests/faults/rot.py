@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from faults.forks import FAST, forked
-from faults.workload import Clock, Found, Reference, Stream, remember_policies, same
+from faults.workload import Clock, Found, Reference, Stream, remember_policies
 from frmcore.errors import StoreError
 
 OPERATIONS = 400
@@ -92,7 +92,7 @@ class Rot:
         """Everything that can be asked for, against the reference."""
         if engine.seq > self.seq or engine.state_hash() != self.hashes[engine.seq]:
             return DIFFERENT
-        if not same(engine.records(0), self.records[1 : engine.seq + 1]):
+        if engine.records(0) != self.records[1 : engine.seq + 1]:
             return DIFFERENT
         for name in ("e0", "e50", "e150", "e250"):
             try:
