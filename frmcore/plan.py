@@ -377,6 +377,41 @@ class Mode(IntEnum):
     LIVE = 2
 
 
+class BreakerPlan(NamedTuple):
+    """See `policy.tree.Breaker`."""
+
+    share: int
+    over_ms: int
+    least: int
+
+
+class AlertPlan(NamedTuple):
+    """`about`: register of the field that names the entity. `features`: aggregates that the condition rests on."""
+
+    about: int
+    once_ms: int
+    typology: str
+    features: tuple[str, ...]
+
+
+class RuleGroupPlan(NamedTuple):
+    """A group that some rule belongs to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
+
+    name: str
+    enabled: bool
+    takes_max: bool
+    digest: str
+
+
+class HoldoutPlan(NamedTuple):
+    """`inside`: register of a bool; `by`: of the field that it depends on. `share`: hundredths of a per cent."""
+
+    inside: int
+    by: int
+    share: int
+    excepted: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RulePlan:
     id: str
@@ -394,6 +429,11 @@ class RulePlan:
     reason: tuple[ReasonPart, ...]
     trace: TraceNode
     owner: str = ""
+    from_ms: int | None = None
+    until_ms: int | None = None
+    breaker: BreakerPlan | None = None
+    alert: AlertPlan | None = None
+    digest: str = ""  # of its condition and effect: what was switched or broken stays so as long as this is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,3 +528,5 @@ class Plan:
     rates: tuple[Rate, ...] = ()  # by currency, then since_ms
     base_currency: str = ""
     base_exponent: int = 2
+    rule_groups: tuple[RuleGroupPlan, ...] = ()  # all that rules belong to, by name
+    holdout: HoldoutPlan | None = None

@@ -190,6 +190,10 @@ class _Verifier:
             self._hold(feature.reg, feature.rep, f"feature {feature.name}")
         for rule in self.plan.rules:
             self._check_rule(rule)
+        holdout = self.plan.holdout
+        if holdout is not None:
+            self._hold(holdout.inside, Rep.INT, "the holdout")
+            self._hold(holdout.by, Rep.TEXT, "the holdout's field")
 
     def _check_rule(self, rule: RulePlan) -> None:
         where = f"rule {rule.id}"
@@ -200,6 +204,12 @@ class _Verifier:
             self._hold(part.reg, part.rep, f"{where}: its reason")
         for node in _trace_nodes(rule.trace):
             self._hold(node.reg, node.rep, f"{where}: its trace")
+        if rule.alert is not None:
+            _within(
+                f"{where}: what its alert is about", rule.alert.about, len(self.plan.fields) + len(self.plan.derived)
+            )
+        if rule.breaker is not None and min(rule.breaker) < 1:
+            raise ValueError(f"{where}: its breaker has no share, no window or no least number")
         self._check_kinds(where, rule.kinds)
         _within(f"{where}: outcome + 1", rule.outcome + 1, len(self.plan.outcomes) + 1)
         for point in rule.points:
@@ -265,6 +275,8 @@ class _Verifier:
         for _, outcome in point.thresholds:
             _within(f"point {index}: outcome", outcome, len(plan.outcomes))
         known, seen = _flow(plan, point.code, filled, _bits(self.owners))
+        if plan.holdout is not None:
+            _need(known, [plan.holdout.inside, plan.holdout.by], "the holdout")
         for number in point.rules:
             _within(f"point {index}: rule", number, len(plan.rules))
             rule = plan.rules[number]

@@ -1,8 +1,8 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `limits`); any file may hold the other sections. `params`, `lists`,
-`features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
+(`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`); any file may hold the other
+sections. `params`, `lists`, `features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
 patterns by path. `event`, `base` and `rates` stand once.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import FEATURES_MAX, NAME_BYTES_MAX
 from frmcore.policy.check import check_features
+from frmcore.policy.control import read_groups, read_holdout
 from frmcore.policy.envelope import Map
 from frmcore.policy.files import Files
 from frmcore.policy.fingerprint import fingerprint
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
 
-_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits")
+_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits")
 _ONCE: Final = ("event", "base", "rates")
 _ADDING: Final = ("include", "params", "lists", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
@@ -76,6 +77,8 @@ class _Loader:
         points = PointReader(self.reader, self.scope).read(self.node("points"), self.node("score"))
         features = self.features()
         checked = rules.check(tuple(point.name for point in points))
+        groups = self.node("groups")
+        holdout = self.node("holdout")
         limits_node = self.node("limits")
         limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
         self.warn(features, checked)
@@ -100,6 +103,8 @@ class _Loader:
             lists=lists,
             features=features,
             rules=checked,
+            groups=() if groups is None else read_groups(groups, rules.groups, self.reader),
+            holdout=None if holdout is None else read_holdout(holdout, rules.groups, self.reader, scope),
             limits=limits,
             base_currency=scope.base_currency,
             rates=rates,

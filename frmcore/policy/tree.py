@@ -234,6 +234,45 @@ class ReasonText:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """A rule that fires for more than `share` (hundredths of a per cent) of at least `least` decisions of `over_ms`
+    drops to shadow."""
+
+    share: int
+    over_ms: int
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What a rule that fires tells people about an entity, once in `once_ms`."""
+
+    about: Ref
+    once_ms: int
+    typology: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """What `groups:` says of one. `takes_max`: its greatest score counts, not their sum."""
+
+    name: str
+    enabled: bool
+    takes_max: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """The part of events that is let through to learn from. `share`: hundredths of a per cent; `excepted`: groups whose
+    rules count all the same."""
+
+    inside: Expr
+    by: Ref
+    share: int
+    excepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     id: str
     group: str
@@ -247,6 +286,10 @@ class Rule:
     if_unknown: Literal["silent", "fires"]
     mode: Mode
     rollout: Expr | None  # bool: inside the rollout; None: no rollout
+    from_ms: int | None  # event time from which on it counts
+    until_ms: int | None  # ... and from which on it counts no more
+    breaker: Breaker | None
+    alert: Alert | None
     reason: ReasonText
     owner: str
     tests: tuple[object, ...]  # plain data as written, checked where they are run
@@ -284,6 +327,8 @@ class Policy:
     lists: tuple[ListSpec, ...]
     features: tuple[Feature, ...]
     rules: tuple[Rule, ...]
+    groups: tuple[RuleGroup, ...]  # those that `groups:` names
+    holdout: Holdout | None
     limits: Limits
     base_currency: str
     rates: tuple[RatePoint, ...]
