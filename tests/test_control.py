@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +14,7 @@ from engines import DAY, HOUR, MINUTE, NOON, World, policy_text
 from typer.testing import CliRunner
 
 import frmcore
+from frmcore._fast import record_head
 from frmcore.cli import app
 from frmcore.errors import InvalidEvent, UnknownName
 from frmcore.store.archive import Archive
@@ -106,10 +111,19 @@ def test_what_can_not_be_switched_says_why(arguments: tuple[str, str, str], said
 def test_a_snooze_is_for_one_entity_until_then() -> None:
     world = World(rules=BIG, clock=lambda: NOON)
     world.engine.snooze("big", "account:a", until="2m", reason="a known shop", by="ann")
-    assert [world.decide(at, weight=1.0).outcome for at in (0, 2 * MINUTE - 1, 2 * MINUTE)] == ["allow", "allow", "block"]
+    assert [world.decide(at, weight=1.0).outcome for at in (0, 2 * MINUTE - 1, 2 * MINUTE)] == [
+        "allow",
+        "allow",
+        "block",
+    ]
     assert world.decide(weight=1.0, account="b").outcome == "block"
     (snooze,) = world.engine.controls.snoozes
-    assert (snooze.entity, snooze.until, snooze.reason, snooze.by) == ("account:a", NOON + 2 * MINUTE, "a known shop", "ann")
+    assert (snooze.entity, snooze.until, snooze.reason, snooze.by) == (
+        "account:a",
+        NOON + 2 * MINUTE,
+        "a known shop",
+        "ann",
+    )
 
 
 def test_a_snooze_for_all_ends_when_it_is_ended() -> None:
@@ -282,29 +296,35 @@ def test_a_store_keeps_switches_snoozes_trips_and_alerts(tmp_path: Path) -> None
         assert [said["rule"] for said in archive.controls()["tripped"]] == ["big"]
 
 
-def test_a_crash_between_a_decision_and_what_follows_from_it_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_between_a_decision_and_what_follows_from_it_loses_nothing(tmp_path: Path) -> None:
     """The records of what follows are made anew from the decision's own."""
-    text = policy_text(COUNT, LIMITED + ALERTING)
-    options = frmcore.StoreOptions(flush_ms=60_000)
-    engine = frmcore.Engine(tmp_path / "s", policy=text, clock=lambda: NOON, store=options)
+    text = policy_text(COUNT, LIMITED + ALERTING.replace("n > 1", "n > 3"))
+    live, copy = tmp_path / "live", tmp_path / "copy"
+    engine = frmcore.Engine(live, policy=text, clock=lambda: NOON, store=frmcore.StoreOptions(flush_ms=60_000))
+    records: list[bytes] = []
+    engine.on_operation(records.append)
     for number in range(4):
         engine.decide({"id": f"e{number}", "ts": NOON, "kind": "payment", "account": "a", "weight": 1.0})
-    whole, records = engine.state_hash(), [record for _, _, record in engine.tail()]
+    assert [record_head(record)[1] for record in records] == [1, 1, 1, 1, 7, 8]
+    state = engine.state_hash()
+    shutil.copytree(live, copy)
     engine.close()
-    from frmcore._fast import record_head
-
-    types = [record_head(record)[1] for record in records]
-    assert types == [1, 1, 8, 1, 1, 7]
-    del whole, monkeypatch
+    ring = bytearray((copy / "journal.ring").read_bytes())
+    start = ring.index(records[-2]) - 16  # the head of its frame: as if it had not been written
+    ring[start:] = bytes(len(ring) - start)
+    ring[256:272] = bytes(16)  # and the machine has started anew since
+    (copy / "journal.ring").write_bytes(ring)
+    with stored(copy, text) as engine:
+        assert engine.state_hash() == state
+        assert [record for _, _, record in engine.tail()][-2:] == records[-2:]
+        assert [alert.event_id for alert in engine.alerts()] == ["e3"]
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
 def command(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
+    """In a process of its own, as beside an engine."""
+    call = [sys.executable, "-c", "from frmcore.cli import main; main()", *arguments]
+    return subprocess.run(call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "160"}).stdout
 
 
 def test_the_command_line_steers_a_store_that_an_engine_has_open(tmp_path: Path) -> None:
