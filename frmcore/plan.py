@@ -121,6 +121,7 @@ class Op(IntEnum):
     DISTANCE_F = 83  # great-circle km from (a, b) to (c, d), degrees latitude, longitude; absent outside +-90 / +-180
     # lists
     IN_LIST = 90  # a in lists[b] (b: index) at the event's time; a TEXT
+    LOOKUP = 91  # the value of key a in lookups[b] (b: index); absent where it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +338,16 @@ class ListPlan:
     values: tuple[str, ...] | None  # read-only content from the policy; None: a list that changes at run time
 
 
+class LookupPlan(NamedTuple):
+    """Reference data: `values[i]` belongs to `keys[i]`. Keys ascend; all are in register form, an ip its bytes."""
+
+    name: str
+    keys: tuple[int, ...] | tuple[str | bytes, ...]
+    values: tuple[int | float | str | bytes, ...]
+    key: Rep
+    value: Rep
+
+
 class Probe(NamedTuple):
     """A list membership whose key depends on fields alone: computed, prefetched, before the program runs."""
 
@@ -518,6 +529,7 @@ class Plan:
     compute: Segment  # feature expressions, after the windows
     groups: tuple[Group, ...]
     lists: tuple[ListPlan, ...]
+    lookups: tuple[LookupPlan, ...]
     probes: tuple[Probe, ...]
     rules: tuple[RulePlan, ...]
     points: tuple[PointPlan, ...]

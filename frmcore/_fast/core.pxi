@@ -1131,7 +1131,7 @@ cdef class Core:
             "ids": self.seen.bytes_used(),
             "records": self.log.bytes,
             "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + self.texts.table.bytes,
-            "lists": sum([table.bytes for table in self.lists.tables]),
+            "lists": sum([table.bytes for table in self.lists.tables]), "lookups": self.book.program.lookup_bytes(),
         }
         return {
             "decisions": self.counters.decided, "decided_again": self.counters.again, "observed": self.counters.observed,

@@ -18,6 +18,7 @@ from frmcore.policy.envelope import Map
 from frmcore.policy.files import Files
 from frmcore.policy.fingerprint import fingerprint
 from frmcore.policy.lists import ListReader
+from frmcore.policy.lookups import LookupReader
 from frmcore.policy.rates import read_base, read_rates
 from frmcore.policy.reader import Reader
 from frmcore.policy.rules import RuleReader
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits")
 _ONCE: Final = ("event", "base", "rates")
-_ADDING: Final = ("include", "params", "lists", "features", "rules")
+_ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
@@ -83,11 +84,11 @@ class _Loader:
         limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
         self.warn(features, checked)
         scope = self.scope
-        lists = tuple(scope.lists.values())
+        lists, lookups = tuple(scope.lists.values()), tuple(scope.lookups.values())
         return Policy(
             name=name,
             version=version,
-            hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones),
+            hash=fingerprint(self.files.texts, lists, lookups, rates, limits, scope.zones),
             files=self.files.texts,
             list_files=self.files.list_texts,
             outcomes=scope.outcomes,
@@ -101,6 +102,7 @@ class _Loader:
             updates=tuple(scope.updates.values()),
             points=points,
             lists=lists,
+            lookups=lookups,
             features=features,
             rules=checked,
             groups=() if groups is None else read_groups(groups, rules.groups, self.reader),
@@ -181,6 +183,9 @@ class _Loader:
         """What expressions may name, beyond fields."""
         for node in self.nodes("params"):
             read_params(node, self.reader, self.scope, self.names)
+        lookups = LookupReader(self.reader, self.scope, self.names, self.files)
+        for node in self.nodes("lookups"):
+            lookups.read(node)
         schema.read_results()
         lists = ListReader(self.reader, self.scope, self.names, self.files)
         for node in self.nodes("lists"):

@@ -22,7 +22,7 @@ from frmcore.plan import (
     Segment,
 )
 from frmcore.policy.canonical import Texts
-from frmcore.policy.declarations import digits_of, field_plan, list_plan, rate_plans
+from frmcore.policy.declarations import digits_of, field_plan, list_plan, lookup_plan, rate_plans
 from frmcore.policy.digests import group_plans, rule_digest
 from frmcore.policy.emit import Emitter, Program
 from frmcore.policy.groups import Grouping
@@ -209,6 +209,7 @@ class _Lowering:
             compute=self.compute,
             groups=self.groups,
             lists=tuple(map(list_plan, policy.lists)),
+            lookups=tuple(map(lookup_plan, policy.lookups)),
             probes=tuple(self.probes),
             rules=self.rule_plans,
             points=self.points,

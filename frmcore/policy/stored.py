@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.load import load
+from frmcore.policy.lookups import PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,11 @@ def digests(policy: Policy) -> dict[str, str]:
 def contents(policy: Policy) -> dict[str, str]:
     """Name -> text of each file, the main one first."""
     return {**policy.files, **policy.list_files}
+
+
+def is_binary(name: str) -> bool:
+    """Is it kept as text with a character a byte?"""
+    return name.lower().endswith(PARQUET)
 
 
 def digest(text: str) -> str:
@@ -42,5 +48,5 @@ def load_contents(files: Mapping[str, str]) -> Policy:
             if name != TEXT_NAME:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, newline="\n")
+                path.write_bytes(text.encode("latin-1" if is_binary(name) else "utf-8"))
         return load(files[main], base=Path(folder)) if main == TEXT_NAME else load(Path(folder, main))

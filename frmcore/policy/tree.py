@@ -107,6 +107,14 @@ class InList(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp(Expr):
+    """`table[item]`."""
+
+    item: Expr
+    table: LookupTable
+
+
+@dataclass(frozen=True, slots=True)
 class Arith(Expr):
     """`+ - * / // %`; operand and result types as docs/design.md tables them."""
 
@@ -219,6 +227,17 @@ class ListSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupTable:
+    """Reference data. `rows` in register form; a key that is not among them is looked up as absent."""
+
+    name: str
+    key: Type
+    value: Type
+    rows: Mapping[int | str, int | float | str]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     name: str
     on: tuple[str, ...] | None
@@ -313,7 +332,7 @@ class Policy:
     version: str
     hash: str
     files: Mapping[str, str]  # path as included -> text; the main file first
-    list_files: Mapping[str, str]  # path -> text of the files that lists are read from
+    list_files: Mapping[str, str]  # path -> text of the files that lists, rates and lookups are read from
     outcomes: tuple[str, ...]
     params: Mapping[str, Const]
     id_field: str
@@ -325,6 +344,7 @@ class Policy:
     updates: tuple[Field, ...]
     points: tuple[Point, ...]
     lists: tuple[ListSpec, ...]
+    lookups: tuple[LookupTable, ...]
     features: tuple[Feature, ...]
     rules: tuple[Rule, ...]
     groups: tuple[RuleGroup, ...]  # those that `groups:` names

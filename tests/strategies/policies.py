@@ -44,6 +44,7 @@ event:
     price: {type: money, currency: coin, optional: true, path: price.units}
     coin: {type: string, optional: true, path: price.coin}
   derived:
+    band_of: {is: "names[n]", entity: band_of}
     subnet: {is: "network(ip, 24)", entity: subnet}
     area: {is: "country[:1]", entity: area}
     holder: {is: "lower(pan)", entity: holder, private: true}
@@ -54,6 +55,12 @@ event:
     refund: {type: money, currency: EUR, optional: true}
     tries: {type: int, default: 0}
     memo: {type: string, optional: true}
+lookups:
+  risk: {rows: {m1: 3, m2: -7}}
+  band: {rows: {D: low, DE: high}, type: enum, values: [low, high]}
+  names: {of: int, rows: {0: zero, 1: one, -3: minus}}
+  homes: {of: ip, rows: {10.0.0.7: "5.00", "2001:db8::1": "0.01"}, type: money, currency: EUR}
+  rates: {rows: {c1: 0.5, c2: 1e3}}
 lists:
   cards: {of: card}
   accounts: {of: account}
@@ -63,7 +70,7 @@ lists:
   holders: {of: holder, values: [p1, q1]}
 """
 KEYS = (
-    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin",
+    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin", "band_of",
     "(card, merchant)", "(account, device)", "(pan, account)",
 )  # fmt: skip
 OVERS = ("1ms", "5s", "10s", "1m", "10m", "1h", "1d", "40d")
@@ -283,12 +290,12 @@ def delay(random: Random, chance: float) -> list[str]:
 
 # -- rules ---------------------------------------------------------------------------------------------------------
 FACTS: dict[str, tuple[str, ...]] = {
-    "money": ("amount", "refund", "price"),
-    "int": ("n", "tries"),
+    "money": ("amount", "refund", "price", "homes[ip]"),
+    "int": ("n", "tries", "risk[merchant]"),
     "bool": ("b",),
-    "string": ("country", "city", "memo"),
+    "string": ("country", "city", "memo", "band_of", "names[n]"),
     "timestamp": ("ts", "t"),
-    "float": (),
+    "float": ("rates[card]",),
     "decimal": (),
 }
 
@@ -357,7 +364,7 @@ def steering(random: Random, rules: tuple[str, ...]) -> str:
 def condition(random: Random, make: Expressions, features: list[str]) -> str:
     lists = (
         "card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts",
-        "pan in pans", "holder in holders",
+        "pan in pans", "holder in holders", 'band[area] == "high"', "band[country] == band[area]",
     )  # fmt: skip
     simple = (f"missing({random.choice(features)})", random.choice(lists), make.truth(2).text, make.comparison(1).text)
     text = random.choice(simple)
