@@ -33,7 +33,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule. `state`: fired, exempted, shadow, unknown, silent, or not evaluated (another kind of event)."""
+    """One rule. `state`: fired, exempted, shadow, unknown, silent, off (out of its dates, or switched off), or not
+    evaluated (another kind of event)."""
 
     id: str
     state: str
@@ -113,7 +114,10 @@ def _state(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> str:
     for state in ("fired", "exempted", "shadow", "unknown"):
         if rule.id in getattr(decision, state):
             return state
-    return "silent"
+    is_dated = (rule.from_ms is None or rule.from_ms <= decision.time) and (
+        rule.until_ms is None or decision.time < rule.until_ms
+    )
+    return "silent" if is_dated and raw[rule.result] == 0 else "off"  # a true one would have been heard of
 
 
 def _node(node: TraceNode, raw: Sequence[Raw]) -> Node:

@@ -84,26 +84,27 @@ cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
         find_rings(core, core.book, frame)
         for i in range(core.layout.lookup_count):
             if frame.looked[i].present:
-                lookup_evidence(core, frame, i, known, room, found)
+                lookup_evidence(core, frame, i, known.record.seq, event_id, room, found)
         return found
     finally:
         core.give_frame(frame)
 
 
-cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
+# The bounds and the ids of one lookup's windows, for an event of that place, of which the registers tell.
+cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, uint64_t seq, str itself, int room, dict found) except -1:
     cdef RingStore store = <RingStore>core.stores[core.layout.lookups[i].group]
     cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
     cdef uint32_t handle = store.living(frame.looked[i].handle, core.watermark_), w, o
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
-    prepare_reading(core, frame, i, known.record.seq, &reading)
+    prepare_reading(core, frame, i, seq, &reading)
     for w in range(wanted.window_count):
         range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
         places = window_places(store, handle, &range_, room) if handle else []
-        ids = [id_of(core, seq) for _, seq in places]
+        ids = [id_of(core, entry) for _, entry in places]
         if range_.with_itself:
-            ids.insert(0, id_of(core, known.record.seq))
+            ids.insert(0, itself)
         start = range_.lo.time if range_.lo.time > -TIME_FAR else None
         end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
         for o in range(wanted.windows[w].output_count):

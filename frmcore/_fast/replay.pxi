@@ -59,17 +59,34 @@ cdef void facts_sound(Quill* quill, Book book) noexcept nogil:
 
 
 cdef void verdict_sound(Quill* quill, Book book) noexcept nogil:
-    cdef uint64_t notes, note, feature
+    cdef uint64_t notes, note, about
     cdef int part
     for part in range(4):
         numbers_sound(quill, book.rule_count, book.rule_count)
     numbers_sound(quill, book.probe_count, book.probe_count)
     notes = quill_number(quill)
-    quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>book.feature_count
+    quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>(book.feature_count + book.rule_count)
     while not quill.failed and notes:
-        note, feature = quill_number(quill), quill_number(quill)
-        quill.failed |= not NOTE_LATE <= note <= NOTE_EVICTED or feature >= book.feature_count
+        note, about = quill_number(quill), quill_number(quill)
+        quill.failed |= not NOTE_LATE <= note <= NOTE_SWITCHED
+        quill.failed |= about >= (book.feature_count if note <= NOTE_EVICTED else book.rule_count)
         notes -= 2
+
+
+cdef void tail_sound(Quill* quill, Book book, uint8_t flags) noexcept nogil:
+    cdef uint64_t alerts = 0, ids
+    if flags & FLAG_HOLDOUT:
+        quill.failed |= quill_number(quill) >= book.outcome_count
+    if flags & FLAG_ALERTS:
+        alerts = quill_number(quill)
+    quill.failed |= alerts > book.rule_count
+    while not quill.failed and alerts:
+        quill.failed |= quill_number(quill) >= book.rule_count
+        ids = quill_number(quill)
+        while not quill.failed and ids:
+            value_sound(quill, REP_TEXT, NULL)
+            ids -= 1
+        alerts -= 1
 
 
 # Whether an event's record is whole, and means something under the policy it names. Nothing beyond its bytes is touched.
@@ -101,6 +118,7 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
         if quill.failed or quill.at != record + head.verdict_at:
             return False
         verdict_sound(&quill, book)
+        tail_sound(&quill, book, head.flags)
     return not quill.failed and quill.at == quill.end
 
 
@@ -232,6 +250,8 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
     core.seq = head.seq
     if core.is_settled:
         count_replayed(core, head)
+        if head.type in (RECORD_DECISION, RECORD_AGAIN):
+            follow_decision(core, head, frame.kind_bit)
         if has_facts(head):
             core.finish(frame)
     return 0
@@ -261,7 +281,7 @@ cdef tuple replay_frames(Core core, bytes frames):
             if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
                 raise ValueError(f"a record at byte {at} of its stretch is damaged")
             at += frame_size(head.size)
-            if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
+            if is_operation(<const RecordHead*>(head + 1)):
                 return (<const char*>(head + 1))[: head.size], frames[at:]
             replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
             arena_reset(&frame.arena)
@@ -288,4 +308,5 @@ cdef int settle_at(Core core, dict cut) except -1:
     core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
     core.counters, core.ids_limit = cut["counters"], cut["ids_limit"]
     core.is_settled, core.covered_until, core.pieces = True, 0, {}
+    restore_controls(core, cut["controls"])
     return 0

@@ -13,6 +13,7 @@ import msgspec
 from frmcore.plan import Zone
 from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.load import load
+from frmcore.policy.lookups import PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,11 @@ def contents(policy: Policy) -> dict[str, str]:
     return {**policy.files, **policy.list_files, **zones}
 
 
+def is_binary(name: str) -> bool:
+    """Is it kept as text with a character a byte?"""
+    return name.lower().endswith(PARQUET)
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -51,7 +57,7 @@ def load_contents(files: Mapping[str, str]) -> Policy:
             if name != TEXT_NAME:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, newline="\n")
+                path.write_bytes(text.encode("latin-1" if is_binary(name) else "utf-8"))
         if main == TEXT_NAME:
             return load(files[main], base=Path(folder), zones=zones)
         return load(Path(folder, main), zones=zones)

@@ -16,11 +16,12 @@ from frmcore._fast import (
     stretch_ids,
     system_clock,
 )
+from frmcore.alerts import Alert
 from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
 from frmcore.lists import EntityLists, list_contents
 from frmcore.store.keys import check_private_key
-from frmcore.store.layout import IDS, META, RecordType
+from frmcore.store.layout import IDS, META, OPERATION_TYPES, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
 from frmcore.store.sound import sensible
@@ -94,7 +95,7 @@ class Archive:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
         seq, type_, _, book = record_head(record)
         with sensible(f"record {seq:,} can't be read"):
-            if type_ in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
+            if type_ in {RecordType.UPDATE, RecordType.EVICT} or type_ in OPERATION_TYPES:
                 return _shown(type_, record_content(record))
             self.plan_of(book)
             decision = self._core.decision_of(record)
@@ -126,6 +127,23 @@ class Archive:
     def _decision_at(self, seq: int) -> Decision | None:
         return next((self.decision(record) for _, at, record in self._view.records(seq - 1) if at == seq), None)
 
+    def alerts(self) -> Iterator[Alert]:
+        """Every alert that was raised, in recorded order."""
+        for record in self._view.operations():
+            if record_head(record)[1] == RecordType.ALERT:
+                yield from map(Alert.of, record_content(record)["alerts"])
+
+    def controls(self) -> dict[str, Any]:
+        """What is switched, snoozed and tripped now, as `Core.control_state` has it."""
+        core, view = self._core, self._view
+        state = view.reader.note(view.folder, b"state")
+        core.restore_controls(state["controls"])
+        for record in view.tail.records:
+            seq, type_, time, _ = record_head(record)
+            if type_ == RecordType.CONTROL:
+                core.replay_operation(seq, time, record_content(record))
+        return core.control_state()
+
     def lists(self) -> EntityLists:
         """The lists as they stand, to look at: a change would reach nobody."""
         lists = EntityLists(self._core, self.plan)
@@ -135,6 +153,8 @@ class Archive:
 
 
 def _shown(type_: int, content: dict[str, Any]) -> dict[str, Any]:
-    if type_ != RecordType.POLICY:
-        return content
-    return {"policy": content["hash"], "files": content["files"]}
+    if type_ == RecordType.POLICY:
+        return {"policy": content["hash"], "files": content["files"]}
+    if type_ == RecordType.ALERT:
+        return {**content, "alerts": [Alert.of(said).to_dict() for said in content["alerts"]]}
+    return {name: value for name, value in content.items() if name != "raw"}

@@ -47,9 +47,10 @@ log = logging.getLogger("frmcore.store")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex."""
+    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex; `kind`,
+    `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until `expires`."""
 
-    action: Literal["add", "remove", "reload"]
+    action: Literal["add", "remove", "reload", "switch", "snooze", "unsnooze", "reset"]
     list: str = ""
     values: tuple[str, ...] = ()
     reason: str = ""
@@ -57,6 +58,10 @@ class Command(msgspec.Struct, frozen=True):
     owner: str = ""
     expires: int | str | None = None
     files: dict[str, str] = {}
+    kind: str = ""
+    name: str = ""
+    state: str = ""
+    entity: str = ""
 
 
 class Result(msgspec.Struct, frozen=True):

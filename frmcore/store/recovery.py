@@ -86,6 +86,7 @@ class Recovery:
         policies = policies_of(found)
         made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
+        core.restore_alerts([operation.content for operation in found if operation.type == RecordType.ALERT])
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)
@@ -177,7 +178,7 @@ class _Steps:
         return self.apply(frames)
 
     def apply(self, frames: bytes) -> list[Operation]:
-        """Applies frames; the policies and list changes among them."""
+        """Applies frames; the operations among them that are kept for good."""
         found = []
         while frames:
             record, frames = self.core.replay(frames)
@@ -189,6 +190,8 @@ class _Steps:
                 continue
             if operation.type == RecordType.POLICY:
                 self._install(operation)
+            elif operation.type in {RecordType.CONTROL, RecordType.ALERT}:
+                self.core.replay_operation(operation.seq, operation.time, operation.content)
             else:
                 self.core.skip_record(operation.seq)
         return found

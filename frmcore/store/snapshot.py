@@ -14,7 +14,7 @@ from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
 from frmcore.store.folder import FolderLock, disk_error, sync_folder
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, check_format, pack, seq_key, unpack
+from frmcore.store.layout import JOURNAL, META, OPERATION_TYPES, OPERATIONS, check_format, pack, seq_key, unpack
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
 from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
@@ -82,7 +82,7 @@ def _rows(view: StoreView, table: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _late_operations(view: StoreView) -> Iterator[tuple[bytes, bytes]]:
     for record in view.tail.records:
         seq, type_, _, _ = record_head(record)
-        if type_ in {RecordType.LIST, RecordType.POLICY}:
+        if type_ in OPERATION_TYPES:
             yield seq_key(seq), record
 
 

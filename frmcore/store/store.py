@@ -18,6 +18,7 @@ from frmcore._fast import (
     stretch_frames,
     stretch_head,
 )
+from frmcore.alerts import Alert
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
@@ -43,7 +44,7 @@ from frmcore.store.layout import (
     seq_key,
 )
 from frmcore.store.lists import folded
-from frmcore.store.policies import have_book, have_books, policy_texts
+from frmcore.store.policies import have_book, have_books, operations, policy_texts
 from frmcore.store.records import framed
 from frmcore.store.recovery import Recovery, Restored
 from frmcore.store.ringfile import RingFile
@@ -187,6 +188,7 @@ class Store:
         else:
             self._flusher.begin([], restored.tail)
         self._flusher.start()
+        core.record_owed()
 
     def _check_private_key(self, core: Core, policy: Policy) -> None:
         known = self._database.get(META, b"private")
@@ -331,6 +333,12 @@ class Store:
                 if number > seq:
                     yield epoch, number, record
                     seq = number
+
+    def alerts(self) -> Iterator[Alert]:
+        """Every alert that the database has, in recorded order."""
+        with self._database.reading() as reader:
+            found = [operation.content for operation in operations(reader) if operation.type == RecordType.ALERT]
+        return (Alert.of(said) for content in found for said in content["alerts"])
 
     def stats(self) -> dict[str, Any]:
         """What `Engine.stats["store"]` shows."""

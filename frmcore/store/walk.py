@@ -32,6 +32,7 @@ from frmcore.store.layout import (
     JOURNAL,
     META,
     NO_TIME,
+    OPERATION_TYPES,
     OPERATIONS,
     RINGS,
     Piece,
@@ -153,11 +154,15 @@ class Walk:
     def _operation(self, key: bytes, record: bytes) -> None:
         seq, type_, _, _ = record_head(record)
         _expect(seq == seq_of(key), "the record is another one")
-        _expect(type_ in {RecordType.LIST, RecordType.POLICY}, "the record is no operation")
+        _expect(type_ in OPERATION_TYPES, "the record is no operation")
         content = record_content(record)
         self._operations[seq] = crc32c(record)
         if type_ == RecordType.LIST:
             _expect({"list", "action", "entries"} <= content.keys(), "the list's change is none")
+            return
+        if type_ != RecordType.POLICY:
+            expected = {"control"} if type_ == RecordType.CONTROL else {"alerts"}
+            _expect(expected <= content.keys(), "the record of a control or of alerts is none")
             return
         for name, digest in content["files"].items():
             _expect(bytes.fromhex(digest) in self._blobs, f"the text of its file {name!r} is missing")
