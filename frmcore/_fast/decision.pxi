@@ -213,7 +213,7 @@ cdef class Decision:
         numbers, features, rules = self.verdict()[5], self.book.plan.features, self.book.plan.rules
         pairs = [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 2)]
         notes = [
-            f"{features[about].name if note <= NOTE_INCOMPLETE else rules[about].id} {_NOTES[note]}" for note, about in pairs
+            f"{features[about].name if note <= NOTE_EVICTED else rules[about].id} {_NOTES[note]}" for note, about in pairs
         ]
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
         held = [f"let through by the holdout: the rules asked for {self.intended}"] if self.intended != self.outcome else []

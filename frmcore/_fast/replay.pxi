@@ -84,7 +84,7 @@ cdef void tail_sound(Quill* quill, Book book, uint8_t flags) noexcept nogil:
         quill.failed |= quill_number(quill) >= book.rule_count
         ids = quill_number(quill)
         while not quill.failed and ids:
-            value_sound(quill, REP_TEXT, NULL)
+            value_sound(quill, REP_TEXT, KIND_STRING, NULL)
             ids -= 1
         alerts -= 1
 
