@@ -406,7 +406,7 @@ class AlertPlan(NamedTuple):
 
 
 class RuleGroupPlan(NamedTuple):
-    """A group that some rule belongs to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
+    """A group that rules belong to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
 
     name: str
     enabled: bool
@@ -529,7 +529,6 @@ class Plan:
     compute: Segment  # feature expressions, after the windows
     groups: tuple[Group, ...]
     lists: tuple[ListPlan, ...]
-    lookups: tuple[LookupPlan, ...]
     probes: tuple[Probe, ...]
     rules: tuple[RulePlan, ...]
     points: tuple[PointPlan, ...]
@@ -542,3 +541,4 @@ class Plan:
     base_exponent: int = 2
     rule_groups: tuple[RuleGroupPlan, ...] = ()  # all that rules belong to, by name
     holdout: HoldoutPlan | None = None
+    lookups: tuple[LookupPlan, ...] = ()

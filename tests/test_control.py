@@ -1,4 +1,4 @@
-"""Dates, groups, switches, snoozes, breakers, the holdout, alerts: what they do, that they last, that others can use them."""
+"""Dates, groups, switches, snoozes, breakers, the holdout, alerts: what they do, that they last, who can use them."""
 
 from __future__ import annotations
 
