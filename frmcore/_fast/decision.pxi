@@ -12,6 +12,7 @@ _NOTES = {
     NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
     NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
+    NOTE_EVICTED: "is absent: its window reaches what was evicted to keep within limits.max_memory or limits.entities",
     NOTE_SNOOZED: "is in shadow: it is snoozed",
     NOTE_TRIPPED: "is in shadow: its breaker tripped",
     NOTE_SWITCHED: "is in shadow: it was switched there",
@@ -212,7 +213,7 @@ cdef class Decision:
         numbers, features, rules = self.verdict()[5], self.book.plan.features, self.book.plan.rules
         pairs = [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 2)]
         notes = [
-            f"{features[about].name if note <= NOTE_INCOMPLETE else rules[about].id} {_NOTES[note]}" for note, about in pairs
+            f"{features[about].name if note <= NOTE_EVICTED else rules[about].id} {_NOTES[note]}" for note, about in pairs
         ]
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
         held = [f"let through by the holdout: the rules asked for {self.intended}"] if self.intended != self.outcome else []

@@ -17,8 +17,9 @@ cdef enum RecordType:
     RECORD_UPDATE = 4
     RECORD_LIST = 5
     RECORD_POLICY = 6
-    RECORD_CONTROL = 7
-    RECORD_ALERT = 8
+    RECORD_EVICT = 7
+    RECORD_CONTROL = 8
+    RECORD_ALERT = 9
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -26,9 +27,10 @@ cdef enum Note:
     NOTE_LOST = 3  # feature. The entry it needs was retracted after it had left the ring
     NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
     NOTE_INCOMPLETE = 5  # feature, present. Its window reaches events that were forgotten before a reload added it
-    NOTE_SNOOZED = 6  # rule, that would have fired; likewise:
-    NOTE_TRIPPED = 7
-    NOTE_SWITCHED = 8
+    NOTE_EVICTED = 6  # feature. Its window reaches what was evicted to keep memory bounded
+    NOTE_SNOOZED = 7  # rule, that would have fired; likewise:
+    NOTE_TRIPPED = 8
+    NOTE_SWITCHED = 9
 
 cdef enum:
     FLAG_LATE = 1
@@ -65,6 +67,11 @@ REP_OF_KIND[:] = [REP_TEXT, REP_INT, REP_INT, REP_FLOAT, REP_INT, REP_INT, REP_I
 # Is it an event's: facts, and of a decision features and a verdict?
 cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
     return head.type in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED)
+
+
+# Is it kept for good, beside the journal? Such records are Python's to replay.
+cdef inline bint is_kept(uint8_t type) noexcept nogil:
+    return type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
 
 
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:

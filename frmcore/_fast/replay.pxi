@@ -57,7 +57,7 @@ cdef void verdict_sound(Quill* quill, Book book) noexcept nogil:
     while not quill.failed and notes:
         note, about = quill_number(quill), quill_number(quill)
         quill.failed |= not NOTE_LATE <= note <= NOTE_SWITCHED
-        quill.failed |= about >= (book.feature_count if note <= NOTE_INCOMPLETE else book.rule_count)
+        quill.failed |= about >= (book.feature_count if note <= NOTE_EVICTED else book.rule_count)
         notes -= 2
 
 
@@ -224,6 +224,8 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
     core.replay_seq = head.seq
     if head.type == RECORD_UPDATE:
         replay_update(core, frame, record, size)
+    elif head.type == RECORD_EVICT:
+        obey_eviction(core, plain_content((<const char*>record)[:size]))
     else:
         if head.book != core.book.index or not record_sound(core.book, record, size):
             raise ValueError(f"record {head.seq} does not fit the policy that was in force")
@@ -238,7 +240,7 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
         count_replayed(core, head)
         if head.type in (RECORD_DECISION, RECORD_AGAIN):
             follow_decision(core, head, frame.kind_bit)
-        if head.type != RECORD_UPDATE:
+        if has_facts(head):
             core.finish(frame)
     return 0
 
@@ -251,7 +253,7 @@ cdef void count_replayed(Core core, const RecordHead* head) noexcept:
         core.counters.again += 1
     elif head.type == RECORD_OBSERVED:
         core.counters.observed += 1
-    else:
+    elif head.type == RECORD_UPDATE:
         core.counters.updated += 1
 
 
@@ -267,7 +269,7 @@ cdef tuple replay_frames(Core core, bytes frames):
             if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
                 raise ValueError(f"a record at byte {at} of its stretch is damaged")
             at += frame_size(head.size)
-            if (<const RecordHead*>(head + 1)).type >= RECORD_LIST:
+            if is_kept((<const RecordHead*>(head + 1)).type):
                 return (<const char*>(head + 1))[: head.size], frames[at:]
             replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
             arena_reset(&frame.arena)
@@ -292,7 +294,7 @@ cdef int settle_at(Core core, dict cut) except -1:
         core.watermark_, core.oldest, core.list_line = cut["watermark"], cut["oldest"], cut["list_line"]
     core.any_forgotten = cut["floor"] is not None
     core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
-    core.counters = cut["counters"]
+    core.counters, core.ids_limit = cut["counters"], cut["ids_limit"]
     core.is_settled, core.covered_until, core.pieces = True, 0, {}
     restore_controls(core, cut["controls"])
     return 0

@@ -81,7 +81,7 @@ class _Loader:
         groups = self.node("groups")
         holdout = self.node("holdout")
         limits_node = self.node("limits")
-        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
+        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader, self.scope)
         self.warn(features, checked)
         scope = self.scope
         lists, lookups = tuple(scope.lists.values()), tuple(scope.lookups.values())

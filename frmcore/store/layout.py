@@ -59,8 +59,9 @@ class RecordType(IntEnum):
     UPDATE = 4
     LIST = 5
     POLICY = 6
-    CONTROL = 7
-    ALERT = 8
+    EVICT = 7
+    CONTROL = 8
+    ALERT = 9
 
 
 OPERATION_TYPES: Final = frozenset({RecordType.LIST, RecordType.POLICY, RecordType.CONTROL, RecordType.ALERT})
