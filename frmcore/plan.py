@@ -444,6 +444,7 @@ class RulePlan:
     until_ms: int | None = None
     breaker: BreakerPlan | None = None
     alert: AlertPlan | None = None
+    rests_on: tuple[ReasonPart, ...] = ()  # the numbers that its condition depends on: facts, and aggregates
     digest: str = ""  # of its condition and effect: what was switched or broken stays so as long as this is the same
 
 
