@@ -203,6 +203,8 @@ class Core:
         """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
+    def what_if(self, decision: Decision) -> WhatIf:
+        """The decision's program, to be asked for outcomes under other values."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
     def stats(self) -> dict[str, Any]: ...
     def state_hash(self) -> str:
@@ -265,6 +267,13 @@ class Core:
         """Is the policy of that index at hand, so that its records can be read?"""
     def add_book(self, index: int, plan: Plan, policy: Policy) -> None:
         """An older policy, only for reading what was decided under it."""
+
+@final
+class WhatIf:
+    """The program of one decision, run once more with another value put in place."""
+
+    def ask(self, reg: int = -1, value: float | None = None, rule: int = -1) -> tuple[int, bool]:
+        """(index of the outcome, is that rule's condition true), with the value in the register; -1: none."""
 
 @final
 class Recovered:

@@ -65,4 +65,5 @@ MAX_AHEAD_MS: Final = 300_000  # an event further ahead of the clock would empty
 ENTITIES_LEAST: Final = 1_000  # what a limit of `entities` may be set to: evictions go by samples of some hundred
 COUNT_MAX: Final = 2**31 - 1  # what ids_min, ids_max and ring_events_max may be set to: handles are 32 bits wide
 EVIDENCE_MAX: Final = 100  # ids listed as evidence of one window
+CHANGES_MAX: Final = 300  # numbers of which an explanation looks for other values: some 10 ms each hundred
 SNOOZES_MAX: Final = 1_000  # in force at a time: each commit of a store notes them

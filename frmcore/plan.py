@@ -406,7 +406,7 @@ class AlertPlan(NamedTuple):
 
 
 class RuleGroupPlan(NamedTuple):
-    """A group that some rule belongs to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
+    """A group that rules belong to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
 
     name: str
     enabled: bool
@@ -444,6 +444,7 @@ class RulePlan:
     until_ms: int | None = None
     breaker: BreakerPlan | None = None
     alert: AlertPlan | None = None
+    rests_on: tuple[ReasonPart, ...] = ()  # the numbers that its condition depends on: facts, and aggregates
     digest: str = ""  # of its condition and effect: what was switched or broken stays so as long as this is the same
 
 
@@ -531,7 +532,6 @@ class Plan:
     compute: Segment  # feature expressions, after the windows
     groups: tuple[Group, ...]
     lists: tuple[ListPlan, ...]
-    lookups: tuple[LookupPlan, ...]
     probes: tuple[Probe, ...]
     rules: tuple[RulePlan, ...]
     points: tuple[PointPlan, ...]
@@ -544,3 +544,4 @@ class Plan:
     base_exponent: int = 2
     rule_groups: tuple[RuleGroupPlan, ...] = ()  # all that rules belong to, by name
     holdout: HoldoutPlan | None = None
+    lookups: tuple[LookupPlan, ...] = ()

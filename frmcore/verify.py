@@ -26,7 +26,19 @@ from frmcore.plan import REP, Agg, ColumnKind, Op, PrivateText, Rep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from frmcore.plan import Group, Instr, LookupPlan, Plan, PointPlan, Query, ReasonPart, RulePlan, Segment, TraceNode, Zone
+    from frmcore.plan import (
+        Group,
+        Instr,
+        LookupPlan,
+        Plan,
+        PointPlan,
+        Query,
+        ReasonPart,
+        RulePlan,
+        Segment,
+        TraceNode,
+        Zone,
+    )
 
 # What an operation takes: its result first. A register holds I, F or T, `=` what the result holds, or `?` anything. The
 # others are numbers: i, s a set of ints or of texts, p a pattern, z a zone, l a list, d digits, 4, 6 the length of a
@@ -44,7 +56,8 @@ SHAPES: Final[dict[Op, str]] = {
     Op.EQ_S: "ITT", Op.NE_S: "ITT", Op.STARTS_S: "ITT", Op.ENDS_S: "ITT", Op.CONTAINS_S: "ITT", Op.LEN_S: "IT",
     Op.LOWER_S: "TT", Op.UPPER_S: "TT", Op.SLICE_S: "TTII", Op.IN_SET_S: "ITs", Op.DOMAIN_S: "TT", Op.EMAIL_S: "TT",
     Op.FOLD_S: "TT", Op.NETWORK_S: "TT46", Op.MATCH_S: "ITp", Op.IP_TEXT_S: "TT", Op.BUCKET_S: "ITT",
-    Op.HOUR_I: "IIz", Op.WEEKDAY_I: "IIz", Op.DAYS_BETWEEN_I: "IIIz", Op.DISTANCE_F: "FFFFF", Op.IN_LIST: "ITl", Op.LOOKUP: "??k",
+    Op.HOUR_I: "IIz", Op.WEEKDAY_I: "IIz", Op.DAYS_BETWEEN_I: "IIIz", Op.DISTANCE_F: "FFFFF", Op.IN_LIST: "ITl",
+    Op.LOOKUP: "??k",
 }  # fmt: skip
 _REGISTERS: Final = "IFT=?"
 _HOLDS: Final = {"I": Rep.INT, "F": Rep.FLOAT, "T": Rep.TEXT}
@@ -351,7 +364,7 @@ def _check_tables(plan: Plan) -> None:
 def _check_lookup(table: LookupPlan) -> None:
     if table.key is Rep.FLOAT or len(table.keys) != len(table.values) or len(set(table.keys)) != len(table.keys):
         raise ValueError(f"lookup {table.name}: a value for each key, once")
-    if table.key is Rep.INT and list(table.keys) != sorted(table.keys):  # type: ignore[type-var]
+    if table.key is Rep.INT and list(table.keys) != sorted(table.keys):
         raise ValueError(f"lookup {table.name}: ints must ascend")
     for items, rep in ((table.keys, table.key), (table.values, table.value)):
         if any(_constant_rep(item) is not rep for item in items):

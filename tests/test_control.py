@@ -1,4 +1,4 @@
-"""Dates, groups, switches, snoozes, breakers, the holdout, alerts: what they do, that they last, that others can use them."""
+"""Dates, groups, switches, snoozes, breakers, the holdout, alerts: what they do, that they last, who can use them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from frmcore._fast import record_head
 from frmcore.cli import app
 from frmcore.errors import InvalidEvent, UnknownName
 from frmcore.store.archive import Archive
+from frmcore.store.layout import RecordType
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def test_a_crash_between_a_decision_and_what_follows_from_it_loses_nothing(tmp_p
     engine.on_operation(records.append)
     for number in range(4):
         engine.decide({"id": f"e{number}", "ts": NOON, "kind": "payment", "account": "a", "weight": 1.0})
-    assert [record_head(record)[1] for record in records] == [1, 1, 1, 1, 7, 8]
+    assert [record_head(record)[1] for record in records] == [1, 1, 1, 1, RecordType.CONTROL, RecordType.ALERT]
     state = engine.state_hash()
     shutil.copytree(live, copy)
     engine.close()

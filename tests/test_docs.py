@@ -33,7 +33,7 @@ import frmcore
 from frmcore import errors, explain, limits, lists
 from frmcore.durations import parse_duration
 from frmcore.plan import Kind
-from frmcore.policy import Policy, control, fields, load, rules, schema, sections
+from frmcore.policy import Policy, control, fields, load, lookups, rules, schema, sections
 from frmcore.policy import lists as list_sections
 from frmcore.policy.aggregates import _ARGUMENTS
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
@@ -52,6 +52,7 @@ KEYS: Final = {
     "an update": fields._UPDATE,
     "a point": ("on", "after", "score"),
     "a list": list_sections._KEYS,
+    "a lookup": lookups.LOOKUP_KEYS,
     "a rule": rules._KEYS,
     "a group": control.GROUP_KEYS,
     "a breaker": control.BREAKER_KEYS,

@@ -41,8 +41,7 @@ _STATES = {"off": MODE_OFF, "shadow": MODE_SHADOW, "on": MODE_LIVE}
 # ---- deciding ----------------------------------------------------------------------------------------------------------
 
 # What a rule is for the event in the frame; `why`: the note that its being in shadow deserves.
-cdef uint8_t mode_of(Core core, const Frame* frame, uint32_t rule, uint8_t* why) noexcept nogil:
-    cdef const RuleControl* control = &core.controls[rule]
+cdef uint8_t mode_of(Core core, const RuleControl* control, const Frame* frame, uint8_t* why) noexcept nogil:
     why[0] = control.note
     if not control.from_time <= frame.time < control.until_time:
         return MODE_OFF

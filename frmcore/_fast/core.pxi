@@ -1005,6 +1005,10 @@ cdef class Core:
         """Every register of the decision's program, run once more on what was recorded: raw values by register."""
         return trace_of(self, decision)
 
+    def what_if(self, Decision decision not None):
+        """The decision's program, to be asked for outcomes under other values."""
+        return WhatIf(self, decision)
+
     def evidence(self, Decision decision, int room):
         """Feature name -> (from ms, until ms, ids of the events in its window, newest first) for each aggregate.
 

@@ -483,14 +483,14 @@ def ids_merged(list runs not None, bytes prefix not None):
 
 
 def frame_operations(bytes frames not None):
-    """The records among whole frames that are neither about an event nor an update: lists' changes, policies."""
+    """The records among whole frames that are kept for good: lists' changes, policies, controls, alerts."""
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef const RecordHead* record
     found = []
     while at < size:
         record = <const RecordHead*>(start + at + sizeof(FrameHead))
-        if is_operation(record):
+        if is_kept(record.type):
             found.append((<const char*>record)[: record.size])
         at += frame_size(record.size)
     return found

@@ -69,9 +69,9 @@ cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
     return head.type in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED)
 
 
-# Is it kept for good, beside the journal?
-cdef inline bint is_operation(const RecordHead* head) noexcept nogil:
-    return head.type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
+# Is it kept for good, beside the journal? Such records are Python's to replay.
+cdef inline bint is_kept(uint8_t type) noexcept nogil:
+    return type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
 
 
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:

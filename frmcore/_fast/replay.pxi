@@ -281,7 +281,7 @@ cdef tuple replay_frames(Core core, bytes frames):
             if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
                 raise ValueError(f"a record at byte {at} of its stretch is damaged")
             at += frame_size(head.size)
-            if is_operation(<const RecordHead*>(head + 1)):
+            if is_kept((<const RecordHead*>(head + 1)).type):
                 return (<const char*>(head + 1))[: head.size], frames[at:]
             replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
             arena_reset(&frame.arena)

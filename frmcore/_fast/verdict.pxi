@@ -1,6 +1,6 @@
 # From the rules' truth values to an outcome: which fired, which are exempt, the strongest outcome, the score, the holdout.
 
-cdef void judge(Core core, Book book, Frame* frame, const PointSpec* point) noexcept nogil:
+cdef void judge(Core core, const RuleControl* controls, Book book, Frame* frame, const PointSpec* point) noexcept nogil:
     cdef Verdict* verdict = &frame.verdict
     cdef const RuleSpec* rule
     cdef const Reg* result
@@ -13,7 +13,7 @@ cdef void judge(Core core, Book book, Frame* frame, const PointSpec* point) noex
         result = &frame.regs[rule.result]
         if likely(result.present and result.v.i == 0) or not rule.kinds & frame.kind_bit:
             continue
-        mode = rule.mode if core.controls == NULL else mode_of(core, frame, rule.index, &why)
+        mode = rule.mode if controls == NULL else mode_of(core, &controls[rule.index], frame, &why)
         if mode == MODE_OFF:
             continue
         if not result.present:

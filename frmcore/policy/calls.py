@@ -222,7 +222,9 @@ def subscript(c: Checker, node: ast.Subscript) -> Expr:
         if node.value.id in c.scope.lookups:
             return _look_up(c, node, c.scope.lookups[node.value.id])
         if c.scope.lookups and not is_declared(c, node.value.id):
-            raise c.wrong(node.value, f"unknown lookup {quoted(node.value.id)}", nearest(node.value.id, c.scope.lookups))
+            raise c.wrong(
+                node.value, f"unknown lookup {quoted(node.value.id)}", nearest(node.value.id, c.scope.lookups)
+            )
     if not isinstance(cut, ast.Slice):
         raise c.wrong(
             node, "a text is cut by a slice", f"write {c.source.text(node.value)}[{_slice(c.source.text(cut))}]"
@@ -255,7 +257,11 @@ def _look_up(c: Checker, node: ast.Subscript, table: LookupTable) -> Expr:
     if item.type.kind is not table.key.kind:
         kind = item.type.kind.name.lower()
         hint = f"declare its keys: of: {kind}" if kind in ("string", "int", "ip") else ""
-        raise c.wrong(item, f"the keys of {quoted(table.name)} are {table.key.kind.name.lower()}s, and this is {describe(item.type)}", hint)
+        raise c.wrong(
+            item,
+            f"the keys of {quoted(table.name)} are {table.key.kind.name.lower()}s, and this is {describe(item.type)}",
+            hint,
+        )
     return LookUp(table.value, *c.at(node), item, table)
 
 

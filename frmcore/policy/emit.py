@@ -16,7 +16,22 @@ from frmcore.policy import emit_calls as calls
 from frmcore.policy import emit_numbers as numbers
 from frmcore.policy.cost import cheapest_first, cost
 from frmcore.policy.registers import Registers, Tables, too_large
-from frmcore.policy.tree import Arith, BoolOp, Call, Compare, Const, Expr, Fired, If, InList, InSet, LookUp, Neg, Not, Ref
+from frmcore.policy.tree import (
+    Arith,
+    BoolOp,
+    Call,
+    Compare,
+    Const,
+    Expr,
+    Fired,
+    If,
+    InList,
+    InSet,
+    LookUp,
+    Neg,
+    Not,
+    Ref,
+)
 from frmcore.policy.walk import children, in_dependency_order, walk
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
 (`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`); any file may hold the other
-sections. `params`, `lists`, `features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
-patterns by path. `event`, `base` and `rates` stand once.
+sections. `params`, `lists`, `lookups`, `features` and `rules` add up: the main file's first, then those of each
+included file in the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations

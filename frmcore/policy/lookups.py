@@ -1,4 +1,4 @@
-"""`lookups:`: reference data, tables that a policy brings along: a merchant category -> its risk band, a BIN -> a country.
+"""`lookups:`: reference data, tables that a policy brings along: a merchant category -> its risk band, say.
 
 Where the policy does not say what values are, they tell it themselves: all `true` or `false` are bools, all whole
 numbers as they are usually written are ints, all numbers floats, anything else strings. Keys are strings unless the
@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import LOOKUP_FILE_BYTES_MAX, LOOKUP_ROWS_MAX, LOOKUPS_MAX
-from frmcore.policy.envelope import Leaf
 from frmcore.policy.families import BOOL, FLOAT, INT, IP, STRING, describe
 from frmcore.policy.fields import TYPE_KEYS, FieldReader
 from frmcore.policy.rows import Columns, Row, Rows, read_csv, read_parquet
@@ -22,7 +21,7 @@ from frmcore.policy.words import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frmcore.policy.envelope import Node
+    from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.files import Files
     from frmcore.policy.reader import Reader, Section
     from frmcore.policy.scope import Scope
@@ -74,12 +73,14 @@ class LookupReader:
         key = _KEY_TYPES[of] if of else found.key or STRING
         if value is None or not self._is_key(section, key):
             return None
-        return LookupTable(name.text, key, value, self._entries(found.rows, key, value), name.place)
+        return LookupTable(name.text, key, value, self._entries(found, key, value), name.place)
 
     def _is_key(self, section: Section, key: Type) -> bool:
         if key in _KEY_TYPES.values():
             return True
-        section.add("file", f"keys are strings, ints or addresses, and this column is {describe(key)}", "name another: key: ...")
+        section.add(
+            "file", f"keys are strings, ints or addresses, and this column is {describe(key)}", "name another: key: ..."
+        )
         return False
 
     def _value_type(self, section: Section) -> Type | None:
@@ -99,7 +100,11 @@ class LookupReader:
         inline, file = section.get("rows"), section.leaf("file")
         if (inline is None) == ("file" not in section.found):
             message = f'{section.what} has both "rows" and "file"' if inline else f'{section.what} lacks "file"'
-            section.add("file", message, "keep one of them" if inline else "name a .csv or .parquet file, or give rows: {key: value}")
+            section.add(
+                "file",
+                message,
+                "keep one of them" if inline else "name a .csv or .parquet file, or give rows: {key: value}",
+            )
             return None
         if inline is not None:
             return self._inline(section, inline)
@@ -116,44 +121,47 @@ class LookupReader:
         for key in ("key", "value"):
             if key in section.found:
                 section.add(key, f'"{key}" names a column of a file, and there is none', "remove it")
-        rows = []
-        for key, value in self._reader.entries(node, '"rows"'):
-            leaf = self._reader.leaf(value, f"the value of {quoted(key.text)}")
+        rows: list[Row] = []
+        places: list[tuple[Place, Place]] = []
+        for name, value in self._reader.entries(node, '"rows"'):
+            leaf = self._reader.leaf(value, f"the value of {quoted(name.text)}")
             if leaf is not None:
-                places = key.place, leaf.place
-                rows.append(Row(key.text, leaf.text, lambda column, places=places: places[column]))  # type: ignore[misc]
-        return Rows(rows)
+                rows.append(Row(name.text, leaf.text, len(rows)))
+                places.append((name.place, leaf.place))
+        return Rows(rows, lambda number, column: places[number][column])
 
-    def _entries(self, rows: Sequence[Row], key: Type, value: Type) -> dict[int | str, int | float | str]:
+    def _entries(self, table: Rows, key: Type, value: Type) -> dict[int | str, int | float | str]:
         """In register form. A row without a value says nothing about its key."""
         found: dict[int | str, int | float | str] = {}
         lines: dict[int | str, int] = {}
-        if len(rows) > LOOKUP_ROWS_MAX:
-            self._problems.add(rows[0].place(0), f"a lookup has at most {LOOKUP_ROWS_MAX:,} rows")
+        if len(table.rows) > LOOKUP_ROWS_MAX:
+            self._problems.add(table.place(table.rows[0].number, 0), f"a lookup has at most {LOOKUP_ROWS_MAX:,} rows")
             return {}
-        for row in rows:
-            of = self._cell(row, 0, row.key, key)
+        for row in table.rows:
+            of = self._cell(table, row, 0, key)
             if of is None or isinstance(of, float):
                 continue
             if of in lines:
                 hint = f"line {lines[of]} has it too: keep one of them"
-                self._problems.add(row.place(0), f"two rows for {quoted(row.key)}", hint)
+                self._problems.add(table.place(row.number, 0), f"two rows for {quoted(row.key)}", hint)
                 continue
-            lines[of] = row.place(0).line
-            what = self._cell(row, 1, row.value, value) if row.value else None
+            lines[of] = table.place(row.number, 0).line
+            what = self._cell(table, row, 1, value) if row.value else None
             if what is not None:
                 found[of] = what
         return found
 
-    def _cell(self, row: Row, column: int, text: str, type_: Type) -> int | float | str | None:
+    def _cell(self, table: Rows, row: Row, column: int, type_: Type) -> int | float | str | None:
+        text = row[column]
+        assert isinstance(text, str)  # noqa: S101  the key or the value
         if not text:
-            self._problems.add(row.place(column), "a key is empty", "give it a key, or remove the row")
+            self._problems.add(table.place(row.number, column), "a key is empty", "give it a key, or remove the row")
             return None
         value = parse_value(text, type_)
         if value is None:
             what = "key" if column == 0 else "value"
             message = f"{quoted(text)} is no {what} of type {type_.kind.name.lower()}"
-            self._problems.add(row.place(column), message, f"give {describe_kind(type_)}")
+            self._problems.add(table.place(row.number, column), message, f"give {describe_kind(type_)}")
         return value
 
 
@@ -165,7 +173,7 @@ def inferred(texts: Sequence[str]) -> Type:
     """What all the texts are; strings where there are none."""
     if texts and all(text in ("true", "false") for text in texts):
         return BOOL
-    if texts and all(_WHOLE.fullmatch(text) for text in texts):
+    if texts and all(_WHOLE.fullmatch(text) and parse_value(text, INT) is not None for text in texts):
         return INT
     is_number = texts and all(parse_value(text, FLOAT) is not None for text in texts)
     return FLOAT if is_number and not any(_has_code_form(text) for text in texts) else STRING
@@ -174,4 +182,3 @@ def inferred(texts: Sequence[str]) -> Type:
 def _has_code_form(text: str) -> bool:
     """A number with a zero in front, such as 0742, is a code."""
     return len(text) > 1 and text[0] == "0" and text[1] != "."
-

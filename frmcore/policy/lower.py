@@ -28,7 +28,7 @@ from frmcore.policy.emit import Emitter, Program
 from frmcore.policy.groups import Grouping
 from frmcore.policy.regex import compile_regex
 from frmcore.policy.registers import Registers
-from frmcore.policy.trace import reason, trace
+from frmcore.policy.trace import reason, rests_on, trace
 from frmcore.policy.tree import Alert, Expr, Feature, Fired, InList, Point, Policy, Rule
 from frmcore.policy.unused import features_read
 from frmcore.policy.walk import references, walk
@@ -159,6 +159,7 @@ class _Lowering:
             until_ms=rule.until_ms,
             breaker=None if rule.breaker is None else BreakerPlan(*astuple(rule.breaker)),
             alert=None if rule.alert is None else self._alert(rule, rule.alert),
+            rests_on=rests_on(self.decisions, rule.when, self.policy),
             digest=rule_digest(rule, self.decisions.text),
         )
 

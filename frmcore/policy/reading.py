@@ -89,5 +89,13 @@ def _meant(c: Checker, word: str) -> str:
             return f'a text stands in quotes: {declared.name} == "{word}"'
     if word in scope.outcomes:
         return f'a text stands in quotes: "{word}"'
-    known = [*scope.fields, *scope.derived, *scope.updates, *scope.params, *scope.features, *scope.lists, *scope.lookups]
+    known = [
+        *scope.fields,
+        *scope.derived,
+        *scope.updates,
+        *scope.params,
+        *scope.features,
+        *scope.lists,
+        *scope.lookups,
+    ]
     return nearest(word, [*known, *FUNCTIONS, "true", "false", "final", "score"])

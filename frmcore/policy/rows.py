@@ -26,17 +26,19 @@ _UNPACKED_MAX: Final = 4 * LOOKUP_FILE_BYTES_MAX  # of a Parquet file: it may be
 
 
 class Row(NamedTuple):
-    """`place(column)` says where a cell is: column 0 is the key's, 1 the value's."""
-
     key: str
     value: str
-    place: Callable[[int], Place]
+    number: int  # what its place is found by
 
 
 class Rows(NamedTuple):
-    """The rows, and the types of both columns where the file knows them."""
+    """The rows, and the types of both columns where the file knows them.
+
+    `place(number, column)` says where a cell is: column 0 is the key's, 1 the value's.
+    """
 
     rows: list[Row]
+    place: Callable[[int, int], Place]
     key: Type | None = None
     value: Type | None = None
 
@@ -51,6 +53,10 @@ class Columns(NamedTuple):
     def found(self, names: Sequence[str], problems: Problems) -> tuple[int, int] | None:
         """Their places among `names`, or None after a problem was added."""
         chosen: list[int] = []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            problems.add(self.table, f"two columns of the file are called {quoted(twice)}", "rename one of them")
+            return None
         for leaf in (self.key, self.value):
             if leaf is not None and leaf.text not in names:
                 hint = nearest(leaf.text, names) or f"its columns: {', '.join(map(quoted, names[:20]))}"
@@ -74,31 +80,38 @@ def read_csv(file: str, text: str, columns: Columns, problems: Problems) -> Rows
     try:
         header = next(reader, [])
         if len(header) < 2:
-            hint = "separate columns by commas" if ";" in text.partition("\n")[0] else "the first line names the columns"
+            hint = (
+                "separate columns by commas" if ";" in text.partition("\n")[0] else "the first line names the columns"
+            )
             problems.add(Place(file, 1, 1), "a table has at least two columns, for keys and values", hint)
             return None
         found = columns.found(header, problems)
-        return None if found is None else Rows(list(_csv_rows(file, text, reader, len(header), found, problems)))
+        if found is None:
+            return None
+        rows = list(_csv_rows(file, reader, len(header), found, problems))
     except csv.Error as error:
         problems.add(Place(file, reader.line_num, 1), f"not a CSV file: {error}")
         return None
-
-
-def _csv_rows(
-    file: str, text: str, reader: Any, width: int, found: tuple[int, int], problems: Problems
-) -> Iterator[Row]:
     lines = text.split("\n")
+    return Rows(rows, lambda line, column: _cell(file, lines, line, found[column]))
+
+
+def _csv_rows(file: str, reader: Any, width: int, found: tuple[int, int], problems: Problems) -> Iterator[Row]:
     key, value = found
     before = reader.line_num
     for count, cells in enumerate(reader):
         line, before = before + 1, reader.line_num
         if count == LOOKUP_ROWS_MAX:
-            problems.add(Place(file, line, 1), f"a lookup has at most {LOOKUP_ROWS_MAX:,} rows", "use a list, or split it")
+            problems.add(
+                Place(file, line, 1), f"a lookup has at most {LOOKUP_ROWS_MAX:,} rows", "use a list, or split it"
+            )
             return
         if len(cells) == width:
-            yield Row(cells[key], cells[value], lambda c, line=line: _cell(file, lines, line, found[c]))  # type: ignore[misc]
+            yield Row(cells[key], cells[value], line)
         elif cells:
-            problems.add(Place(file, line, 1), f"{len(cells)} columns instead of {width}", "quote a cell that holds a comma")
+            problems.add(
+                Place(file, line, 1), f"{len(cells)} cells instead of {width}", "quote a cell that holds a comma"
+            )
 
 
 def _cell(file: str, lines: list[str], line: int, index: int) -> Place:
@@ -141,12 +154,14 @@ def read_parquet(file: str, content: bytes, columns: Columns, problems: Problems
     for index, kind in zip(found, types, strict=True):
         if kind is None:
             hint = "give texts, whole numbers, decimals, floats, truth values or timestamps"
-            problems.add(place, f"column {quoted(names[index])} is of type {table.schema.field(names[index]).type}", hint)
+            problems.add(
+                place, f"column {quoted(names[index])} is of type {table.schema.field(names[index]).type}", hint
+            )
     if None in types:
         return None
     pairs = zip(key.to_pylist(), value.to_pylist(), strict=True)
-    rows = [Row(_shown(k), _shown(v), lambda c, line=line: Place(file, line, found[c] + 1)) for line, (k, v) in enumerate(pairs, 1)]  # type: ignore[misc]
-    return Rows(rows, types[0], types[1])
+    rows = [Row(_shown(k), _shown(v), number) for number, (k, v) in enumerate(pairs, 1)]
+    return Rows(rows, lambda number, column: Place(file, number, found[column] + 1), types[0], types[1])
 
 
 def _is_bounded(metadata: Any, place: Place, problems: Problems) -> bool:
@@ -188,4 +203,3 @@ def _shown(value: object) -> str:
         case date():
             return value.isoformat()
     return str(value)
-

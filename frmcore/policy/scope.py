@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from frmcore.policy.tree import Const, Feature, Field, ListSpec, LookupTable
 
 # Where an expression stands decides which names it may read.
-ALL: Final = frozenset({"field", "derived", "update", "feature", "list", "lookup"})  # rules, and features that are expressions
+ALL: Final = frozenset(
+    {"field", "derived", "update", "feature", "list", "lookup"}
+)  # rules, and features that are expressions
 FILTER: Final = frozenset(
     {"field", "derived", "update", "final", "score", "fired"}
 )  # where=, since=, an aggregate's value

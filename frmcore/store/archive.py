@@ -21,7 +21,7 @@ from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
 from frmcore.lists import EntityLists, list_contents
 from frmcore.store.keys import check_private_key
-from frmcore.store.layout import IDS, META, OPERATION_TYPES, RecordType
+from frmcore.store.layout import IDS, META, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
 from frmcore.store.sound import sensible
@@ -95,7 +95,7 @@ class Archive:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
         seq, type_, _, book = record_head(record)
         with sensible(f"record {seq:,} can't be read"):
-            if type_ in {RecordType.UPDATE, RecordType.EVICT} or type_ in OPERATION_TYPES:
+            if type_ not in {RecordType.DECISION, RecordType.AGAIN, RecordType.OBSERVED}:
                 return _shown(type_, record_content(record))
             self.plan_of(book)
             decision = self._core.decision_of(record)
