@@ -8,6 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from store_cases import NOW
+from store_cases import SMALL as POLICY
 
 import frmcore
 from frmcore import StoreOptions
@@ -22,31 +24,6 @@ if TYPE_CHECKING:
 
     from frmcore.plan import Zone
 
-NOW = 1_760_000_000_000
-POLICY = """
-policy: store
-version: 1
-event:
-  id: id
-  time: ts
-  kind: kind
-  fields:
-    id: string
-    ts: timestamp
-    kind: {type: enum, values: [payment, login]}
-    account: {entity: account}
-    amount: {type: money, currency: EUR, optional: true}
-  updates:
-    label: {type: enum, values: [fraud, legit], optional: true}
-lists:
-  blocked: {of: account}
-features:
-  tries_1h: count(by=account, over="1h")
-  frauds: count(by=account, where=label == "fraud")
-rules:
-  - {id: blocked, when: account in blocked, outcome: block}
-  - {id: busy, when: tries_1h > 3, outcome: review, reason: "{tries_1h} tries"}
-"""
 OPTIONS = StoreOptions(flush_ms=20, ring_bytes=1 << 20)
 
 

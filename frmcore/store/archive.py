@@ -46,10 +46,11 @@ class Archive:
         self._plans: dict[int, Plan] = {}
         last = len(view.policies) - 1
         self.policy, self.plan = view.policy(last)
-        self._core = Core(
-            self.plan, self.policy, list_contents(self.plan), view.settings["key"], private_key or _NO_KEY,
-            system_clock, None, Recovered(last, None, 0, {}, {}),
-        )  # fmt: skip
+        with sensible("the policy in force can't be read"):
+            self._core = Core(
+                self.plan, self.policy, list_contents(self.plan), view.settings["key"], private_key or _NO_KEY,
+                system_clock, None, Recovered(last, None, 0, {}, {}),
+            )  # fmt: skip
         self._has_key = private_key is not None
         if private_key is not None:
             check_private_key(view.folder, self._core, view.reader.get(META, b"private"))
@@ -67,9 +68,11 @@ class Archive:
         if book not in self._plans:
             if book >= len(self._view.policies):
                 raise StoreDamaged(f"a record names policy {book}, which the store does not have; restore a snapshot")
-            policy, self._plans[book] = self._view.policy(book)
-            if not self._core.has_book(book):
-                self._core.add_book(book, self._plans[book], policy)
+            policy, plan = self._view.policy(book)
+            with sensible(f"policy {book} can't be read"):
+                if not self._core.has_book(book):
+                    self._core.add_book(book, plan, policy)
+            self._plans[book] = plan
         return self._plans[book]
 
     def decision(self, record: bytes) -> Decision | None:

@@ -134,6 +134,13 @@ class Database:
             "less (keep_decisions)"
         )
 
+    def revive(self) -> None:
+        """Before anything is read for the next commit, where the last one failed."""
+        with self._writing:
+            if self._failed:
+                self._reopen()
+                self._failed = False
+
     def _reopen(self) -> None:
         """After a commit that failed: LMDB refuses everything once it could not write a meta page (MDB_PANIC)."""
         with self._unread():

@@ -99,6 +99,10 @@ class Flusher:
 
     def detach(self) -> None:
         self.halt()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Of the ring's memory, when nobody is at work any more."""
         self._ring.detach()
 
     def has_room(self) -> bool:
@@ -202,6 +206,7 @@ class Flusher:
         self._spilled += cut.pop("spilled")
         spilled = self._spilled
         try:
+            self._database.revive()
             while (frames := ring.take(STRETCH_BYTES, cut["position"])) or spilled:
                 if not frames:
                     frames, spilled = spilled, b""

@@ -360,6 +360,8 @@ class Store:
         if self._is_open and not sys.is_finalizing():
             with suppress(StoreError):
                 self.close()
+        elif self._flusher is not None:
+            self._flusher.let_go()
 
     def _stop_inbox(self) -> None:
         if self._inbox is not None:

@@ -20,6 +20,7 @@ from frmcore.errors import StoreError
 from frmcore.store import flusher
 
 COMMITS = 200
+AFTER = 25  # operations that a process still does once a call has failed
 PAGE = 4096
 RETRY = 0.001  # seconds after a failed commit
 EXITS = {0: "as if nothing", 1: "untyped", 2: "refused", 3: "degraded", 4: "caught up"}
@@ -52,7 +53,11 @@ def life(folder: Path, stream: Stream, durability: str, trouble: Trouble, pipe: 
         os.write(pipe, b"opened\n")
         failures: list[StoreError] = []
         engine.on_store_failure(failures.append)
+        left = AFTER
         for number in range(COMMITS):
+            left -= tracer.hits > 0
+            if not left:
+                break
             answer = stream.apply(engine, clock, number)
             if hasattr(answer, "outcome") and answer.durable and not answer.duplicate:
                 os.write(pipe, f"{answer.seq}\n".encode())
