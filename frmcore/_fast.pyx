@@ -31,6 +31,7 @@ include "_fast/large.pxi"
 include "_fast/keep.pxi"
 include "_fast/record.pxi"
 include "_fast/windows.pxi"
+include "_fast/recent.pxi"
 include "_fast/journal.pxi"
 cdef class Core
 cdef class Layout

@@ -41,7 +41,8 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
             reg = &frame.regs[group.columns[c].reg]
             columns[group.column_first + c] = core.texts.intern(reg.v.s, reg.n)
     ring_insert(
-        <RingStore>core.stores[i], members[i].key, record.time, record.seq, columns + group.column_first, core.watermark_
+        <RingStore>core.stores[i], members[i].handle, members[i].key, record.time, record.seq,
+        columns + group.column_first, core.watermark_,
     )
     return 0
 

@@ -521,10 +521,12 @@ cdef class Core:
                 frame.verdict.outcome = <int32_t>tellings[i].value.v.i
             else:
                 frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        if count:
+            hash_keys(self, book, frame)  # anew: an update may be a key
         find_rings(self, book, frame)
         frame.told_at, frame.told_count = frame.time, count
         self.record_event(frame, RECORD_OBSERVED, 0)
-        known = self.find_id(frame)
+        known = self.seen.find(frame.id_hash)
         if count:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
@@ -580,9 +582,12 @@ cdef class Core:
         cdef const Reg* ident = &frame.regs[self.book.id_reg]
         return ident.v.s[: ident.n].decode()
 
+    # What is known of the event's id. Its keys are hashed meanwhile: their buckets are on the way when they are wanted.
     cdef IdRecord* find_id(self, Frame* frame) noexcept:
         cdef Reg* ident = &frame.regs[self.book.id_reg]
         frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
+        table_prefetch(&self.seen.table, frame.id_hash)
+        hash_keys(self, self.book, frame)
         return self.seen.find(frame.id_hash)
 
     cdef IdRecord* known_id(self, object event_id) except NULL:

@@ -90,8 +90,7 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
     reg_set_int(&frame.regs[book.score_reg], latest.score)
     for i in range(book.fired_count):
         reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, i))
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return 0
 
 

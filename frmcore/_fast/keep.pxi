@@ -1,26 +1,31 @@
 # The life of a ring: an event enters it or is retracted, what the watermark passed is given up, memory is given back.
 
-# Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way.
-cdef int ring_insert(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+# Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way. `handle`:
+# of the key's ring, 0 where that was not looked up.
+cdef int ring_insert(
+    RingStore store, uint32_t handle, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark
+) except -1:
     cdef int64_t[STORED_MAX] stored
-    cdef uint32_t handle
     cdef Place where = store.place_of(time, seq)
     cdef int64_t line = store.line(watermark)
     if where.time <= line and not store.life:
         store.release(values)
         return 0
-    store.fill(stored, values)
-    handle = table_find(&store.table, hash)
+    if handle == 0:
+        handle = table_find(&store.table, hash)
     if handle == 0:
         handle = store.create(hash)
-    if store.life and into_base(store, handle, where, stored, line):
+    if store.life and into_base(store, handle, where, values, line):
         return 0
-    if store.forest.shape.weight != NONE and merge_cell(store, handle, where, stored):
-        return 0
+    if store.forest.shape.weight != NONE:
+        store.fill(stored, values)
+        values = stored
+        if merge_cell(store, handle, where, values):
+            return 0
     if handle >> CLASS_SHIFT == TREE:
-        insert_tree(store, handle, where, stored, line)
+        insert_tree(store, handle, where, values, line)
     else:
-        insert_inline(store, handle, where, stored, line)
+        insert_inline(store, handle, where, values, line)
     if store.forest.out_of_memory:
         raise MemoryError
     return 0
@@ -57,7 +62,7 @@ cdef int insert_inline(RingStore store, uint32_t handle, Place where, const int6
         if chunk.n == chunk.capacity:
             handle = store.resize(handle, (handle >> CLASS_SHIFT) + 1)
             chunk = store.chunk(store.at(handle))
-    at = chunk_lower(shape, chunk, where)
+    at = chunk_end(shape, chunk, where)
     chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
     return 0
 

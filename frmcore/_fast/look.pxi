@@ -7,6 +7,7 @@ cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
     try:
         place_entities(core, frame, given)
         frame.time, frame.kind_bit = at, 0
+        hash_keys(core, book, frame)
         find_rings(core, book, frame)
         read_windows(core, frame, <uint64_t>-1)
         for i in range(book.feature_count):
