@@ -35,9 +35,11 @@ include "_fast/recent.pxi"
 include "_fast/journal.pxi"
 cdef class Core
 cdef class Layout
+cdef class ArrowRows
 include "_fast/book.pxi"
 include "_fast/frame.pxi"
 include "_fast/fields.pxi"
+include "_fast/arrow.pxi"
 include "_fast/decision.pxi"
 include "_fast/log.pxi"
 include "_fast/seen.pxi"
@@ -52,4 +54,5 @@ include "_fast/fill.pxi"
 include "_fast/look.pxi"
 include "_fast/fingerprint.pxi"
 include "_fast/door.pxi"
+include "_fast/batch.pxi"
 include "_fast/core.pxi"

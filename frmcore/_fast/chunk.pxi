@@ -239,7 +239,8 @@ cdef void chunk_totals(const Shape* shape, const Chunk* chunk, uint32_t l, uint3
         for i in range(l, r):
             totals.count += <uint64_t>column[i]
     for c in range(shape.shown):
-        spec, out, column = &shape.column[c], &totals.columns[c], chunk_column(shape, chunk, c)
+        spec = &shape.column[c]
+        out, column = &totals.columns[c], chunk_column(shape, chunk, c)
         if spec.wide_at != NONE:
             chunk_cells(shape, chunk, c, l, r, out)
             continue

@@ -265,6 +265,8 @@ cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, ui
 
 # The updates that an observed event carries.
 cdef dict told_fields(Book book, object event):
+    if isinstance(event, ArrowRows):
+        return told_cells(<ArrowRows>event)
     names = (*book.names[book.field_count + book.derived_count :], "final")
     if isinstance(event, _Mapping):
         return {name: event[name] for name in names if event.get(name) is not None}

@@ -45,6 +45,7 @@ cdef struct Frame:
     int64_t time
     uint32_t book  # index of the policy it was made for
     bint late
+    bint is_hashed  # its id and its keys are
     bint holds_lock
     bint pauses_gc
 
