@@ -118,7 +118,7 @@ class ArrowRows:
     row: int
     def __init__(self, source: object) -> None: ...
     def next_batch(self) -> int:
-        """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when the stream fails."""
+        """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when it fails."""
 
 @final
 class Core:

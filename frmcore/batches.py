@@ -17,7 +17,7 @@ SPAN = 256  # events: half a millisecond
 class ArrowStream(Protocol):
     """Whatever gives an Arrow C stream."""
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...  # noqa: PLW3201
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 def spans(events: Iterable[Any] | ArrowStream, decode: Callable[[bytes], Any]) -> Iterator[tuple[Any, int, int]]:

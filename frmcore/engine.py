@@ -136,9 +136,7 @@ class Engine:
         """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
         return self.decide(self._decode(data), point)
 
-    def decide_many(
-        self, events: Iterable[Event | bytes] | ArrowStream, point: str | None = None
-    ) -> list[Decision]:
+    def decide_many(self, events: Iterable[Event | bytes] | ArrowStream, point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
         decided. With a store it waits for room in the journal, and with durability "power" for one commit of all.
 

@@ -36,7 +36,7 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
     cdef Reg* reg
     if already_holds(core, <RingStore>core.stores[i], members[i].key):
         return 0
-    for c in range(group.column_count):
+    for c in range(group.column_count if group.has_texts else 0):
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
             columns[group.column_first + c] = core.texts.intern(reg.v.s, reg.n)

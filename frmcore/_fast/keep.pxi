@@ -138,7 +138,19 @@ cdef int rings_sweep(RingStore store, int64_t watermark) except -1:
     cdef int64_t line = store.line(watermark)
     for i in range(count):
         ring_sweep(store, handles[i], line)
+    prefetch_sweep(store)
     return 0
+
+
+# What the next sweep looks at is cold: without this it waits for one ring after the other.
+cdef inline void prefetch_sweep(RingStore store) noexcept nogil:
+    cdef uint32_t[64] handles
+    cdef uint64_t cursor = store.sweep_cursor
+    cdef uint32_t i, count = table_scan(&store.table, &cursor, handles, 64)
+    for i in range(count):
+        prefetch(store.at(handles[i]))
+        prefetch(store.chunk(store.at(handles[i])))
+    prefetch(table_bucket(&store.table, cursor if cursor < store.table.buckets else 0))
 
 
 cdef int ring_sweep(RingStore store, uint32_t handle, int64_t line) except -1:

@@ -98,7 +98,8 @@ cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, i
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
-    prepare_reading(core, frame, i, known.record.seq, &reading)
+    start_reading(core, frame, known.record.seq, &reading)
+    aim_reading(core, frame, i, &reading)
     for w in range(wanted.window_count):
         range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
         places = window_places(store, handle, &range_, room) if handle else []

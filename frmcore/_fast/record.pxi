@@ -80,6 +80,9 @@ cdef extern from *:
 
 
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
+    if value < 0x80:  # most are: lengths, counts
+        p[0] = <uint8_t>value
+        return p + 1
     while value >= 0x80:
         p[0] = <uint8_t>(value | 0x80)
         value >>= 7
@@ -137,29 +140,31 @@ cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) n
 
 cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
-    cdef uint32_t i, byte = 0
+    cdef uint32_t first, i, byte
     p += (book.fact_count + 7) >> 3
-    for i in range(book.fact_count):
-        byte |= (regs[i].present != 0) << (i & 7)
-        if regs[i].present:
-            p = put_value(p, &regs[i], book.fact_rep[i])
-        if i & 7 == 7 or i + 1 == book.fact_count:
-            bits[i >> 3], byte = <uint8_t>byte, 0
+    for first in range(0, book.fact_count, 8):
+        byte = 0
+        for i in range(first, min(first + 8, book.fact_count)):
+            if regs[i].present:
+                byte |= <uint32_t>1 << (i - first)
+                p = put_value(p, &regs[i], book.fact_rep[i])
+        bits[first >> 3] = <uint8_t>byte
     return p
 
 
 cdef uint8_t* put_features(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
-    cdef const FeatureSpec* feature
-    cdef uint32_t i, byte = 0
+    cdef const Reg* reg
+    cdef uint32_t first, i, byte
     p += (book.feature_count + 7) >> 3
-    for i in range(book.feature_count):
-        feature = &book.features[i]
-        byte |= (regs[feature.reg].present != 0) << (i & 7)
-        if regs[feature.reg].present:
-            p = put_value(p, &regs[feature.reg], feature.rep)
-        if i & 7 == 7 or i + 1 == book.feature_count:
-            bits[i >> 3], byte = <uint8_t>byte, 0
+    for first in range(0, book.feature_count, 8):
+        byte = 0
+        for i in range(first, min(first + 8, book.feature_count)):
+            reg = &regs[book.features[i].reg]
+            if reg.present:
+                byte |= <uint32_t>1 << (i - first)
+                p = put_value(p, reg, book.features[i].rep)
+        bits[first >> 3] = <uint8_t>byte
     return p
 
 

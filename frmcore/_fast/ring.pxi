@@ -108,12 +108,15 @@ cdef class RingStore:
     # The ring's handle, if the bucket's tag can be trusted; touches the bucket only. What a reading touches is on its way then:
     # the whole record, up to four lines behind the first.
     cdef inline uint32_t guess(self, Hash hash) noexcept nogil:
-        cdef uint32_t handle = table_guess(&self.table, hash), offset = 0, size
+        cdef uint32_t handle = table_guess(&self.table, hash)
+        cdef const char* ring
+        cdef const char* end
         if handle:
-            size = min(self.slabs[handle >> CLASS_SHIFT].record_size, <uint32_t>PREFETCHED)
-            while offset < size:
-                prefetch(<char*>self.at(handle) + offset)
-                offset += 64
+            ring = <const char*>self.at(handle)
+            end = ring + min(self.slabs[handle >> CLASS_SHIFT].record_size, <uint32_t>PREFETCHED)
+            while ring < end:
+                prefetch(ring)
+                ring += 64
         return handle
 
     # What `find` returns, of a handle that was guessed: the bucket is not searched again.

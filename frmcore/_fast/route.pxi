@@ -24,6 +24,7 @@ cdef struct GroupSpec:
     uint8_t reads_updates
     uint8_t reads_decision
     uint8_t has_cells
+    uint8_t has_texts
     ColumnSpec* columns
 
 cdef struct LookupSpec:
@@ -67,6 +68,7 @@ cdef class Layout:
             spec.has_cells = group.every_ms > 0
             spec.column_first, spec.column_count = column, len(group.columns)
             spec.columns = self._columns(book, group)
+            spec.has_texts = any([column.kind == COLUMN_TEXT for column in group.columns])
             column += spec.column_count
             spec.lookup_first, spec.lookup_count = lookup, len(group.lookups)
             for each in group.lookups:
@@ -225,12 +227,13 @@ cdef void read_windows(Core core, Frame* frame, uint64_t seq) noexcept:
     cdef Reading reading
     cdef uint32_t i
     verdict.note_count = 0
+    start_reading(core, frame, seq, &reading)
     for i in range(layout.lookup_count):
         lookup, looked = &layout.lookups[i], &frame.looked[i]
         if not looked.present:
             blank_lookup(<WindowSet>layout.window_sets[i], frame.regs)
             continue
-        prepare_reading(core, frame, i, seq, &reading)
+        aim_reading(core, frame, i, &reading)
         verdict.note_count += read_lookup(
             <RingStore>core.stores[lookup.group], <WindowSet>layout.window_sets[i], looked.handle, &reading, frame.regs,
             verdict.notes + 2 * verdict.note_count, &core.counters.overflows,
@@ -243,19 +246,23 @@ cdef void blank_lookup(WindowSet wanted, Reg* regs) noexcept nogil:
         regs[wanted.outputs[i].dst].present = 0
 
 
-# What a lookup is read with: the place, the event itself where it counts, the mark that `since` starts from.
-cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Reading* reading) noexcept:
+# What the event's lookups are read with: its place.
+cdef inline void start_reading(Core core, const Frame* frame, uint64_t seq, Reading* reading) noexcept:
+    reading.at = place(frame.time, seq)
+    reading.watermark, reading.oldest = core.watermark_, core.oldest
+    reading.zones = core.book.program.zones
+    reading.has_mark, reading.mark_problem = False, 0
+
+
+# And one of them: the event itself where it counts, the mark that `since` starts from.
+cdef inline void aim_reading(Core core, Frame* frame, uint32_t i, Reading* reading) noexcept:
     cdef const LookupSpec* lookup = &core.layout.lookups[i]
     cdef const GroupSpec* group = &core.layout.groups[lookup.group]
     cdef const Member* member = &frame.members[lookup.group]
     cdef RingStore marks
-    reading.at = place(frame.time, seq)
-    reading.watermark, reading.oldest = core.watermark_, core.oldest
     reading.gap = (<RingStore>core.stores[lookup.group]).gap
-    reading.zones = core.book.program.zones
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
-    reading.has_mark, reading.mark_problem = False, 0
     if group.marks_group >= 0:
         marks = <RingStore>core.stores[group.marks_group]
         reading.gap = max(reading.gap, marks.gap)
