@@ -3,6 +3,7 @@
 
 cdef struct Member:  # what one group makes of the event at hand
     uint8_t is_member
+    uint8_t was_member  # when it was lifted
     uint32_t handle  # of the key's ring, where it was looked up already; 0: it was not, or there is none
     Hash key
 

@@ -17,7 +17,9 @@ memset(&NO_ENTRIES, 0, sizeof(Chunk))
 cdef uint32_t read_lookup(
     RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
-    cdef const Chunk* chunk = recent_chunk(store, wanted, handle, reading)
+    cdef const Chunk* chunk
+    handle = store.living(handle, reading.watermark)
+    chunk = recent_chunk(store, wanted, handle, reading)
     if chunk == NULL:
         return read_general(store, wanted, handle, reading, regs, notes, overflows)
     return read_recent(store, wanted, chunk, handle, reading, regs, notes, overflows)
@@ -25,15 +27,15 @@ cdef uint32_t read_lookup(
 
 # The last chunk of the ring; NULL where the reading is not a common one.
 cdef inline const Chunk* recent_chunk(RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading) noexcept nogil:
-    cdef Ring* ring
+    cdef Ring* ring = store.at(handle) if handle else NULL
     cdef const Chunk* chunk
+    cdef int64_t whole = reading.at.time - (TIME_FAR if wanted.has_life else wanted.reach)  # from here on nothing may lack
     if not wanted.is_plain or reading.at.time < reading.watermark or store.every:
         return NULL
-    if reading.gap >= reading.at.time - (TIME_FAR if wanted.has_life else wanted.reach):
+    if reading.gap >= whole or (ring.since if ring != NULL else store.evicted) >= whole:
         return NULL
-    if handle == 0:
+    if ring == NULL:
         return &NO_ENTRIES
-    ring = store.at(handle)
     if store.life and store.base(ring).count and not before(store.base(ring).last, reading.at):
         return NULL
     if handle >> CLASS_SHIFT == TREE:
