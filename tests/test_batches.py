@@ -137,7 +137,8 @@ BAD: dict[str, Callable[[], tuple[Any, str]]] = {
     "NaN": lambda: (table([EVENT | {"weight": float("nan")}]), "row 0: weight: expected a finite number, got nan"),
     "uint64": lambda: (table([EVENT], amount=lambda _: pa.array([2**63], pa.uint64())), "got 9223372036854775808"),
     "fractions": lambda: (
-        table([EVENT], amount=lambda _: pa.array([Decimal("1.50")], pa.decimal128(9, 2))), "row 0: amount: expected an integer of minor"
+        table([EVENT], amount=lambda _: pa.array([Decimal("1.50")], pa.decimal128(9, 2))),
+        "row 0: amount: expected an integer of minor",
     ),
     "bytes": lambda: (table([EVENT], note=pa.binary()), "note: the column has the Arrow type 'z'; cast it to text"),
     "invalid UTF-8": lambda: (
