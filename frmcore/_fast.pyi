@@ -114,8 +114,6 @@ class Decision:
 class ArrowRows:
     """The rows of an Arrow C stream, a batch at a time. Raises ValueError for what is no stream of rows."""
 
-    first: int
-    row: int
     def __init__(self, source: object) -> None: ...
     def next_batch(self) -> int:
         """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when it fails."""

@@ -116,8 +116,8 @@ cdef class ArrowRows:
     cdef Column* dictionaries
     cdef Book book  # whose fields the columns are
     cdef list told  # those of the columns that tell something beside the event
-    cdef readonly int64_t first  # rows before this batch
-    cdef public int64_t row  # in the batch
+    cdef int64_t first  # rows before this batch
+    cdef int64_t row  # in the batch
 
     def __cinit__(self, source):
         self.capsule = source.__arrow_c_stream__()
@@ -186,8 +186,8 @@ cdef class ArrowRows:
             failed = self.stream.get_next(self.stream, &self.batch)
         if failed:
             raise self.failure()
-        self.row = 0
         if self.batch.release == NULL:
+            self.batch.length = 0
             return -1
         self.bind()
         return self.batch.length
@@ -481,6 +481,8 @@ cdef inline bint quick_row(Book book, Frame* frame, ArrowRows rows, int64_t row)
 cdef int read_row(Book book, Frame* frame, ArrowRows rows) except -1:
     cdef int64_t row = rows.row + rows.batch.offset
     cdef uint32_t i
+    if rows.row >= rows.batch.length:
+        raise ValueError("there is no row at hand")
     if rows.book is not book:
         rows.look_for(book)
     for i in range(book.field_count):

@@ -16,6 +16,7 @@ cdef int run_span(Core core, object events, int64_t first, int64_t last, object 
     cdef Frame* ahead = NULL
     cdef int64_t i = first
     cdef bint done
+    last = min(last, (<ArrowRows>events).batch.length if isinstance(events, ArrowRows) else len(<list>events))
     try:
         while i < last:
             event = event_at(events, i)

@@ -68,7 +68,7 @@ cdef class Layout:
             spec.has_cells = group.every_ms > 0
             spec.column_first, spec.column_count = column, len(group.columns)
             spec.columns = self._columns(book, group)
-            spec.has_texts = any([column.kind == COLUMN_TEXT for column in group.columns])
+            spec.has_texts = COLUMN_TEXT in [each.kind for each in group.columns]
             column += spec.column_count
             spec.lookup_first, spec.lookup_count = lookup, len(group.lookups)
             for each in group.lookups:
