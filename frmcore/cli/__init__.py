@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from frmcore.cli.backtest import backtest
 from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    backtest,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
