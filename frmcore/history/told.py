@@ -75,8 +75,8 @@ class Updates:
     def rows(self) -> Iterator[Update]:
         """In the order in which they are told."""
         cursor = self._space.db.cursor().execute(
-            "SELECT ordinal, told_at, id, field, value, point, due, after FROM updates WHERE due IS NOT "
-            "NULL AND field IS NOT NULL"
+            "SELECT ordinal, told_at, id, field, value, point, due, after FROM updates "
+            "WHERE after IS NOT NULL AND field IS NOT NULL"
         )
         while rows := cursor.fetchmany(BATCH):
             yield from map(Update._make, rows)

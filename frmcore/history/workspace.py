@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY: Final = "1GB"
-_MEMORY: Final = re.compile(r"[1-9][0-9]{0,6}(\.[0-9]{1,3})?\s?(MB|GB|TB|MiB|GiB|TiB)", re.IGNORECASE)
+_MEMORY: Final = re.compile(r"([1-9][0-9]{0,6}(?:\.[0-9]{1,3})?) ?(MB|GB|TB)", re.IGNORECASE)
+_MEGABYTES: Final = {"MB": 1, "GB": 1_000, "TB": 1_000_000}
+_MEGABYTES_MIN: Final = 128  # below it duckdb's sort has no room to spill from
 
 
 def needs_duckdb() -> Any:
@@ -37,8 +39,9 @@ class Workspace:
     """
 
     def __init__(self, memory: str = MEMORY) -> None:
-        if not _MEMORY.fullmatch(memory):
-            raise HistoryError(f'memory {memory!r}: expected a size such as "1GB" or "512MB"')
+        size = _MEMORY.fullmatch(memory)
+        if size is None or float(size[1]) * _MEGABYTES[size[2].upper()] < _MEGABYTES_MIN:
+            raise HistoryError(f'--memory {memory}: expected a size such as "1GB", at least {_MEGABYTES_MIN}MB')
         duckdb = needs_duckdb()
         self._folder = TemporaryDirectory(prefix="frmcore-")
         config = {
