@@ -20,6 +20,7 @@ from frmcore.cli.export import export
 from frmcore.cli.generate import generate
 from frmcore.cli.inspect import inspect
 from frmcore.cli.lists import lists
+from frmcore.cli.measure import measure
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
-    backtest,
+    backtest, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
