@@ -25,6 +25,7 @@ from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
 from frmcore.cli.snapshot import restore, snapshot
+from frmcore.cli.sweep import sweep
 from frmcore.cli.tail import tail
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
-    backtest, measure,
+    backtest, sweep, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

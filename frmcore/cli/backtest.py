@@ -91,11 +91,16 @@ def backtest(
         measures = measure(found)
         show(found, measures, as_json)
         if found.interrupted_at is not None:
-            reached = format_timestamp(found.interrupted_at)
-            complain(f"interrupted at {reached}: the figures are of what was decided until then; nothing was written")
+            interrupted(found.interrupted_at)
             raise typer.Exit(130)
         if to is not None:
             write(to, found, measures)
+
+
+def interrupted(at: int) -> None:
+    complain(
+        f"interrupted at {format_timestamp(at)}: the figures are of what was decided until then; nothing was written"
+    )
 
 
 def instant(option: str, text: str | None) -> int | None:

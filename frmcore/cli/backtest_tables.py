@@ -71,7 +71,7 @@ def _total(run: Backtest, measures: Measures) -> Table:
     )
     table.add_row("caught", f"{money(run, total['amount_caught'])} of {money(run, total['fraud_amount'])}")
     insulted = f"{total['insulted_customers']:,} of {total['good_customers']:,} good customers"
-    good = f"{total['stopped_good']:,.0f} events ({_fine(total['false_positive_rate'])})"
+    good = f"{total['stopped_good']:,.0f} events ({fine(total['false_positive_rate'])})"
     table.add_row("good stopped", f"{good}, {money(run, total['good_amount_stopped'])}, {insulted}")
     table.add_row(
         "ranking", f"AUC ROC {_number(total['auc_roc'])}, average precision {_number(total['average_precision'])}"
@@ -92,7 +92,7 @@ def _rules(run: Backtest, measures: Measures) -> Table:
         name = plain(row["rule"]) + ("" if row["mode"] == "live" else " *")
         recall = percent(row["recall"] if row["fired"] else None)
         alone = (f"{row['only_fraud']:,.0f}", f"{row['only_good']:,.0f}")
-        parts = (percent(row["precision"]), recall, _fine(row["false_positive_rate"]))
+        parts = (percent(row["precision"]), recall, fine(row["false_positive_rate"]))
         table.add_row(name, f"{row['fired']:,.0f}", *parts, _short(run, row["amount_caught"]), *alone)
     table.caption = (
         "good hit: of the good events; caught: amount of fraud; alone: frauds, and good events,\n"
@@ -140,7 +140,7 @@ def _part(total: dict[str, Any], part: str, whole: str) -> float | None:
     return total[part] / total[whole] if total[whole] else None
 
 
-def _fine(part: float | None) -> str:
+def fine(part: float | None) -> str:
     return "-" if part is None else f"{part:.3%}"
 
 

@@ -29,6 +29,8 @@ from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
@@ -39,16 +41,17 @@ _ADDING: Final = ("include", "params", "lists", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(source: str | Path, *, base: Path | None = None) -> Policy:
+def load(source: str | Path, *, base: Path | None = None, params: Mapping[str, str] | None = None) -> Policy:
     """The checked policy of a file, or of a text (a str with a line break).
 
     `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
-    Nothing outside that folder is read. Raises PolicyError with every problem that was found. O(size).
+    Nothing outside that folder is read. `params`: values that hold instead of those written down, to try them. Raises
+    PolicyError with every problem that was found. O(size).
     """
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
-    policy = _Loader(Files(folder, problems), problems).load(main)
+    policy = _Loader(Files(folder, problems), problems, params or {}).load(main)
     problems.raise_if_any()
     return policy
 
@@ -56,8 +59,9 @@ def load(source: str | Path, *, base: Path | None = None) -> Policy:
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(self, files: Files, problems: Problems) -> None:
+    def __init__(self, files: Files, problems: Problems, params: Mapping[str, str]) -> None:
         self.files = files
+        self.params = params
         self.problems = problems
         self.reader = Reader(problems)
         self.scope = Scope()
@@ -175,7 +179,7 @@ class _Loader:
     def declarations(self, schema: SchemaReader) -> None:
         """What expressions may name, beyond fields."""
         for node in self.nodes("params"):
-            read_params(node, self.reader, self.scope, self.names)
+            read_params(node, self.reader, self.scope, self.names, self.params)
         schema.read_results()
         lists = ListReader(self.reader, self.scope, self.names, self.files)
         for node in self.nodes("lists"):
