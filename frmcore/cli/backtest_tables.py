@@ -12,8 +12,8 @@ from rich.table import Table
 from frmcore.cli.console import complain, plain
 from frmcore.cli.demo_tables import percent
 from frmcore.cli.progress import size_of
-from frmcore.currency import format_money
 from frmcore.durations import format_timestamp
+from frmcore.report.page import fine, money
 
 if TYPE_CHECKING:
     from frmcore.history.backtest import Backtest
@@ -42,16 +42,9 @@ def show(run: Backtest, measures: Measures, as_json: bool) -> None:
     )
 
 
-def money(run: Backtest, minor: float | None) -> str:
-    """An amount of the run's currency."""
-    fields = {field.name: field.type.currency for field in run.policy.fields}
-    currency = fields.get(run.amount or "") or run.policy.base_currency
-    return "-" if minor is None or not currency else format_money(round(minor), currency)
-
-
 def _short(run: Backtest, minor: float) -> str:
     """An amount without its currency, in whole units."""
-    return money(run, minor).rpartition(" ")[0].partition(".")[0] or "-"
+    return money(run, minor).partition(" ")[0].partition(".")[0] or "-"
 
 
 def _total(run: Backtest, measures: Measures) -> Table:
@@ -138,10 +131,6 @@ def _changes(run: Backtest, measures: Measures) -> list[Table]:
 
 def _part(total: dict[str, Any], part: str, whole: str) -> float | None:
     return total[part] / total[whole] if total[whole] else None
-
-
-def fine(part: float | None) -> str:
-    return "-" if part is None else f"{part:.3%}"
 
 
 def _number(value: float | None) -> str:

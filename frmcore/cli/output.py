@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from frmcore.history.backtest import Backtest
     from frmcore.history.measures import Measures
 
-ENDINGS: Final = (".xlsx", ".json", ".parquet")
+ENDINGS: Final = (".html", ".xlsx", ".json", ".parquet")
 
 
 def check_target(to: Path | None) -> None:
@@ -42,9 +42,10 @@ def whole(to: Path, make: Callable[[Path], None]) -> None:
 
 def write(to: Path, run: Backtest, measures: Measures) -> None:
     """A report of a run in the form that the ending names."""
-    from frmcore.report import files  # noqa: PLC0415
+    from frmcore.report import files, page  # noqa: PLC0415
 
     kinds: dict[str, Callable[[Path], None]] = {
+        ".html": lambda path: page.write(path, run, measures),
         ".xlsx": lambda path: files.write_xlsx(path, measures.tables()),
         ".json": lambda path: files.write_json(path, measures.tables() | {"notes": measures.notes}),
         ".parquet": lambda path: files.write_decisions(path, run),

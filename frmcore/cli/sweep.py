@@ -34,7 +34,6 @@ from frmcore.cli.backtest import (
     pairs,
     span,
 )  # fmt: skip
-from frmcore.cli.backtest_tables import fine
 from frmcore.cli.console import complain, plain
 from frmcore.cli.demo_tables import percent
 from frmcore.cli.output import whole
@@ -42,6 +41,7 @@ from frmcore.cli.progress import Bar
 from frmcore.history.backtest import Setup
 from frmcore.history.sweep import sweep as run
 from frmcore.history.workspace import MEMORY
+from frmcore.report.page import fine
 
 if TYPE_CHECKING:
     from frmcore.history.sweep import Sweep
