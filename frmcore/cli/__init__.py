@@ -24,6 +24,7 @@ from frmcore.cli.measure import measure
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.shadow import shadow
 from frmcore.cli.snapshot import restore, snapshot
 from frmcore.cli.sweep import sweep
 from frmcore.cli.tail import tail
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
-    backtest, sweep, measure,
+    backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

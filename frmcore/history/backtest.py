@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
@@ -16,7 +17,7 @@ from frmcore.history import truth
 from frmcore.history.decided import Writer
 from frmcore.history.events import Events, Options
 from frmcore.history.files import opened, refused_lines
-from frmcore.history.operations import merged
+from frmcore.history.operations import Decide, merged
 from frmcore.history.quality import Quality
 from frmcore.history.replay import Facts, Replay
 from frmcore.history.stored import Stored
@@ -186,7 +187,10 @@ class _Run:
             truth.from_file(self.space, opened(self.space, "labels", [self.setup.labels]), self.out.policy)
         else:
             self.store.labels(self.space)
-        return self.store.operations(), self.store.count
+        operations, until = self.store.operations(), self.setup.until
+        if until is not None:
+            operations = takewhile(lambda each: not isinstance(each, Decide) or (each.time or 0) < until, operations)
+        return operations, self.store.count
 
     def _files(self) -> tuple[Iterator[Operation], int]:
         setup, space, policy = self.setup, self.space, self.out.policy
@@ -259,9 +263,8 @@ class _Run:
     def _since(self) -> int:
         setup = self.setup
         since = setup.since if setup.since is not None else -(2**62)
-        if setup.warm_ms or setup.since is None:
-            first = None if self.store is not None else self.space.row("SELECT min(t) AS t FROM events")["t"]
-            since = max(since, (first or 0) + setup.warm_ms) if setup.warm_ms else since
+        if setup.warm_ms:
+            since = max(since, self._first() + setup.warm_ms)
         spans = [span_ms(f.aggregate) for f in self.out.policy.features if f.aggregate]
         longest = max(spans, default=0)
         if setup.since is None and longest > setup.warm_ms:
@@ -270,6 +273,12 @@ class _Run:
                 "leaves such a start out"
             )
         return since
+
+    def _first(self) -> int:
+        """The time of the first event, epoch ms."""
+        if self.store is None:
+            return int(self.space.row("SELECT min(t) AS t FROM events")["t"] or 0)
+        return next((each.time or 0 for each in self.store.operations() if isinstance(each, Decide)), 0)
 
 
 def judged(out: Backtest) -> None:

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 200, 46, 22, 10
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 200, 54, 22, 10
 _SVG: Final = Markup(
     '<svg class="plot" viewBox="0 0 {w} {h}" role="img" aria-label="{label}"><title>{label}</title>{inner}</svg>'
 )

@@ -112,13 +112,17 @@ class Archive:
                 return explain(self._core, decision)
         raise UnknownEvent(f"event {event_id!r} was not decided here, or longer ago than keep_decisions")
 
+    def recorded(self, record: bytes) -> Decision:
+        """The decision of a record that is known to hold one."""
+        found = self.decision(record)
+        if found is None:
+            raise UnknownEvent("the record holds no decision")
+        return found
+
     def explain_record(self, record: bytes) -> Explanation:
-        """The same of a decision's record."""
+        """`explain` of such a record."""
         self.need_key("explaining")
-        self.plan_of(record_head(record)[3])
-        decision = self._core.decision_of(record)
-        assert decision is not None  # noqa: S101
-        return explain(self._core, decision)
+        return explain(self._core, self.recorded(record))
 
     def _find(self, event_id: str) -> list[int]:
         """Sequence numbers of what may be about the event, newest first."""
