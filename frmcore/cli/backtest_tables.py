@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from frmcore.history.measures import Measures
 
 CHANGES_SHOWN = 15
+LEGEND = """\
+good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, on
+which no other enforced rule fired. * not live: what it would do, and what it would add"""
 
 
 def show(run: Backtest, measures: Measures, as_json: bool) -> None:
@@ -27,7 +30,13 @@ def show(run: Backtest, measures: Measures, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(measures.tables() | {"notes": measures.notes}))
     else:
-        tables = [_total(run, measures), _rules(run, measures), *_reviews(run, measures), *_changes(run, measures)]
+        tables = [
+            _total(run, measures),
+            _rules(run, measures),
+            LEGEND,
+            *_reviews(run, measures),
+            *_changes(run, measures),
+        ]
         Console().print(*tables, sep="\n")
     for note in measures.notes:
         complain(f"note: {note}")
@@ -87,10 +96,6 @@ def _rules(run: Backtest, measures: Measures) -> Table:
         alone = (f"{row['only_fraud']:,.0f}", f"{row['only_good']:,.0f}")
         parts = (percent(row["precision"]), recall, fine(row["false_positive_rate"]))
         table.add_row(name, f"{row['fired']:,.0f}", *parts, _short(run, row["amount_caught"]), *alone)
-    table.caption = (
-        "good hit: of the good events; caught: amount of fraud; alone: frauds, and good events,\n"
-        "on which no other enforced rule fired. * not live: what it would do, and would add"
-    )
     return table
 
 
@@ -110,11 +115,11 @@ def _reviews(run: Backtest, measures: Measures) -> list[Table]:
     return [table]
 
 
-def _changes(run: Backtest, measures: Measures) -> list[Table]:
+def _changes(run: Backtest, measures: Measures) -> list[Table | str]:
     if run.base is None and not run.from_store:
         return []
     if not measures.changes:
-        return [Table(title="Against the baseline: no event changes its outcome")]
+        return ["Against the baseline: no event changes its outcome"]
     table = Table(title="Against the baseline: what changes, and why")
     for heading in ("from", "to", "fires now", "fired before"):
         table.add_column(heading)
