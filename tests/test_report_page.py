@@ -58,6 +58,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report over events whose every text tries to be more than that."""
     tmp_path = tmp_path_factory.mktemp("page")
     policy = POLICY.replace("outcome: block}", 'outcome: block, reason: "{account} <b>&"}', 1)
+    policy += """  - {id: both, point: first, when: 'tries >= 9 and amount > money("1")', outcome: review}\n"""
     events = [each | {"id": f"{each['id']}{EVIL}", "account": f"{each['account']}{EVIL}"} for each in EVENTS]
     history, labels = tmp_path / "history.jsonl", tmp_path / "labels.jsonl"
     history.write_text("".join(json.dumps(each) + "\n" for each in [*events, {"id": EVIL, "ts": NOON}]))
