@@ -10,10 +10,12 @@ import sys
 
 import typer
 
+from frmcore.cli.alerts import alerts
 from frmcore.cli.backtest import backtest
 from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
+from frmcore.cli.control import reset_breaker, snooze, switch
 from frmcore.cli.demo import demo
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
@@ -39,8 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
-    backtest, sweep, shadow, measure,
+    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
+    reset_breaker, alerts, tail, export, compact, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
