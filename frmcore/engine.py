@@ -132,7 +132,7 @@ class Engine:
 
     def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
         """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
-        return self.decide(self._decode(data), point)
+        return self.decide(self.decoded(data), point)
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
@@ -149,7 +149,7 @@ class Engine:
         return decisions
 
     def _plain(self, event: Event | bytes) -> Event:
-        return self._decode(event) if isinstance(event, bytes) else event
+        return self.decoded(event) if isinstance(event, bytes) else event
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
         """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
@@ -312,6 +312,18 @@ class Engine:
         if self._store is not None:
             self._store.settled(self._core.seq)
 
+    def unsettled(self) -> Core:
+        """For the owner of many callers: the calls that record, without waiting for the disk. `settle` waits once for
+        all of them. Raises StoreError where the store fails and the options say to refuse then."""
+        self._store_guard()
+        return self._core
+
+    def settle(self, decisions: Iterable[Decision]) -> None:
+        """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""
+        if self._store is not None and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -321,7 +333,8 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {self._policy.name} version {self._policy.version}, {self._core.seq} operations>"
 
-    def _decode(self, data: bytes | str) -> Event:
+    def decoded(self, data: bytes | str) -> Event:
+        """An event from JSON. Raises InvalidEvent."""
         if len(data) > JSON_BYTES_MAX:
             raise self._core.unreadable(
                 f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"

@@ -94,6 +94,9 @@ cdef class Book:
     cdef FieldSpec* specs  # fields, derived, updates
     cdef Text* labels
     cdef FeatureSpec* features
+    cdef Text* feature_names
+    cdef uint64_t* fired_times  # by rule: in how many decisions it counted
+    cdef uint64_t* decided  # by point and outcome
     cdef ProbeSpec* probes
     cdef PointSpec* points
     cdef Reg* defaults  # of updates
@@ -145,6 +148,9 @@ cdef class Book:
         free(self.rates)
         free(self.labels)
         free(self.features)
+        free(self.feature_names)
+        free(self.fired_times)
+        free(self.decided)
         free(self.probes)
         free(self.defaults)
         free(self.fired)
@@ -230,8 +236,10 @@ cdef class Book:
         keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
         self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
+        self.feature_names = <Text*>take(self.feature_count, sizeof(Text))
         for i, feature in enumerate(plan.features):
             self.features[i].reg, self.features[i].rep, self.features[i].kind = feature.reg, feature.rep, feature.kind
+            self.feature_names[i] = self._keep_text(feature.name)
         self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
         for i, probe in enumerate(plan.probes):
             self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
@@ -267,6 +275,8 @@ cdef class Book:
                 point.rules[j] = self._rule(rule_index, bits)
             for j, (score, outcome) in enumerate(spec.thresholds):
                 point.thresholds[j].score, point.thresholds[j].outcome = score, outcome
+        self.fired_times = <uint64_t*>take(self.rule_count, sizeof(uint64_t))
+        self.decided = <uint64_t*>take(self.point_count * self.outcome_count, sizeof(uint64_t))
         return 0
 
     cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:

@@ -358,6 +358,7 @@ cdef class Core:
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
+        count_verdict(self.book, &frame.verdict, point)
         decision = self.recorded(record, False)
         self.finish(frame)
         self.tell_hooks(decision.record)
@@ -458,6 +459,7 @@ cdef class Core:
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
+        count_verdict(self.book, &frame.verdict, point)
         decision = self.recorded(record, False)
         self.finish(frame)
         self.tell_hooks(decision.record)
@@ -1043,6 +1045,11 @@ cdef class Core:
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
             "memory": {**memory, "total": sum(memory.values())},
         }
+
+    def verdicts(self):
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
+        self.check_open()
+        return verdict_counts(self.books)
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""

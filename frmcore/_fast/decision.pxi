@@ -194,6 +194,10 @@ cdef class Decision:
             "duplicate": self.duplicate, "late": self.late, "durable": self.durable, "notes": list(self.notes),
         }
 
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md)."""
+        return pack_decision(self)
+
     def __repr__(self) -> str:
         fired = f" fired={', '.join(self.fired)}" if self.fired else ""
         return f"<Decision {self.event_id} {self.outcome} score={self.score}{fired}>"
