@@ -244,6 +244,11 @@ class Engine:
         stats = self._core.stats()
         return stats if self._store is None else {**stats, "store": self._store.stats()}
 
+    @property
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """What was decided since the engine was opened: counts by (point, outcome), and by rule that counted."""
+        return self._core.verdicts()
+
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
         however they came about. O(state)."""
@@ -317,6 +322,11 @@ class Engine:
         all of them. Raises StoreError where the store fails and the options say to refuse then."""
         self._store_guard()
         return self._core
+
+    @property
+    def waits(self) -> bool:
+        """Must an owner `settle` before it answers?"""
+        return self._store is not None and self._store.waits
 
     def settle(self, decisions: Iterable[Decision]) -> None:
         """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""

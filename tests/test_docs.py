@@ -72,6 +72,7 @@ INTERNAL: Final = {
     "decoded",
     "unsettled",
     "settle",
+    "waits",
     "packed",
 }  # of Engine, Decision and EntityList: for the engine itself, and for its owner process
 

@@ -83,6 +83,10 @@ cdef uint64_t kind_mask(object kinds) except? 0:
     return mask
 
 
+cdef object fixed_reason(object parts):
+    return "".join([part.text for part in parts]) if all([part.reg < 0 for part in parts]) else None
+
+
 @cython.final
 cdef class Book:
     cdef readonly object plan
@@ -95,6 +99,8 @@ cdef class Book:
     cdef Text* labels
     cdef FeatureSpec* features
     cdef Text* feature_names
+    cdef Text* rule_names
+    cdef tuple reasons  # of rules, where no value stands in them; None where one does
     cdef uint64_t* fired_times  # by rule: in how many decisions it counted
     cdef uint64_t* decided  # by point and outcome
     cdef ProbeSpec* probes
@@ -149,6 +155,7 @@ cdef class Book:
         free(self.labels)
         free(self.features)
         free(self.feature_names)
+        free(self.rule_names)
         free(self.fired_times)
         free(self.decided)
         free(self.probes)
@@ -275,6 +282,10 @@ cdef class Book:
                 point.rules[j] = self._rule(rule_index, bits)
             for j, (score, outcome) in enumerate(spec.thresholds):
                 point.thresholds[j].score, point.thresholds[j].outcome = score, outcome
+        self.rule_names = <Text*>take(self.rule_count, sizeof(Text))
+        for i, rule in enumerate(plan.rules):
+            self.rule_names[i] = self._keep_text(rule.id)
+        self.reasons = tuple([fixed_reason(rule.reason) for rule in plan.rules])
         self.fired_times = <uint64_t*>take(self.rule_count, sizeof(uint64_t))
         self.decided = <uint64_t*>take(self.point_count * self.outcome_count, sizeof(uint64_t))
         return 0

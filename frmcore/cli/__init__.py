@@ -22,8 +22,10 @@ from frmcore.cli.lists import lists
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.serve import serve
 from frmcore.cli.snapshot import restore, snapshot
 from frmcore.cli.tail import tail
+from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
@@ -36,6 +38,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    serve, top,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from frmcore.policy import Policy
     from frmcore.serve.protocol import Request
 
-_BINARY: Final = (0xC4, 0xC5, 0xC6)  # MessagePack's codes of binary data: an event as JSON
 _plain: Final = msgspec.msgpack.Decoder().decode
 _NONE: Final = b"\xc0"
 
@@ -148,19 +147,23 @@ class Calls:
         return _telling.decode(request.options) or NOTHING_TOLD
 
     def _read(self, subject: msgspec.Raw, strict: bool) -> Any:
-        """An event for the engine: the policy's Struct where it fits, a mapping where the engine is to say why not."""
-        data = memoryview(subject)
-        if data[0] in _BINARY:
-            return self._engine.decoded(_plain(subject))
+        """An event for the engine: the policy's Struct where it fits, a mapping where the engine is to say why not.
+        Binary data is an event as JSON."""
         if self._engine.policy is not self._policy:
             self._take(self._engine.policy)
         try:
             try:
-                return _plain(subject) if strict else self._event(subject)
+                return self._loosely(subject) if strict else self._event(subject)
             except msgspec.ValidationError:
-                return _plain(subject)
+                return self._loosely(subject)
+        except InvalidEvent:
+            raise
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise self._unreadable(error) from None
+
+    def _loosely(self, subject: msgspec.Raw) -> Any:
+        event = _plain(subject)
+        return self._engine.decoded(event) if isinstance(event, bytes) else event
 
     def _unreadable(self, error: Exception) -> InvalidEvent:
         return self._engine.unsettled().unreadable(f"not an event as MessagePack: {error}")

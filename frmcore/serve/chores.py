@@ -67,7 +67,7 @@ class Chores:
         self._done: deque[Done] = deque()
         self.by_name: dict[str, Callable[[Request], Any]] = {
             "explain": self._explain, "policy": self._policy, "reload": self._reload,
-            "stats": lambda _: engine.stats,
+            "stats": lambda _: self._stats(),
             "health": lambda _: health(engine), "lists": self._lists,
             "list_add": self._add, "list_remove": self._remove,
             "list_get": self._get, "list_contains": self._contains, "list_values": self._values,
@@ -109,6 +109,12 @@ class Chores:
             "decision": explained.decision, "fields": dict(explained.fields), "final": explained.final,
             "features": explained.features, "rules": explained.rules, "lists": explained.lists,
         }  # fmt: skip
+
+    def _stats(self) -> dict[str, Any]:
+        """`Engine.stats`, with `verdicts`, whose keys are pairs, as a list."""
+        decided, fired = self._engine.verdicts
+        rows = [(point, outcome, count) for (point, outcome), count in decided.items()]
+        return {**self._engine.stats, "verdicts": rows, "rules": fired}
 
     def _policy(self, _: Request) -> dict[str, str]:
         return contents(self._engine.policy)

@@ -40,6 +40,6 @@ class RequestMeter:
         if histogram is None:
             histogram = self.seconds.setdefault(op, Histogram())
         histogram.record(ns)
-        error = result.error if isinstance(result, Batch) else result
+        error = result.error if type(result) is Batch else result
         if isinstance(error, Exception):
             self.errors[type(error).__name__] += 1

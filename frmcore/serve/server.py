@@ -9,7 +9,7 @@ import select
 import sys
 import time
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from frmcore.serve.protocol import CONNECTIONS_MAX, FRAME_BYTES_MAX, Failure, de
 from frmcore.serve.socketfile import is_welcome, listen
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -35,13 +36,8 @@ SWITCH_SECONDS: Final = 0.0005  # the loop gets the interpreter back that soon w
 log = logging.getLogger("frmcore.serve")
 
 
-class Asked(NamedTuple):
-    """A request that was carried out, and waits for its answer to be sent."""
-
-    connection: Connection
-    id: int
-    op: str
-    result: Any
+Asked = tuple[Connection, int, str, Any]
+"""A request that was carried out and waits for its answer: whose, its id, the operation, the result."""
 
 
 def _packed(value: object) -> object:
@@ -53,7 +49,26 @@ def _packed(value: object) -> object:
     raise TypeError(f"{type(value).__name__} can't be sent")
 
 
-encode_answer: Final = msgspec.msgpack.Encoder(enc_hook=_packed).encode
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_packed).encode
+
+
+def _answer(number: int, result: Any, failed: FrmcoreError | None) -> bytes:
+    """A request's answer. `failed`: what became of the disk that all were to survive on."""
+    if type(result) is Decision and failed is None:
+        return _encode((number, msgspec.Raw(result.packed())))
+    error = (
+        (result.error or failed) if isinstance(result, Batch) else result if isinstance(result, Exception) else failed
+    )
+    if error is not None:
+        return _encode((number, None, failure_of(error)))
+    try:
+        payload = _encode((number, result))
+    except (TypeError, ValueError, OverflowError) as wrong:
+        return _encode((number, None, Failure("FrmcoreError", f"the answer can't be sent: {wrong}")))
+    if len(payload) > FRAME_BYTES_MAX:
+        told = f"the answer has {len(payload):,} bytes, more than a frame takes: ask for less at once"
+        return _encode((number, None, Failure("ProtocolError", told)))
+    return payload
 
 
 class Server:
@@ -83,6 +98,11 @@ class Server:
 
     def _wake(self) -> None:
         os.eventfd_write(self._wakeup, 1)
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """Events that clients settled by themselves and told us of, by outcome."""
+        return self._calls.fallbacks
 
     @property
     def connections(self) -> int:
@@ -139,19 +159,19 @@ class Server:
         """One request. Raises what ends the connection: a frame that is none."""
         request = decode_request(frame)
         if not connection.greeted:
-            self._asked.append(Asked(connection, request.id, "hello", self._calls.hello(request)))
+            self._asked.append((connection, request.id, "hello", self._calls.hello(request)))
             connection.greet()
             return
         call = self._calls.by_name.get(request.op)
         try:
             if call is not None:
-                self._asked.append(Asked(connection, request.id, request.op, call(request)))
+                self._asked.append((connection, request.id, request.op, call(request)))
             elif request.op in self._chores.by_name:
                 self._chores.put(connection, request)
             else:
                 raise ProtocolError(f"there is no operation {request.op[:40]!r}: is the client newer than this owner?")
         except Exception as error:
-            self._asked.append(Asked(connection, request.id, request.op, self._told(error)))
+            self._asked.append((connection, request.id, request.op, self._told(error)))
 
     def _told(self, error: Exception) -> Exception:
         """What the client is told of an error; one that nobody foresaw goes to the log too, without the request."""
@@ -168,7 +188,7 @@ class Server:
             done = finished.popleft()
             done.connection.chores -= 1
             result = self._told(done.result) if isinstance(done.result, Exception) else done.result
-            self._asked.append(Asked(done.connection, done.request.id, done.request.op, result))
+            self._asked.append((done.connection, done.request.id, done.request.op, result))
             self._touched.add(done.connection)
 
     def _settle(self, started: int) -> None:
@@ -176,37 +196,25 @@ class Server:
         asked, self._asked = self._asked, []
         if not asked:
             return
-        failed = self._wait_for_disk(asked)
-        for each in asked:
-            each.connection.answer(self._encoded(each, failed))
+        failed = self._wait_for_disk(asked) if self.engine.waits else None
+        for connection, number, _, result in asked:
+            connection.answer(_answer(number, result, failed))
         elapsed = perf_counter_ns() - started
-        for each in asked:
-            self.meter.count(each.op, each.result, elapsed)
+        for _, _, op, result in asked:
+            self.meter.count(op, result, elapsed)
 
-    def _wait_for_disk(self, asked: list[Asked]) -> Exception | None:
-        made = [each.result for each in asked if isinstance(each.result, Decision)]
-        for each in asked:
-            if isinstance(each.result, Batch):
-                made += each.result.decisions
+    def _wait_for_disk(self, asked: list[Asked]) -> FrmcoreError | None:
+        made: list[Decision] = []
+        for _, _, _, result in asked:
+            if isinstance(result, Decision):
+                made.append(result)
+            elif isinstance(result, Batch):
+                made += result.decisions
         try:
             self.engine.settle(made)
         except FrmcoreError as error:
             return error
         return None
-
-    def _encoded(self, asked: Asked, failed: Exception | None) -> bytes:
-        result = asked.result
-        error = failed if failed is not None else result.error if isinstance(result, Batch) else None
-        if isinstance(result, Exception):
-            error, result = result, None
-        try:
-            payload = encode_answer((asked.id, result) if error is None else (asked.id, result, failure_of(error)))
-        except (TypeError, ValueError, OverflowError) as wrong:
-            payload = encode_answer((asked.id, None, Failure("FrmcoreError", f"the answer can't be sent: {wrong}")))
-        if len(payload) > FRAME_BYTES_MAX:
-            told = f"the answer has {len(payload):,} bytes, more than a frame takes: ask for less at once"
-            payload = encode_answer((asked.id, None, Failure("ProtocolError", told)))
-        return payload
 
     def _flush(self) -> None:
         for connection in self._touched:
@@ -248,7 +256,7 @@ class Server:
 
     def _send_off(self, connection: Connection, error: Exception) -> None:
         self.meter.refused += 1
-        connection.answer(encode_answer((0, None, failure_of(error))))
+        connection.answer(_answer(0, error, None))
         with contextlib.suppress(OSError):
             connection.flush()
         connection.sock.close()
@@ -256,7 +264,7 @@ class Server:
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """What it sent is no frame, and nothing behind it can be understood: it is told why, and that was it."""
         told = error if isinstance(error, FrmcoreError) else ProtocolError(f"not a request: {error}")
-        self._asked.append(Asked(connection, 0, "", told))
+        self._asked.append((connection, 0, "", told))
         self.meter.refused += 1
         connection.ends = True
 
