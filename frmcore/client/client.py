@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from frmcore.client import messages
-from frmcore.client.decision import Decision
 from frmcore.client.fallback import Report, Reporter
 from frmcore.client.lists import RemoteLists
+from frmcore.client.messages import RAISE
 from frmcore.client.pool import Pool
 from frmcore.errors import OwnerUnavailable, ProtocolError
 from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents, load_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from frmcore.client.decision import Decision
     from frmcore.client.wire import Wire
     from frmcore.engine import Event, Time
     from frmcore.explain import Explanation
     from frmcore.values import Value
 
-T = TypeVar("T")
-RAISE = "raise"
 FRAMES_AT_ONCE = 64  # of decide_many, between two looks at the time that is left
 
 
@@ -61,7 +59,7 @@ class Client:
         take when the owner is away or slow; the decision then has `fallback`, and the owner hears of it afterwards:
         the event counts in its windows, with that outcome as its `final`. "raise" raises OwnerUnavailable instead.
         """
-        self._check_otherwise(otherwise)
+        messages.check_otherwise(otherwise, self._pool.policy)
         seconds = self.timeout if within_ms is None else within_ms / 1000
         event = messages.plain_event(event)
         try:
@@ -69,30 +67,22 @@ class Client:
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            return self._settled_here(event, point, otherwise)
-
-    def _check_otherwise(self, otherwise: str) -> None:
-        known = self._pool.policy
-        if otherwise != RAISE and known is not None and otherwise not in known.outcomes:
-            raise ValueError(f"otherwise: expected raise or one of {', '.join(known.outcomes)}, got {otherwise!r}")
-
-    def _settled_here(self, event: Any, point: str | None, otherwise: str) -> Decision:
-        self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
-        known = self._pool.policy
-        ident = messages.id_in(event, known.id) if known is not None else ""
-        return Decision(event_id=ident, point=point or "", outcome=otherwise, fallback=True)
+            self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
+            return messages.fallback(event, point, otherwise, self._pool.policy)
 
     def decide_json(
         self, data: bytes | str, point: str | None = None, *, within_ms: float | None = None, otherwise: str = RAISE
     ) -> Decision:
         """`decide` for an event as JSON, at most 1 MiB."""
-        return self.decide(_json(data), point, within_ms=within_ms, otherwise=otherwise)
+        return self.decide(messages.json_of(data), point, within_ms=within_ms, otherwise=otherwise)
 
     def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
         """`decide` for each, in order, with many on their way at once; bytes are JSON. An event that is refused raises:
         those before it stay decided, and some behind it may be. `timeout` is for each 4,096 events."""
         decisions: list[Decision] = []
-        for frames in _chunks(_chunks(map(messages.plain_event, events), messages.BATCH_EVENTS), FRAMES_AT_ONCE):
+        for frames in messages.chunks(
+            messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS), FRAMES_AT_ONCE
+        ):
             asked = [messages.asking("decide_many", part, point, strict=False) for part in frames]
             for answer in self._pool.use(_all_of(asked), self.timeout):
                 decisions += messages.decisions(answer)
@@ -154,9 +144,7 @@ class Client:
     def stats(self) -> dict[str, Any]:
         """The engine's counts, as `Engine.stats`, and of this client `fallbacks`: how many were given, of these
         reported, refused by the owner, dropped because too many waited, and waiting."""
-        told, mine = self._ask("stats"), self._reporter
-        given = {"given": mine.given, "reported": mine.reported, "refused": mine.refused, "dropped": mine.dropped}
-        return {**told, "fallbacks": {**given, "waiting": mine.waiting}}
+        return {**self._ask("stats"), "fallbacks": self._reporter.counts()}
 
     def health(self) -> dict[str, Any]:
         """Is the owner ready, is its store degraded, which policy is in force."""
@@ -204,19 +192,8 @@ class Client:
         return messages.plain(self._call(op, subject, options))
 
 
-def _json(data: bytes | str) -> Any:
-    """As the protocol has JSON: binary data. A text with a lone surrogate becomes bytes that the engine refuses."""
-    return data.encode(errors="surrogatepass") if isinstance(data, str) else bytes(data)
-
-
 def _all_of(asked: Sequence[tuple[Any, ...]]) -> Callable[[Wire, float], list[bytes]]:
     def work(wire: Wire, deadline: float) -> list[bytes]:
         return wire.call_many([messages.numbered(wire.number(), each) for each in asked], deadline)
 
     return work
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    left = iter(items)
-    while part := list(islice(left, size)):
-        yield part

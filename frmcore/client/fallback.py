@@ -46,9 +46,11 @@ class Reporter:
         self._closing = Event()
         self.given = self.reported = self.refused = self.dropped = 0
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    def counts(self) -> dict[str, int]:
+        return {
+            "given": self.given, "reported": self.reported, "refused": self.refused, "dropped": self.dropped,
+            "waiting": len(self._waiting),
+        }  # fmt: skip
 
     def add(self, report: Report) -> None:
         """Never waits."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from frmcore._fast import shorten
+from frmcore.client import messages
 from frmcore.errors import UnknownName
-from frmcore.limits import LIST_CHANGE_VALUES
 from frmcore.lists import Entry, Expiry
 from frmcore.names import nearest
 
@@ -33,15 +32,15 @@ class RemoteList:
         self, values: Iterable[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
     ) -> int:
         """Adds many values; the number of new ones. In parts of 10,000, each checked before its first is added."""
-        said = {"reason": reason, "source": source, "owner": owner, "expires": _plain_expiry(expires)}
-        return sum(self._change("list_add", part, said) for part in _parts(values))
+        left, changed = iter(values), 0
+        while part := list(islice(left, messages.LIST_VALUES)):
+            told = messages.change(part, reason=reason, source=source, owner=owner, expires=expires)
+            changed += self._ask("list_add", self.name, told)
+        return changed
 
     def remove(self, value: str, *, reason: str = "", source: str = "") -> bool:
         """Removes a value; False when it was not there."""
-        return bool(self._change("list_remove", [value], {"reason": reason, "source": source}))
-
-    def _change(self, op: str, values: list[str], said: dict[str, Any]) -> int:
-        return int(self._ask(op, self.name, {"values": values, **said}))
+        return bool(self._ask("list_remove", self.name, messages.change([value], reason=reason, source=source)))
 
     def get(self, value: str) -> Entry | None:
         """What is known of a value; None where it is not listed."""
@@ -91,13 +90,3 @@ class RemoteLists(Mapping[str, RemoteList]):
 
     def __len__(self) -> int:
         return len(self._known())
-
-
-def _parts(values: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(values)
-    while part := list(islice(left, LIST_CHANGE_VALUES)):
-        yield part
-
-
-def _plain_expiry(expires: Expiry) -> Any:
-    return f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires

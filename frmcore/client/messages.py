@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -11,10 +13,19 @@ from frmcore._fast import shorten
 from frmcore.client.decision import Decision
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
+from frmcore.limits import LIST_CHANGE_VALUES
 from frmcore.serve.protocol import BATCH_EVENTS_MAX, VERSION, Answer, encode, error_of
 from frmcore.version import VERSION as RELEASE
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from frmcore.lists import Expiry
+
 T = TypeVar("T")
+RAISE: Final = "raise"
+LIST_VALUES: Final = LIST_CHANGE_VALUES  # in one change of a list
+_WIDTHS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned numbers, by MessagePack's code
 BATCH_EVENTS: Final = 64  # in one frame: decided in well under a millisecond, so that others wait no longer
 
 
@@ -58,14 +69,24 @@ _decision: Final = msgspec.msgpack.Decoder(Decision).decode
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------
-def hello(number: int) -> bytes:
-    return encode((number, "hello", {"protocol": VERSION, "client": f"python {RELEASE}"}))
+GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"})
 
 
 def asking(op: str, event: Any, point: str | None, strict: bool) -> tuple[Any, ...]:
     """What decide, evaluate and decide_many ask, but for the number in front."""
     options = {"point": point, "strict": strict} if point is not None or strict else None
     return (op, event) if options is None else (op, event, options)
+
+
+def json_of(data: bytes | str) -> Any:
+    """As the protocol has JSON: binary data. A text with a lone surrogate becomes bytes that the engine refuses."""
+    return data.encode(errors="surrogatepass") if isinstance(data, str) else bytes(data)
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part
 
 
 def plain_event(event: Any) -> Any:
@@ -91,7 +112,22 @@ def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
     return InvalidEvent(f"it can't be sent: {error}")
 
 
+def change(
+    values: list[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
+) -> dict[str, Any]:
+    """What is told of values that a list gets or loses."""
+    until = f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires
+    return {"values": values, "reason": reason, "source": source, "owner": owner, "expires": until}
+
+
 # ---- answers -----------------------------------------------------------------------------------------------------
+def id_of(answer: bytes) -> int:
+    """The id in front of an answer, without reading the rest: an array's head, then an unsigned number."""
+    code = answer[1]
+    size = _WIDTHS.get(code)
+    return code if size is None else int.from_bytes(answer[2 : 2 + size], "big")
+
+
 def welcome(answer: bytes) -> Welcome:
     """Raises ProtocolError for an owner of another kind."""
     try:
@@ -133,6 +169,19 @@ def explanation(answer: bytes) -> Explanation:
 
 def _node(told: Mapping[str, Any]) -> Node:
     return Node(told["text"], told["value"], told["shown"], tuple(_node(child) for child in told["children"]))
+
+
+# ---- what a client decides by itself --------------------------------------------------------------------------------
+def check_otherwise(otherwise: str, known: PolicyFacts | None) -> None:
+    """Raises ValueError for an outcome that the policy does not have; before the first connection none is known."""
+    if otherwise != RAISE and known is not None and otherwise not in known.outcomes:
+        raise ValueError(f"otherwise: expected raise or one of {', '.join(known.outcomes)}, got {otherwise!r}")
+
+
+def fallback(event: Any, point: str | None, outcome: str, known: PolicyFacts | None) -> Decision:
+    """The caller's declared choice, as a decision."""
+    ident = id_in(event, known.id) if known is not None else ""
+    return Decision(event_id=ident, point=point or "", outcome=outcome, fallback=True)
 
 
 def hash_of(health: Mapping[str, Any]) -> str:

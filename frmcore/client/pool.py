@@ -55,7 +55,7 @@ class Pool:
                 reason, slow = str(busy), False
             left = deadline - time.monotonic()
             if slow or left <= 0:
-                raise self._unavailable(reason, seconds)
+                raise self.unavailable(reason, seconds)
             time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -106,7 +106,7 @@ class Pool:
         self._closed = True
         self.clear()
 
-    def _unavailable(self, reason: str, seconds: float) -> OwnerUnavailable:
+    def unavailable(self, reason: str, seconds: float) -> OwnerUnavailable:
         return OwnerUnavailable(
             f"{self.path}: {reason}; {1000 * seconds:g} ms are over. Is `frmcore serve` running there? What was asked "
             "may have been done: the same event sent again counts once"

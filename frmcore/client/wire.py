@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from frmcore.client.messages import hello, welcome
+from frmcore.client.messages import GREETING, id_of, numbered, welcome
 from frmcore.errors import ProtocolError
 from frmcore.serve.protocol import FRAME_BYTES_MAX, HEAD_BYTES, framed
 
@@ -42,7 +42,7 @@ class Wire:
         try:
             self._within(deadline)
             self._sock.connect(path)
-            self.welcome = welcome(self.call(hello(self.number()), deadline))
+            self.welcome = welcome(self.call(numbered(self.number(), GREETING), deadline))
         except OSError as error:
             self.close()
             raise Gone(f"{path}: {error.strerror or error}") from None
@@ -70,7 +70,7 @@ class Wire:
             self._send(framed(payload), deadline)
             while True:
                 answer = self._receive(deadline)
-                number = _id_of(answer)
+                number = id_of(answer)
                 if number in {self._next, 0}:
                     return answer
         except (TimeoutError, BlockingIOError):
@@ -91,7 +91,7 @@ class Wire:
                 if unsent:
                     unsent = self._push(unsent, deadline)
                 while (answer := self._taken()) is not None:
-                    if _id_of(answer) == 0:
+                    if id_of(answer) == 0:
                         return [answer]
                     answers.append(answer)
                 if not unsent and len(answers) < sent and len(answers) < len(payloads):
@@ -161,10 +161,3 @@ class Wire:
     def _within(self, deadline: float) -> None:
         left = max(deadline - time.monotonic(), LEAST_SECONDS)
         self._sock.settimeout(left)
-
-
-def _id_of(answer: bytes) -> int:
-    """The id in front of an answer, without reading the rest: an array, then an unsigned number."""
-    code = answer[1]
-    size = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(code)
-    return code if size is None else int.from_bytes(answer[2 : 2 + size], "big")
