@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Request(msgspec.Struct, array_like=True, frozen=True):
     """One question. `subject`: an event, an event's id, a list's name ...; `options`: a map, by operation."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=1)]
     op: str
     subject: msgspec.Raw = NOTHING
     options: msgspec.Raw = NOTHING

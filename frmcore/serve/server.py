@@ -218,7 +218,7 @@ class Server:
 
     def _flush(self) -> None:
         for connection in self._touched:
-            if connection.number in self._connections:
+            if self._connections.get(connection.number) is connection:  # a number may be somebody else's by now
                 self._send(connection)
         self._touched.clear()
 
@@ -269,7 +269,8 @@ class Server:
         connection.ends = True
 
     def _drop(self, connection: Connection) -> None:
-        if self._connections.pop(connection.number, None) is not None:
+        if self._connections.get(connection.number) is connection:
+            del self._connections[connection.number]
             self._poll.unregister(connection.number)
         connection.sock.close()
 
