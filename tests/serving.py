@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOON = 1_760_011_200_000
-POLICY = """
+POLICY = """\
 policy: shop
 version: 1
 event:

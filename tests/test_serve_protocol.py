@@ -33,7 +33,7 @@ def test_frames(vector: dict[str, Any]) -> None:
 
 
 def test_the_conversation(tmp_path: Path) -> None:
-    assert (VECTORS / "policy.yaml").read_text("utf-8") == POLICY.lstrip("\n")
+    assert (VECTORS / "policy.yaml").read_text("utf-8") == POLICY
     with serving(tmp_path) as (_, path):
         client = Raw(path, greet=False)
         for vector in vectors("conversation"):
