@@ -52,9 +52,7 @@ def run(service: Service) -> None:
         server.run()
         watch.server, watch.state = None, "closing the store"
         tell_systemd("STOPPING=1")
-        log.info(
-            "answered what was accepted; the store is flushed and closed", extra={"operations": engine.stats["seq"]}
-        )
+        log.info("stopping: all that was accepted is answered", extra={"operations": engine.stats["seq"]})
 
 
 def _opened(service: Service, watch: Watch) -> Engine:

@@ -80,5 +80,19 @@ def _value(random: Random, depth: int) -> Any:
         return simple[kind]
     if kind == 6:
         return [_value(random, depth + 1) for _ in range(random.randrange(4))]
-    names = ["point", "at", "fields", "values", "start", "value", "strict", "final", "account", "card", "amount", "id", "ts"]
+    names = [
+        "point",
+        "at",
+        "fields",
+        "values",
+        "start",
+        "value",
+        "strict",
+        "final",
+        "account",
+        "card",
+        "amount",
+        "id",
+        "ts",
+    ]
     return {random.choice(names): _value(random, depth + 1) for _ in range(random.randrange(5))}

@@ -7,6 +7,7 @@ import select
 import signal
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -41,6 +42,7 @@ def start_owner(store: Path) -> int:
             run(Service(store, load(POLICY), frmcore.StoreOptions(flush_ms=10)))
             os._exit(0)
         except BaseException:
+            traceback.print_exc()
             os._exit(1)
     return child
 
