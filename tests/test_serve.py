@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from frmcore.client.client import Client
 
+JSON = b'{"id": "j-1", "ts": 1760011200000, "kind": "payment", "account": "b", "amount": 5}'
+
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
@@ -72,8 +74,8 @@ def one_operation(random: Random, engine: Any) -> Callable[[], Any]:
         lambda: engine.lists["nets"].add_many(["10.0.0.0/8", "10.0.0.1/8"]), lambda: engine.lists["bloked"],
         lambda: sorted(engine.lists["blocked"]), lambda: len(engine.lists["blocked"]),
         lambda: engine.lists["blocked"].get("c2"), lambda: "10.2.3.4" in engine.lists["nets"],
-        lambda: engine.decide_json(b'{"id": "j-1", "ts": 1760011200000, "kind": "payment", "account": "b", "amount": 5}'),
-        lambda: engine.decide_json("{"), lambda: engine.decide_json(b'{"id": "\xff"}'), lambda: engine.state_hash(),
+        lambda: engine.decide_json(JSON),
+        lambda: engine.decide_json("{"), lambda: engine.decide_json(b'{"id": "\xff"}'), engine.state_hash,
         lambda: engine.explain(ident).rules, lambda: engine.explain(ident).features, lambda: engine.explain("none"),
     ])  # fmt: skip
 

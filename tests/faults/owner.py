@@ -1,4 +1,4 @@
-"""SIGKILL of an owner and of its clients, under load: what was answered stands, once, and no call outlives its budget."""
+"""SIGKILL of an owner and its clients, under load: what was answered stands, once, and no call outlives its budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from frmcore.serve.owner import Service, run
 
 CLIENTS = 3
 BUDGET_MS = 40.0
-SLACK_MS = 400.0  # of a machine that has other things to do: what is over budget and this is a call that hung
+SLACK_MS = 2_000.0  # of a machine that has other things to do: what is over budget and this is a call that hung
 CALM = (0.005, 0.12)  # seconds between two kills
 STEP = 1_000_000  # ids of one life of a client
 
@@ -125,6 +125,9 @@ def main(kills: int) -> int:
                 os.waitpid(owner, 0)
                 time.sleep(random.choice([0, 0, 0.1]))
                 owner = start_owner(store)
+                if random.random() < 0.7:  # let it get to work
+                    with frmcore.connect(store, timeout=60) as client:
+                        client.health()
             else:
                 at = random.randrange(CLIENTS)
                 told[lives[at].number] = lives[at].end(signal.SIGKILL)
