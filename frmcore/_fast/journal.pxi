@@ -464,7 +464,7 @@ def frame_operations(bytes frames not None):
     found = []
     while at < size:
         record = <const RecordHead*>(start + at + sizeof(FrameHead))
-        if record.type >= RECORD_LIST:
+        if record.type in (RECORD_LIST, RECORD_POLICY):
             found.append((<const char*>record)[: record.size])
         at += frame_size(record.size)
     return found

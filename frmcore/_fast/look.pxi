@@ -93,7 +93,7 @@ cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
 cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
     cdef RingStore store = <RingStore>core.stores[core.layout.lookups[i].group]
     cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
-    cdef uint32_t handle = frame.looked[i].handle, w, o
+    cdef uint32_t handle = store.living(frame.looked[i].handle, core.watermark_), w, o
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
