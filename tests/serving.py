@@ -78,7 +78,7 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
 @contextmanager
 def serving(tmp_path: Path, **options: Any) -> Iterator[tuple[frmcore.Engine, Path]]:
     """An engine in memory (or options of one), served by a thread."""
-    with frmcore.Engine(options.pop("path", None), policy=POLICY, **{"clock": None, **options}) as engine:
+    with frmcore.Engine(options.pop("path", None), **{"policy": POLICY, "clock": None, **options}) as engine:
         server = Server(engine, tmp_path / "socket")
         thread = Thread(target=server.run)
         thread.start()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READ_BYTES: Final = 256 << 10
-LEAST_SECONDS: Final = 1e-6  # a timeout of 0 would mean something else
 WINDOW: Final = 4  # frames whose answers are awaited at once: the owner works on one while the next is on its way
 
 
@@ -32,18 +31,22 @@ def too_slow() -> Gone:
 
 
 class Wire:
-    """A greeted connection. After a Gone that is not `slow` it is closed; after a slow one only an answer is owed."""
+    """A greeted connection. After a Gone that is not `slow` it is closed; after a slow one only an answer is owed.
+
+    The socket never blocks: waiting is one poll, so that a call costs three system calls."""
 
     def __init__(self, path: str, deadline: float) -> None:
         """deadline: by time.monotonic(). Raises Gone, ProtocolError, OwnerUnavailable."""
-        self._sock = socket.socket(socket.AF_UNIX)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._readable, self._either = select.poll(), select.poll()
+        self._readable.register(self._sock, select.POLLIN)
+        self._either.register(self._sock, select.POLLIN | select.POLLOUT)
         self._buffer = b""
         self._next = 0
         try:
-            self._within(deadline)
             self._sock.connect(path)
             self.welcome = welcome(self.call(numbered(self.number(), GREETING), deadline))
-        except OSError as error:
+        except OSError as error:  # also BlockingIOError: more connections wait than the owner takes at once
             self.close()
             raise Gone(f"{path}: {error.strerror or error}") from None
         except BaseException:
@@ -67,13 +70,19 @@ class Wire:
 
         Raises Gone, ProtocolError."""
         try:
-            self._send(framed(payload), deadline)
+            unsent = self._push(framed(payload))
+            while unsent:
+                unsent = self._exchange(unsent, deadline)
             while True:
-                answer = self._receive(deadline)
-                number = id_of(answer)
-                if number in {self._next, 0}:
+                answer = self._taken()
+                if answer is None:
+                    self._wait(self._readable, deadline)
+                    self._fill()
+                elif id_of(answer) in {self._next, 0}:
                     return answer
-        except (TimeoutError, BlockingIOError):
+        except TimeoutError:
+            if unsent:  # half a frame is no good to anybody
+                self.close()
             raise too_slow() from None
         except OSError as error:
             raise Gone(error.strerror or str(error)) from None
@@ -81,61 +90,41 @@ class Wire:
     def call_many(self, payloads: Sequence[bytes], deadline: float) -> list[bytes]:
         """The answers to several requests, in their order, a few of them on their way at any time. Raises Gone."""
         answers: list[bytes] = []
-        unsent = b""
-        sent = 0
+        unsent, sent = b"", 0
         try:
             while len(answers) < len(payloads):
                 while sent < len(payloads) and sent - len(answers) < WINDOW:
                     unsent += framed(payloads[sent])
                     sent += 1
-                if unsent:
-                    unsent = self._push(unsent, deadline)
-                while (answer := self._taken()) is not None:
+                unsent = self._push(unsent)
+                answer = self._taken()
+                while answer is not None:
                     if id_of(answer) == 0:
                         return [answer]
                     answers.append(answer)
-                if not unsent and len(answers) < sent and len(answers) < len(payloads):
-                    self._fill(deadline)
-        except (TimeoutError, BlockingIOError):
+                    answer = self._taken()
+                if sent - len(answers) == WINDOW or sent == len(payloads) > len(answers):
+                    unsent = self._exchange(unsent, deadline)
+        except TimeoutError:
             self.close()
             raise too_slow() from None
         except OSError as error:
             raise Gone(error.strerror or str(error)) from None
         return answers
 
-    # Sends what the owner takes, and reads what it says meanwhile: it may wait for us to read before it takes more.
-    def _push(self, data: bytes, deadline: float) -> bytes:
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN | select.POLLOUT)
-        left = deadline - time.monotonic()
-        ready = poll.poll(max(left, 0) * 1000)
-        if not ready:
-            raise TimeoutError
-        event = ready[0][1]
-        if event & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            self._fill(deadline)
-        if event & select.POLLOUT:
-            return data[self._sock.send(data, socket.MSG_DONTWAIT) :]
-        return data
-
-    def _send(self, data: bytes, deadline: float) -> None:
-        """All of it, or the connection is no good any more."""
-        self._within(deadline)
-        sent = 0
+    # What the owner takes at once is sent; the rest is given back.
+    def _push(self, data: bytes) -> bytes:
         try:
-            sent = self._sock.send(data)
-            while sent < len(data):
-                self._within(deadline)
-                sent += self._sock.send(data[sent:])
-        except OSError:
-            if sent:
-                self.close()
-            raise
+            return data[self._sock.send(data) :] if data else data
+        except BlockingIOError:
+            return data
 
-    def _receive(self, deadline: float) -> bytes:
-        while (answer := self._taken()) is None:
-            self._fill(deadline)
-        return answer
+    # Waits until more can be sent or read, and does it: the owner may wait for us to read before it takes more.
+    def _exchange(self, unsent: bytes, deadline: float) -> bytes:
+        event = self._wait(self._either if unsent else self._readable, deadline)
+        if event & ~select.POLLOUT:
+            self._fill()
+        return self._push(unsent)
 
     def _taken(self) -> bytes | None:
         """The next whole answer of what was read."""
@@ -151,13 +140,15 @@ class Wire:
         self._buffer = buffer[end:]
         return buffer[HEAD_BYTES:end]
 
-    def _fill(self, deadline: float) -> None:
-        self._within(deadline)
+    def _fill(self) -> None:
         data = self._sock.recv(READ_BYTES)
         if not data:
             raise ConnectionResetError("the owner closed the connection")
         self._buffer = self._buffer + data if self._buffer else data
 
-    def _within(self, deadline: float) -> None:
-        left = max(deadline - time.monotonic(), LEAST_SECONDS)
-        self._sock.settimeout(left)
+    def _wait(self, poll: select.poll, deadline: float) -> int:
+        """What became possible. Raises TimeoutError."""
+        ready = poll.poll(max(0.0, 1000 * (deadline - time.monotonic())))
+        if not ready:
+            raise TimeoutError
+        return ready[0][1]

@@ -90,6 +90,8 @@ def _memory(stats: Mapping[str, Any]) -> Iterator[Family]:
     yield family("memory_bytes", "gauge", "What the state takes, by its own accounting.", by("part", parts))
     yield family("window_keys", "gauge", "Keys that have windows, over all groups of an entity.", by("entity", keys))
     yield family("window_bytes", "gauge", "Memory of an entity's windows.", by("entity", sizes))
+    told = "Keys whose windows were given up to stay within limits.max_memory."
+    yield family("evicted_total", "counter", told, by("entity", stats["evicted"]))
     yield family("ids", "gauge", "Event ids remembered.", stats["ids"])
     yield family("operations", "gauge", "The last recorded operation's number.", stats["seq"])
     if stats["watermark"] is not None:
