@@ -93,9 +93,8 @@ def redis(folder: Path, calls: int) -> None:
     command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--daemonize", "no"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server, socket.socket(socket.AF_UNIX) as sock:
         try:
-            while not path.exists():
+            while sock.connect_ex(str(path)):
                 time.sleep(0.05)
-            sock.connect(str(path))
             sock.sendall(b"SET k " + b"x" * 700 + b"\r\n")
             sock.recv(65_536)
 

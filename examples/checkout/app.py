@@ -119,7 +119,7 @@ def create(policy: Path = POLICY, secret: str | None = None, store: str | None =
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.issuer_key = key
         if served:
-            async with await frmcore.aio.connect(served) as client:
+            async with await frmcore.aio.connect(served, timeout=1) as client:
                 app.state.risk = Served(client)
                 yield
         else:

@@ -13,7 +13,7 @@ import msgspec
 
 from frmcore._fast import shorten
 from frmcore.errors import FrmcoreError, InvalidEvent, ProtocolError
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, VERSION
+from frmcore.serve.protocol import BATCH_EVENTS_MAX, NOTHING, VERSION
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from frmcore.serve.protocol import Request
 
 _plain: Final = msgspec.msgpack.Decoder().decode
-_NONE: Final = b"\xc0"
 
 
 class Deciding(msgspec.Struct, frozen=True):
@@ -91,8 +90,7 @@ class Calls:
         return {"protocol": VERSION, "frmcore": RELEASE, "batch": BATCH_EVENTS_MAX, "policy": facts}
 
     def decide(self, request: Request) -> Decision:
-        options = self._options(request)
-        return self._decide(request.subject, options)
+        return self._decide(request.subject, self._options(request))
 
     def _decide(self, subject: msgspec.Raw, options: Deciding) -> Decision:
         event = self._read(subject, options.strict)
@@ -141,7 +139,7 @@ class Calls:
         return self._engine.features(at=self._told(request).at, **entities)
 
     def _options(self, request: Request) -> Deciding:
-        return NO_OPTIONS if request.options == _NONE else _deciding.decode(request.options) or NO_OPTIONS
+        return NO_OPTIONS if request.options is NOTHING else _deciding.decode(request.options) or NO_OPTIONS
 
     def _told(self, request: Request) -> Telling:
         return _telling.decode(request.options) or NOTHING_TOLD

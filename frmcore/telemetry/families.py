@@ -81,7 +81,7 @@ def _events(stats: Mapping[str, Any]) -> Iterator[Family]:
 
 
 def _memory(stats: Mapping[str, Any]) -> Iterator[Family]:
-    parts = {part: size for part, size in stats["memory"].items() if part != "total"}
+    parts = {part: size for part, size in stats["memory"].items() if part not in {"total", "limit"}}
     keys: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for group in stats["groups"]:
@@ -90,6 +90,7 @@ def _memory(stats: Mapping[str, Any]) -> Iterator[Family]:
     yield family("memory_bytes", "gauge", "What the state takes, by its own accounting.", by("part", parts))
     yield family("window_keys", "gauge", "Keys that have windows, over all groups of an entity.", by("entity", keys))
     yield family("window_bytes", "gauge", "Memory of an entity's windows.", by("entity", sizes))
+    yield family("memory_limit_bytes", "gauge", "What it may take: limits.max_memory.", stats["memory"]["limit"])
     told = "Keys whose windows were given up to stay within limits.max_memory."
     yield family("evicted_total", "counter", told, by("entity", stats["evicted"]))
     yield family("ids", "gauge", "Event ids remembered.", stats["ids"])
