@@ -942,11 +942,24 @@ cdef class Core:
                 return {
                     "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                     "position": self.journal.position if self.journal is not None else 0,
-                    "lost": self.journal.lost if self.journal is not None else 0,
+                    "waiting": self.journal.waiting if self.journal is not None else 0,
                     "spilled": self.journal.take_spilled() if take_spilled else b"",
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
                     "counters": self.counters, "ids_limit": self.ids_limit,
                 }
+            finally:
+                if was_on:
+                    gc_resume()
+
+    def waiting(self, uint64_t most):
+        """The frames of records that found no room in ring or spill, in order, some `most` bytes of them; b'' when there are no
+        more, and the ring may be used again. None where some of them are gone."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            was_on = gc_pause()
+            try:
+                return waiting_frames(self, most)
             finally:
                 if was_on:
                     gc_resume()

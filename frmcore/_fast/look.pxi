@@ -114,6 +114,33 @@ cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, i
     return 0
 
 
+# Records that wait for the disk, each where it is: an event's in the log, others with the journal. None where the log has
+# forgotten one.
+cdef bytes waiting_frames(Core core, uint64_t most):
+    cdef JournalRing journal = core.journal
+    cdef const Segment* segment = NULL
+    cdef const RecordHead* head = log_from(&core.log, journal.waiting_from, &segment)
+    cdef uint64_t size = 0
+    records = []
+    if journal.broken:
+        return None
+    while journal.waiting and size < most:
+        if head != NULL and head.seq == journal.waiting_from:
+            record = (<const char*>head)[: head.size]
+            head = log_next(&segment, head)
+        elif journal.others and head_in(journal.others[0]).seq == journal.waiting_from:
+            record = journal.others.popleft()
+            journal.others_bytes -= <uint64_t>len(record)
+        else:
+            journal.broken = True
+            return None
+        records.append(record)
+        size += <uint64_t>len(record)
+        journal.waiting_from += 1
+        journal.waiting -= 1
+    return frames_of(records, journal.epoch)
+
+
 cdef object id_of(Core core, uint64_t seq):
     cdef const RecordHead* head = log_find(&core.log, seq)
     if head == NULL:

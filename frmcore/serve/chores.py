@@ -103,8 +103,7 @@ class Chores:
             self._wake()
 
     def _explain(self, request: Request) -> dict[str, Any]:
-        which = _which.decode(request.options) or Which()
-        explained = self._engine.explain(_text.decode(request.subject), which.point)
+        explained = self._engine.explain(_text.decode(request.subject), self._which(request).point)
         return {
             "decision": explained.decision, "fields": dict(explained.fields), "final": explained.final,
             "features": explained.features, "rules": explained.rules, "lists": explained.lists,
@@ -132,6 +131,9 @@ class Chores:
             raise ValueError(f"snapshot: the owner has a working directory of its own: name a whole path, not {file!r}")
         self._engine.snapshot(file)
 
+    def _which(self, request: Request) -> Which:
+        return _which.decode(request.options) or Which()
+
     def _list(self, request: Request) -> EntityList:
         return self._engine.lists[_text.decode(request.subject)]
 
@@ -148,13 +150,13 @@ class Chores:
         return sum(self._list(request).remove(value, reason=told.reason, source=told.source) for value in told.values)
 
     def _get(self, request: Request) -> Entry | None:
-        return self._list(request).get(_which.decode(request.options).value)
+        return self._list(request).get(self._which(request).value)
 
     def _contains(self, request: Request) -> bool:
-        return _which.decode(request.options).value in self._list(request)
+        return self._which(request).value in self._list(request)
 
     def _values(self, request: Request) -> dict[str, Any]:
-        found, start = self._list(request), _which.decode(request.options).start
+        found, start = self._list(request), self._which(request).start
         return {"size": len(found), "values": list(islice(iter(found), start, start + PAGE_VALUES))}
 
 
