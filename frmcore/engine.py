@@ -101,7 +101,8 @@ class Engine:
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
-        if self._store is not None and self._store.waits:
+        self.waits = self._store is not None and self._store.waits  # must an owner `settle` before it answers?
+        if self.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
@@ -320,13 +321,9 @@ class Engine:
     def unsettled(self) -> Core:
         """For the owner of many callers: the calls that record, without waiting for the disk. `settle` waits once for
         all of them. Raises StoreError where the store fails and the options say to refuse then."""
-        self._store_guard()
+        if self.waits:
+            self._store_guard()
         return self._core
-
-    @property
-    def waits(self) -> bool:
-        """Must an owner `settle` before it answers?"""
-        return self._store is not None and self._store.waits
 
     def settle(self, decisions: Iterable[Decision]) -> None:
         """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""

@@ -72,7 +72,6 @@ INTERNAL: Final = {
     "decoded",
     "unsettled",
     "settle",
-    "waits",
     "packed",
 }  # of Engine, Decision and EntityList: for the engine itself, and for its owner process
 

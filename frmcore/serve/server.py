@@ -132,8 +132,10 @@ class Server:
                 os.eventfd_read(self._wakeup)
             else:
                 self._accept()
-        self._collect()
-        self._settle(started)
+        if self._chores.finished():
+            self._collect()
+        if self._asked:
+            self._settle(started)
         self._flush()
         self.alive = time.monotonic()
         if self.alive - self._ticked > TICK_SECONDS:
@@ -194,8 +196,6 @@ class Server:
     def _settle(self, started: int) -> None:
         """The disk, where it has to be waited for, once; then the answers."""
         asked, self._asked = self._asked, []
-        if not asked:
-            return
         failed = self._wait_for_disk(asked) if self.engine.waits else None
         for connection, number, _, result in asked:
             connection.answer(_answer(number, result, failed))
