@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import Owner, Raw, event, eventually, serving
+from serving import POLICY, Owner, Raw, event, eventually, serving
 from shared import faults
 
 import frmcore
@@ -198,6 +198,22 @@ def test_an_owner_ends_gracefully(number: int, tmp_path: Path) -> None:
         assert answers == 200
         assert '"operations": 200' in said.splitlines()[-1]
         assert not (owner.store / "socket").exists()
+
+
+def test_a_second_signal_does_no_harm(tmp_path: Path) -> None:
+    with frmcore.Engine(None, policy=POLICY) as engine:
+        ended = server.Server(engine, tmp_path / "socket")
+        ended.stop()
+        ended.run()
+        ended.stop()  # its descriptor is somebody else's by now
+        assert not (tmp_path / "socket").exists()
+
+
+def test_an_event_that_no_frame_takes(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
+        with pytest.raises(frmcore.InvalidEvent, match="at most 4,194,304"):
+            client.decide(event(1, account="x" * FRAME_BYTES_MAX), otherwise="review")
+        assert client.stats["fallbacks"]["given"] == 0
 
 
 def test_an_owner_comes_back_with_what_it_answered(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ type Change struct {
 	Reason, Source, Owner, Expires string
 }
 
-// ListAdd adds values to a list, at most 10,000; how many are new.
+// ListAdd adds values to a list, as many as a frame takes; how many are new.
 func (c *Client) ListAdd(ctx context.Context, list string, values []string, said Change) (int, error) {
 	options := map[string]any{
 		"values": values, "reason": said.Reason, "source": said.Source, "owner": said.Owner, "expires": orNil(said.Expires),

@@ -3,6 +3,7 @@ package frmcore
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -76,7 +77,7 @@ func (r *reporter) run() {
 		one, dropped := r.waiting[0], r.counts.Dropped
 		r.mutex.Unlock()
 		err := r.send(one)
-		if errors.Is(err, OwnerUnavailable) || errors.Is(err, StoreError) {
+		if errors.Is(err, OwnerUnavailable) || errors.Is(err, StoreError) || errors.Is(err, net.ErrClosed) {
 			select {
 			case <-r.closing:
 				return

@@ -173,7 +173,7 @@ func frameOf(request []any) ([]byte, error) {
 		return nil, &Error{Class: InvalidEvent, Message: "it can't be sent: " + err.Error()}
 	}
 	if len(payload) > frameBytesMax {
-		return nil, &Error{Class: ProtocolError, Message: fmt.Sprintf("%d bytes in one frame, at most %d are taken", len(payload), frameBytesMax)}
+		return nil, &Error{Class: InvalidEvent, Message: fmt.Sprintf("%d bytes in one frame, at most %d are taken", len(payload), frameBytesMax)}
 	}
 	frame := make([]byte, headBytes, headBytes+len(payload))
 	binary.BigEndian.PutUint32(frame, uint32(len(payload)))

@@ -10,13 +10,14 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frmcore.client import messages
-from frmcore.errors import FrmcoreError, OwnerUnavailable, StoreError
+from frmcore.errors import EngineClosed, FrmcoreError, OwnerUnavailable, ProtocolError, StoreError
 
 if TYPE_CHECKING:
     from frmcore.client.pool import Pool
 
 WAITING_MAX: Final = 10_000  # some 5 MB of events; when more wait, the oldest are given up
 CALL_SECONDS: Final = 5.0
+END_SECONDS: Final = 0.2  # for the thread, once it was told to end
 PAUSE_SECONDS: Final = 0.25  # between tries while the owner is away
 
 log = logging.getLogger("frmcore.client")
@@ -87,7 +88,7 @@ class Reporter:
         try:
             messages.plain(self._pool.call(report.asked(), CALL_SECONDS))
             self.reported += 1
-        except (OwnerUnavailable, StoreError):
+        except (OwnerUnavailable, ProtocolError, StoreError, EngineClosed):
             return False
         except FrmcoreError as error:
             self.refused += 1
@@ -105,6 +106,6 @@ class Reporter:
         self._closing.set()
         thread = self._thread
         if thread is not None:
-            thread.join(CALL_SECONDS)
+            thread.join(END_SECONDS)
         if self._waiting:
             log.warning("%d events took effect undecided, and the owner never heard of them", len(self._waiting))

@@ -14,7 +14,7 @@ from frmcore.client.decision import Decision
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
 from frmcore.limits import LIST_CHANGE_VALUES
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, VERSION, Answer, encode, error_of
+from frmcore.serve.protocol import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, VERSION, Answer, encode, error_of
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -95,11 +95,16 @@ def plain_event(event: Any) -> Any:
 
 
 def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
-    """A request's bytes. Raises InvalidEvent for values that no engine takes either."""
+    """A request's bytes. Raises InvalidEvent for values that no engine takes either, ProtocolError for a policy that
+    no frame takes."""
     try:
-        return encode((number, *asked))
+        data = encode((number, *asked))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(asked, error) from None
+    if len(data) > FRAME_BYTES_MAX:
+        told = f"{asked[0]}: {len(data):,} bytes, and a request has at most {FRAME_BYTES_MAX:,}"
+        raise ProtocolError(f"{told}: use `frmcore reload`") if asked[0] == "reload" else InvalidEvent(told)
+    return data
 
 
 def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:

@@ -97,7 +97,8 @@ class Server:
         self._wake()
 
     def _wake(self) -> None:
-        os.eventfd_write(self._wakeup, 1)
+        if self._wakeup >= 0:  # a second signal may come when the loop has ended
+            os.eventfd_write(self._wakeup, 1)
 
     @property
     def fallbacks(self) -> Counter[str]:
@@ -300,4 +301,5 @@ class Server:
             self._drop(connection)
         self._listener.close()
         self._poll.close()
-        os.close(self._wakeup)
+        wakeup, self._wakeup = self._wakeup, -1
+        os.close(wakeup)
