@@ -44,7 +44,7 @@ class Telling(msgspec.Struct, frozen=True):
     final: str | None = None
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of several events: the decisions up to the first that was refused, and why it was."""
 
     decisions: list[Decision]

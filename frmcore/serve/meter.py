@@ -40,6 +40,13 @@ class RequestMeter:
         if histogram is None:
             histogram = self.seconds.setdefault(op, Histogram())
         histogram.record(ns)
-        error = result.error if type(result) is Batch else result
-        if isinstance(error, Exception):
+        error = error_in(result)
+        if error is not None:
             self.errors[type(error).__name__] += 1
+
+
+def error_in(result: Any) -> Exception | None:
+    """What a request ended with instead of a result."""
+    if isinstance(result, Batch):
+        return result.error
+    return result if isinstance(result, Exception) else None

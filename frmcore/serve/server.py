@@ -18,7 +18,7 @@ from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.calls import Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
-from frmcore.serve.meter import RequestMeter
+from frmcore.serve.meter import RequestMeter, error_in
 from frmcore.serve.protocol import CONNECTIONS_MAX, FRAME_BYTES_MAX, Failure, decode_request, failure_of
 from frmcore.serve.socketfile import is_welcome, listen
 
@@ -44,8 +44,6 @@ def _packed(value: object) -> object:
     """What MessagePack has no form for."""
     if isinstance(value, Decision):
         return msgspec.Raw(value.packed())
-    if isinstance(value, Batch):
-        return {"decisions": value.decisions}
     raise TypeError(f"{type(value).__name__} can't be sent")
 
 
@@ -56,9 +54,7 @@ def _answer(number: int, result: Any, failed: FrmcoreError | None) -> bytes:
     """A request's answer. `failed`: what became of the disk that all were to survive on."""
     if type(result) is Decision and failed is None:
         return _encode((number, msgspec.Raw(result.packed())))
-    error = (
-        (result.error or failed) if isinstance(result, Batch) else result if isinstance(result, Exception) else failed
-    )
+    error = error_in(result) or failed
     if error is not None:
         return _encode((number, None, failure_of(error)))
     try:
