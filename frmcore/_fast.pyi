@@ -120,6 +120,8 @@ class Decision:
         """Register -> raw value of every recorded fact, feature and constant."""
     def to_dict(self) -> dict[str, Any]:
         """The decision as plain data, for JSON."""
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md). Empty parts are left out."""
 
 @final
 class ArrowRows:
@@ -217,6 +219,8 @@ class Core:
         """The decision's program, to be asked for outcomes under other values."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...

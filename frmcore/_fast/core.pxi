@@ -401,6 +401,7 @@ cdef class Core:
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
+        count_verdict(self.book, &frame.verdict, point)
         followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
@@ -527,6 +528,7 @@ cdef class Core:
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
+        count_verdict(self.book, &frame.verdict, point)
         followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
@@ -1238,6 +1240,11 @@ cdef class Core:
             "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),
             "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
+
+    def verdicts(self):
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
+        self.check_open()
+        return verdict_counts(self.books)
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
