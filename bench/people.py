@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ DOMAINS: Final = {
 
 
 class People:
-    """The names of all there is. O(all), some seconds for R1's million listed values."""
+    """The names of all there is; the million listed values, a second or two, when they are first asked for."""
 
     def __init__(self, shape: Shape, seed: int) -> None:
         random = Random(seed + 1)
@@ -36,9 +37,14 @@ class People:
         self.addresses = [address(random) for _ in range(shape.addresses)]
         self.countries = random.choices(list(CURRENCIES), COUNTRIES, k=shape.accounts)
         self.emails = [email(random, number) for number in range(shape.accounts)]
-        counts = dict(zip((card, device, address), shape.listed, strict=False))
-        self.listed = [[make(random) for _ in range(count)] for make, count in counts.items()]
-        self.listed.append([email(random, random.getrandbits(20)) for _ in range(shape.listed[3])])
+        self._shape, self._seed = shape, seed
+
+    @cached_property
+    def listed(self) -> list[list[str]]:
+        """Of cards, devices, addresses, e-mails."""
+        random, counts = Random(self._seed + 2), self._shape.listed
+        made = [[make(random) for _ in range(n)] for make, n in zip((card, device, address), counts, strict=False)]
+        return [*made, [email(random, random.getrandbits(20)) for _ in range(counts[3])]]
 
 
 def card(random: Random) -> str:
