@@ -15,6 +15,7 @@ import pytest
 from bench import ratio
 from bench.cases import CASES
 from bench.kernel import Histogram, closed_loop, open_loop
+from bench.percentiles import Percentiles
 from bench.ratio import Measured, complaint, measured, slip
 from bench.stream import R1, SMALL, Shape, Stream
 from bench.world import SMOKE, World
@@ -213,3 +214,14 @@ def test_rounds_are_fresh_events(world: World) -> None:
     ids = [event.id for batch in world.rounds() for event in batch]
     assert len(ids) >= SMOKE.rounds * SMOKE.size
     assert sum(one != two for one, two in pairwise(sorted(ids))) >= len(ids) * 0.99 - 1
+
+
+# -- percentiles -----------------------------------------------------------------------------------------------------------
+def test_percentiles_count_every_call() -> None:
+    run = Percentiles(200, 300, small=True)
+    headline = run.headline()
+    assert [each["count"] for each in headline.values()] == [300, 300, 300]
+    for times in (run.closed(stored=True, threads=4, beside=True), run.open(10_000, stored=False, threads=2)):
+        assert times["count"] == 300
+        assert 0 < times["p50"] <= times["p99"] <= times["p99.99"] <= times["max"]
+    assert all(rate > 0 for rate in run.rates().values())
