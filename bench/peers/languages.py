@@ -9,7 +9,6 @@ from bench.peers.rules import fused, judged, lambdas, translated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Judge = "Callable[[dict[str, Any]], tuple[int, int]]"
 FEATURES_FROM: Final = slice(12, 33)  # of a context: behind the event's fields
 FLAGS_FROM: Final = slice(33, 37)
 CEL: Final = ((r"\band\b", "&&"), (r"\bor\b", "||"), (r"\bnot \(", "!("))
@@ -39,7 +38,8 @@ def zen() -> Any:
 def rule_engine() -> Any:
     import rule_engine as engine  # noqa: PLC0415
 
-    texts = translated((), r"\1 =~ '^\2.*'", r"\1 =~~ '\2'")
+    dots = ((r"'10\.'", "'10[.]'"), (r"'192\.168\.'", "'192[.]168[.]'"))
+    texts = translated(dots, r"\1 =~ '^\2.*'", r"\1 =~~ '\2'")
     rules = [engine.Rule(text) for text in texts]
     return dict, lambda context: judged([rule.matches(context) for rule in rules])
 
