@@ -1,6 +1,7 @@
 """A benchmark against the floor, round by round in one run, and against what it took before.
 
-Machines differ and are busy by turns; the floor, measured just before every round, meets the same weather. What is kept and
+Machines differ and are busy by turns; the floor, measured just before every round, meets the same weather. Times are those of
+the calling thread, so that being put aside does not count; only what waits (a store, a child process) has the clock's. What is kept and
 compared is the median over the rounds of (time of an operation / time of the floor), and how far these ratios spread.
 """
 
@@ -53,7 +54,8 @@ class Rounds:
         return batch
 
     def run(self, batch: list[Any]) -> None:
-        self.times.append(batch_ns(self.bench.call, batch) / self.bench.weight)
+        taken = batch_ns(self.bench.call, batch, wall=self.bench.slow)  # slow ones wait: for threads, processes, disks
+        self.times.append(taken / self.bench.weight)
 
     def measured(self) -> Measured:
         return measured(self.times, self.floors)

@@ -43,7 +43,7 @@ class Scale:
     listed: int  # values of the list that is probed
 
 
-FULL: Final = Scale(R1, 200_000, 1_000, 30, 5, (1_000, 100_000, 5_000_000), 1_000_000)
+FULL: Final = Scale(R1, 200_000, 1_000, 20, 3, (1_000, 100_000, 5_000_000), 1_000_000)
 SMOKE: Final = Scale(SMALL, 400, 40, 2, 1, (20, 200, 2_000), 2_000)
 
 

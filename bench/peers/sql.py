@@ -180,6 +180,7 @@ class PostgresEngine(SqlEngine):
         self._server = PostgresServer()
         self._db: Any = psycopg.connect(self._server.address, autocommit=True, prepare_threshold=0)
         self._db.execute("SET synchronous_commit = off")
+        self._db.execute("SET enable_seqscan = off")  # plans are made while the table is small
         self._db.execute(f"CREATE TABLE events ({COLUMNS})")
         for key in KEYS:
             self._db.execute(f"CREATE INDEX ON events ({key}, ts)")
