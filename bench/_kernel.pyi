@@ -21,9 +21,7 @@ class Answer:
 
 @final
 class Floor:
-    def __init__(
-        self, event_class: type, entities: tuple[int, ...], listed: tuple[int, ...], ids: int
-    ) -> None: ...
+    def __init__(self, event_class: type, entities: tuple[int, ...], listed: tuple[int, ...], ids: int) -> None: ...
     def decide(self, event: Any) -> Answer: ...
 
 def closed_loop(

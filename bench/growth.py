@@ -29,7 +29,12 @@ FILL: Final = 40_000
 
 def rules_of(count: int) -> str:
     """Rules over a feature and two fields, of which few fire."""
-    conditions = ("n > {} and amount > 99000", 'merchant == "m{}" and amount > 90000', "spent > 9{}000000", "amount > 99{:03}")
+    conditions = (
+        "n > {} and amount > 99000",
+        'merchant == "m{}" and amount > 90000',
+        "spent > 9{}000000",
+        "amount > 99{:03}",
+    )
     return "".join(
         f"  - {{id: r{number}, when: '{conditions[number % 4].format(number)}', outcome: review, score: 1}}\n"
         for number in range(count)

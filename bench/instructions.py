@@ -1,7 +1,8 @@
 """Instructions of a decision, counted by valgrind: `python -m bench.instructions` (`--profile`, `--rebase`).
 
-Two runs that differ in nothing but some decisions of R1 differ in nothing but their instructions. The count repeats exactly,
-however busy the machine is, so it is held against a ceiling in bench/instructions.json. Another compiler gives another count.
+Two runs that differ in nothing but some decisions of R1 differ in nothing but their instructions. The count repeats
+exactly, however busy the machine is, so it is held against a ceiling in bench/instructions.json. Another compiler gives
+another count.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from bench.world import HERE
+from bench.world import HERE, RESULTS
 
 CEILINGS: Final = HERE / "instructions.json"
 EVENTS, WARM = 1_000, 1_000
@@ -30,9 +31,9 @@ LINE: Final = re.compile(r"^\s*([\d,]+) \([\s\d.]+%\)\s+(?:.*?:)?(\S.*?)(?: \[.*
 
 def work(what: str) -> None:
     """The run that is counted: everything is made in each of them, only one is decided."""
-    from bench.stream import SMALL  # noqa: PLC0415  the counting process needs none of this
-    from bench.world import POLICY, Scale, World  # noqa: PLC0415
-    from frmcore.policy import load  # noqa: PLC0415
+    from bench.stream import SMALL
+    from bench.world import POLICY, Scale, World
+    from frmcore.policy import load
 
     world = World(Scale(SMALL, WARM, EVENTS, 1, 1, (1, 1, 1), 1))
     world.__dict__["policy"] = load(POLICY)  # lists stay empty: probes read one line of a filter, as misses do
@@ -59,7 +60,14 @@ def counted(profile: bool) -> tuple[dict[str, int], list[tuple[str, float]]]:
 
 
 def _start(what: str, file: Path) -> subprocess.Popen[bytes]:
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", sys.executable, "-m", "bench.instructions"]
+    command = [
+        "valgrind",
+        "--tool=callgrind",
+        f"--callgrind-out-file={file}",
+        sys.executable,
+        "-m",
+        "bench.instructions",
+    ]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(HERE.parent), "PYTHONMALLOC": "malloc"}
     with file.with_suffix(".log").open("wb") as log:
         return subprocess.Popen([*command, "--run", what], env=environment, stdout=log, stderr=log)
@@ -91,7 +99,9 @@ def _difference(more: Counter[str], less: Counter[str]) -> list[tuple[str, float
 def compiler() -> str:
     """What the ceilings hold for: the compiler's major version and the machine."""
     said = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=False).stdout.strip()
-    return f"gcc {said.partition('.')[0]} {platform.machine()}, Python {sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"gcc {said.partition('.')[0]} {platform.machine()}, Python {sys.version_info.major}.{sys.version_info.minor}"
+    )
 
 
 def verdict(found: dict[str, int], kept: dict[str, Any]) -> list[str]:
@@ -120,6 +130,8 @@ def main() -> int:
     found, functions = counted(given.profile)
     for name, count in found.items():
         print(f"{name}: {count:,} instructions an event, ceiling {kept.get(name, 0):,} ({compiler()})")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "instructions.json").write_text(json.dumps({"compiler": compiler(), **found}, indent=1) + "\n")
     for name, count in functions[:40]:
         print(f"{count:10,.0f}  {name}")
     if given.rebase:

@@ -1,4 +1,4 @@
-"""Bytes of R1's stream in memory, and of each thing that is kept: `python -m bench.memory --events 1000000 --entities 5000000`."""
+"""Bytes of R1's stream in memory, and of each thing that is kept: `python -m bench.memory`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.world import HERE, RESULTS, Scale, World
 
 
 def stream_bytes(count: int) -> dict[str, Any]:
-    """What R1's events leave behind, with its million listed values: by the engine's accounting, and what the system sees."""
+    """What R1's events leave behind, with its listed values: by the engine's accounting, and what the system sees."""
     world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
     engine = world.engine()
     lists, before = engine.stats["memory"]["total"], _resident()

@@ -18,8 +18,46 @@ CHANNELS: Final = {
     "web-chrome": 250, "app-ios": 200, "app-android": 200, "pos-chip": 120, "pos-tap": 120, "web-firefox": 50,
     "moto": 40, "api": 20,
 }  # fmt: skip
-FIRST: Final = "anna bela carl dora emil fred gina hugo ines jane kate lars mona nora otto paul rita sven tina vera".split()
-LAST: Final = "brown costa dupont garcia ito kim kowal larsen meyer nagy novak olsen rossi silva smith weber".split()
+FIRST: Final = [
+    "anna",
+    "bela",
+    "carl",
+    "dora",
+    "emil",
+    "fred",
+    "gina",
+    "hugo",
+    "ines",
+    "jane",
+    "kate",
+    "lars",
+    "mona",
+    "nora",
+    "otto",
+    "paul",
+    "rita",
+    "sven",
+    "tina",
+    "vera",
+]
+LAST: Final = [
+    "brown",
+    "costa",
+    "dupont",
+    "garcia",
+    "ito",
+    "kim",
+    "kowal",
+    "larsen",
+    "meyer",
+    "nagy",
+    "novak",
+    "olsen",
+    "rossi",
+    "silva",
+    "smith",
+    "weber",
+]
 DOMAINS: Final = {
     "gmail.com": 396, "outlook.com": 213, "yahoo.com": 158, "proton.me": 41, "mailinator.com": 9, "yopmail.com": 8,
     **{f"company{number}.com": 10 for number in range(18)},

@@ -1,7 +1,8 @@
 """Percentiles of single calls on R1: `python -m bench.percentiles --events 300000`.
 
-First the headline, in blocks of a thousand calls that take turns: the floor, an engine in memory, one with a store. Then
-closed and open loops with one and four threads, beside a flusher, checkpoints and snapshots. The garbage collector is on.
+First the headline, in blocks of a thousand calls that take turns: the floor, an engine in memory, one with a store.
+Then closed and open loops with one and four threads, beside a flusher, checkpoints and snapshots. The garbage
+collector is on.
 """
 
 from __future__ import annotations

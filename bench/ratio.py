@@ -1,8 +1,9 @@
 """A benchmark against the floor, round by round in one run, and against what it took before.
 
-Machines differ and are busy by turns; the floor, measured just before every round, meets the same weather. Times are those of
-the calling thread, so that being put aside does not count; only what waits (a store, a child process) has the clock's. What is kept and
-compared is the median over the rounds of (time of an operation / time of the floor), and how far these ratios spread.
+Machines differ and are busy by turns; the floor, measured just before every round, meets the same weather. Times are
+those of the calling thread, so that being put aside does not count; only what waits (a store, a child process) has
+the clock's. What is kept and compared is the median over the rounds of (time of an operation / time of the floor),
+and how far these ratios spread.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.kernel import batch_ns
-from bench.world import AGAIN, HERE
+from bench.world import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,8 @@ def complaint(name: str, found: Measured, before: dict[str, Any]) -> str | None:
         return None
     return (
         f"{name} slipped: {found.ratio:.3g} floors an operation, {before['ratio']:.3g} before; {lost:.0%} beyond noise "
-        f"({found.noise:.0%} now, {before['noise']:.0%} then), {SLIP:.0%} is allowed. {found.ns:,.0f} ns, the floor {found.floor_ns:,.0f} ns"
+        f"({found.noise:.0%} now, {before['noise']:.0%} then), {SLIP:.0%} is allowed. "
+        f"{found.ns:,.0f} ns, the floor {found.floor_ns:,.0f} ns"
     )
 
 

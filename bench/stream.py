@@ -25,7 +25,32 @@ if TYPE_CHECKING:
 START_MS: Final = 1_749_945_600_000  # 2025-06-15T00:00:00Z
 DAYS: Final = 7
 HOUR_MS: Final = 3_600_000
-RHYTHM: Final = (7, 8, 8, 8, 8, 9, 10, 11, 12, 15, 21, 28, 27, 20, 15, 13, 11, 9, 9, 8, 8, 7, 8, 8)  # by hour of the day
+RHYTHM: Final = (
+    7,
+    8,
+    8,
+    8,
+    8,
+    9,
+    10,
+    11,
+    12,
+    15,
+    21,
+    28,
+    27,
+    20,
+    15,
+    13,
+    11,
+    9,
+    9,
+    8,
+    8,
+    7,
+    8,
+    8,
+)  # by hour of the day
 OWN_CARD, OWN_DEVICE, OWN_ADDRESS = 0.95, 0.90, 0.70
 RUN_EVENTS, RUN_MS, RUN_SHARE = 100, 120_000, 0.005
 BURST_EVENTS, BURST_MS, BURST_SHARE = 40, 600_000, 0.0025
@@ -86,7 +111,7 @@ class Stream:
         return islice(self._with_retries(random, recent), self.count)
 
     def json(self) -> Iterator[bytes]:
-        """The events as JSON, each to be decoded just before it is decided: so the hashes of its texts are not cached."""
+        """The events as JSON, each to be decoded just before it is decided: so no hash of its texts is cached."""
         return map(msgspec.json.Encoder().encode, self.events())
 
     def _with_retries(self, random: Random, recent: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -100,7 +125,7 @@ class Stream:
         runs = [self._run() for _ in range(round(self.count * RUN_SHARE / RUN_EVENTS))]
         bursts = [self._burst() for _ in range(round(self.count * BURST_SHARE / BURST_EVENTS))]
         special = sorted((each for part in (runs, bursts) for one in part for each in one), key=_time)
-        ordinary = ((time, {}) for time in self._times(self.count - len(special)))
+        ordinary: Iterator[tuple[int, dict[str, Any]]] = ((time, {}) for time in self._times(self.count - len(special)))
         for time, fixed in merge(ordinary, special, key=_time):
             yield self._touch_a_list(self._event(time, fixed))
 

@@ -115,4 +115,6 @@ class World:
     def floor_ns(self, number: int) -> float:
         """Mean time of the floor over one round of events, made just before."""
         start = self.scale.warm + number % self.scale.rounds * self.scale.size
-        return batch_ns(self.floor.decide, [self.decode(event) for event in self.events[start : start + self.scale.size]])
+        return batch_ns(
+            self.floor.decide, [self.decode(event) for event in self.events[start : start + self.scale.size]]
+        )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from shared import SHARED, ndjson, needs
+
 from bench import ratio
 from bench.cases import CASES
 from bench.kernel import Histogram, closed_loop, open_loop
@@ -19,7 +21,6 @@ from bench.percentiles import Percentiles
 from bench.ratio import Measured, complaint, measured, slip
 from bench.stream import R1, SMALL, Shape, Stream
 from bench.world import SMOKE, World
-from shared import SHARED, ndjson, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def world() -> Iterator[World]:
     yield World(SMOKE)
 
 
-# -- every benchmark, small ------------------------------------------------------------------------------------------------
+# -- every benchmark, small --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", CASES)
 def test_every_benchmark_runs_and_decides_as_ever(world: World, name: str) -> None:
     bench = CASES[name](world)
@@ -66,7 +67,7 @@ def test_the_forms_of_an_event_decide_alike() -> None:
     assert {BASELINE[name]["smoke"] for name in ("journal_off", "journal_on", "flusher_running")} == hashes
 
 
-# -- the stream ------------------------------------------------------------------------------------------------------------
+# -- the stream --------------------------------------------------------------------------------------------------------
 def test_the_stream_is_the_same_for_the_same_seed() -> None:
     one, two, other = (list(Stream(500, seed, SMALL).json()) for seed in (1, 1, 2))
     assert one == two != other
@@ -127,7 +128,13 @@ def test_the_stream_looks_like_the_published_one() -> None:
     published = list(ndjson(SHARED / "r1" / "events.ndjson.gz"))
     made = list(islice(Stream(200_000, seed=3).events(), len(published)))
     assert list(made[0]) == list(published[0])
-    for field, tolerance in (("account_id", 0.1), ("card_id", 0.15), ("device_id", 0.1), ("ip", 0.1), ("country", 0.01)):
+    for field, tolerance in (
+        ("account_id", 0.1),
+        ("card_id", 0.15),
+        ("device_id", 0.1),
+        ("ip", 0.1),
+        ("country", 0.01),
+    ):
         assert len({e[field] for e in made}) == pytest.approx(len({e[field] for e in published}), rel=tolerance), field
     lengths = [median(len(json.dumps(event)) for event in each) for each in (made, published)]
     assert lengths[0] == pytest.approx(lengths[1], rel=0.02)
@@ -141,7 +148,7 @@ def test_a_stream_can_be_of_any_length() -> None:
         assert len(list(Stream(count, shape=Shape(10, 12, 8, 6, 4, (5, 5, 5, 5), 2)).events())) == count
 
 
-# -- the histogram ---------------------------------------------------------------------------------------------------------
+# -- the histogram -----------------------------------------------------------------------------------------------------
 def test_percentiles_are_within_one_part_in_128() -> None:
     random_ = random.Random(1)
     values = [int(10 ** random_.uniform(0, 10)) for _ in range(30_000)]
@@ -183,7 +190,7 @@ def test_a_stall_is_seen_by_all_who_wait_behind_it() -> None:
     assert closed.count == opened.count == 200
 
 
-# -- verdicts --------------------------------------------------------------------------------------------------------------
+# -- verdicts ----------------------------------------------------------------------------------------------------------
 def test_a_slip_beyond_noise_is_named() -> None:
     before = {"ratio": 2.0, "noise": 0.05}
     assert complaint("decide", Measured(100, 50, 2.3, 0.05), before) is None
@@ -216,7 +223,7 @@ def test_rounds_are_fresh_events(world: World) -> None:
     assert sum(one != two for one, two in pairwise(sorted(ids))) >= len(ids) * 0.99 - 1
 
 
-# -- percentiles -----------------------------------------------------------------------------------------------------------
+# -- percentiles -------------------------------------------------------------------------------------------------------
 def test_percentiles_count_every_call() -> None:
     run = Percentiles(200, 300, small=True)
     headline = run.headline()

@@ -31,7 +31,9 @@ def _filled(world: World) -> tuple[ListTable, list[bytes]]:
 
 
 def _probes(table: ListTable, batches: Iterator[bytes]) -> Bench:
-    return Bench(lambda packed: table.contains_packed(packed, WIDTH, 0), ([each] for each in batches), str, weight=PROBES)
+    return Bench(
+        lambda packed: table.contains_packed(packed, WIDTH, 0), ([each] for each in batches), str, weight=PROBES
+    )
 
 
 def _forever(random: Random, values: list[bytes]) -> Iterator[bytes]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-import frmcore
 from frmcore.policy import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import frmcore
     from bench.world import World
 
 START_MS: Final = 1_760_000_000_000

@@ -17,8 +17,8 @@ def _is_built() -> bool:
 
 
 def _build() -> None:
-    from Cython.Build import cythonize  # noqa: PLC0415  only where something is to be built
-    from setuptools import Distribution, Extension  # noqa: PLC0415
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
 
     with tempfile.TemporaryDirectory(dir=HERE.parent) as scratch:
         modules = cythonize(

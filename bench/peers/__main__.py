@@ -1,7 +1,8 @@
 """frmcore and what one would use instead, in one run: `make bench-peers`.
 
-Each peer first answers the same events, and is timed only where it gives frmcore's answers. Single calls take turns with
-frmcore's, fifty and fifty, so that both meet the same machine. `--warm` events are decided before the timed ones.
+Each peer first answers the same events, and is timed only where it gives frmcore's answers. Single calls take turns
+with frmcore's, fifty and fifty, so that both meet the same machine. `--warm` events are decided before the timed
+ones.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class Peers:
             registers = [rules.registers(event, engine.decide(event)) for event in given]
         ours = batch_ns(rules.run, registers) / 1_000
         yield "frmcore", {"ns": ours, "ratio": 1.0}
-        contexts = [context(event, answer[2], answer[3]) for event, answer in zip(self.events, self.answers, strict=True)]
+        contexts = [
+            context(event, answer[2], answer[3]) for event, answer in zip(self.events, self.answers, strict=True)
+        ]
         for name, (make, count) in LANGUAGES.items():
             try:
                 prepare, judge = make()
@@ -116,7 +119,7 @@ class Peers:
 
     def probes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """One probe of a list for a value that is not on it: a fresh text, and one of a hundred that come again."""
-        from rbloom import Bloom  # noqa: PLC0415
+        from rbloom import Bloom
 
         random = Random(1)
         values = [f"tok_{random.getrandbits(48):012x}" for _ in range(self.listed)]
@@ -185,7 +188,9 @@ class Peers:
 def line(name: str, found: dict[str, Any]) -> str:
     if "said" in found:
         return f"  {name:44} {found['said']}"
-    cells = "  ".join(f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}" for key, value in found.items())
+    cells = "  ".join(
+        f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}" for key, value in found.items()
+    )
     return f"  {name:44} {cells}"
 
 

@@ -1,6 +1,7 @@
 """The same 21 features over a whole stream at once: DuckDB and polars. One pass of window expressions each.
 
-Events of one key and one millisecond are told apart by a place: time * 1024 and a number among those of that millisecond.
+Events of one key and one millisecond are told apart by a place: time * 1024 and a number among those of that
+millisecond.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ WINDOWS: Final = (
     *((f"acc_{short}_{label}", "account_id", name, over)
       for short, name in (("cnt", "count"), ("sum", "sum"), ("max", "max"))
       for label, over in (("10m", M10), ("1h", H1), ("24h", H24))),
-    ("card_cnt_5m", "card_id", "count", M5), ("card_cnt_1h", "card_id", "count", H1), ("card_cnt_24h", "card_id", "count", H24),
+    ("card_cnt_5m", "card_id", "count", M5), ("card_cnt_1h", "card_id", "count", H1),
+    ("card_cnt_24h", "card_id", "count", H24),
     ("card_sum_24h", "card_id", "sum", H24), ("dev_cnt_1h", "device_id", "count", H1),
-    ("dev_acc_24h", "device_id", "account_id", H24), ("ip_cnt_10m", "ip", "count", M10), ("ip_card_1h", "ip", "card_id", H1),
-    ("mer_cnt_1m", "merchant_id", "count", M1), ("acc_avg_7d", "account_id", "mean", D7), ("acc_std_7d", "account_id", "std", D7),
+    ("dev_acc_24h", "device_id", "account_id", H24), ("ip_cnt_10m", "ip", "count", M10),
+    ("ip_card_1h", "ip", "card_id", H1),
+    ("mer_cnt_1m", "merchant_id", "count", M1), ("acc_avg_7d", "account_id", "mean", D7),
+    ("acc_std_7d", "account_id", "std", D7),
 )  # fmt: skip
 
 
 def table(events: Sequence[dict[str, Any]]) -> Any:
     """The events, without retries, as an Arrow table."""
-    import pyarrow  # noqa: PLC0415
+    import pyarrow
 
     fresh = list({event["id"]: event for event in events}.values())
     names = ("ts", "account_id", "card_id", "device_id", "ip", "merchant_id", "amount")
@@ -38,27 +42,42 @@ def table(events: Sequence[dict[str, Any]]) -> Any:
     return pyarrow.table({"n": list(range(len(fresh))), "place": places, **columns})
 
 
-def duckdb_features(given: Any) -> list[tuple[Any, ...]]:
-    import duckdb  # noqa: PLC0415
+def _window(key: str, over: int) -> str:
+    return f"PARTITION BY {key} ORDER BY place RANGE BETWEEN {(over - 1) * TIES} PRECEDING AND CURRENT ROW"
 
-    expressions = {"count": "count(*)", "sum": "sum(amount)", "max": "max(amount)", "mean": "avg(amount)", "std": "stddev_pop(amount)"}
+
+def duckdb_features(given: Any) -> list[tuple[Any, ...]]:
+    import duckdb
+
+    expressions = {
+        "count": "count(*)",
+        "sum": "sum(amount)",
+        "max": "max(amount)",
+        "mean": "avg(amount)",
+        "std": "stddev_pop(amount)",
+    }
     columns = ", ".join(
-        f"{expressions.get(aggregate, f'count(DISTINCT {aggregate})')} OVER (PARTITION BY {key} ORDER BY place RANGE BETWEEN "
-        f"{(over - 1) * TIES} PRECEDING AND CURRENT ROW) AS {feature}"
+        f"{expressions.get(aggregate, f'count(DISTINCT {aggregate})')} OVER ({_window(key, over)}) AS {feature}"
         for feature, key, aggregate, over in WINDOWS
     )
     gap = "coalesce(ts - lag(ts) OVER (PARTITION BY account_id ORDER BY place), -1) AS acc_gap_ms"
     with duckdb.connect(":memory:", config={"threads": 1}) as db:
         db.register("given", given)
-        return db.execute(f"SELECT {columns}, {gap} FROM given ORDER BY n").fetchall()  # noqa: S608
+        return db.execute(f"SELECT {columns}, {gap} FROM given ORDER BY n").fetchall()
 
 
 def polars_features(given: Any) -> list[tuple[Any, ...]]:
-    import polars as pl  # noqa: PLC0415
+    import polars as pl
 
     frame = pl.DataFrame(given)
     amount = pl.col("amount")
-    made = {"count": pl.len(), "sum": amount.sum(), "max": amount.max(), "mean": amount.mean(), "std": amount.std(ddof=0)}
+    made = {
+        "count": pl.len(),
+        "sum": amount.sum(),
+        "max": amount.max(),
+        "mean": amount.mean(),
+        "std": amount.std(ddof=0),
+    }
     for key, over in dict.fromkeys((key, over) for _, key, _, over in WINDOWS):
         wanted = [
             made.get(aggregate, pl.col(aggregate).n_unique()).alias(feature)

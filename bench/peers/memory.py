@@ -21,7 +21,7 @@ SUM: Final = {"spent": 'sum(amount, by=account, over="365d")'}
 
 
 def frmcore_bytes(world: World, entities: int, listed: int) -> dict[str, float]:
-    """By the engine's own accounting, slack included. An entity with one event, an event more of it, a value more of each event."""
+    """By the engine's own accounting, slack included."""
     count = _rings(world, COUNT, BUSY, EACH) / (BUSY * EACH)
     table = ListTable(bytes(16))
     for number in range(listed):
@@ -60,9 +60,7 @@ def redis_bytes(entities: int, listed: int) -> dict[str, float]:
         server.put(("HSET", f"t:a{n}", "n", 1, "s", n % 90_000, "l", 1_760_000_000_000 + n) for n in range(entities))
 
     def many_events(server: RedisServer) -> None:
-        server.put(
-            ("ZADD", f"a:a{n % BUSY}", 1_760_000_000_000 + n, f"{n}:{n % 90_000}") for n in range(BUSY * EACH)
-        )
+        server.put(("ZADD", f"a:a{n % BUSY}", 1_760_000_000_000 + n, f"{n}:{n % 90_000}") for n in range(BUSY * EACH))
 
     def values(server: RedisServer) -> None:
         server.put(("SADD", "listed", f"tok_{n:012x}") for n in range(listed))

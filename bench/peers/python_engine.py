@@ -1,4 +1,4 @@
-"""R1 in tuned pure Python: one log of events an entity, a place and a running total a window, one fused function of rules."""
+"""R1 in tuned pure Python: a log of events an entity, a place and a running total a window, one function of rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ TRIM: Final = 512  # passed events that a log may hold before they are cut off
 class Account:
     """Sums and counts by places in one log; a maximum is the head of a deque of descending amounts."""
 
-    __slots__ = ("amounts", "at_10m", "at_1h", "at_24h", "at_7d", "max_10m", "max_1h", "max_24h", "squares", "sums", "times")
+    __slots__ = (
+        "amounts",
+        "at_1h",
+        "at_7d",
+        "at_10m",
+        "at_24h",
+        "max_1h",
+        "max_10m",
+        "max_24h",
+        "squares",
+        "sums",
+        "times",
+    )
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -90,7 +102,7 @@ def greatest(queue: deque[tuple[int, int]], t: int, over: int, amount: int) -> i
 
 
 class Card:
-    __slots__ = ("amounts", "at_1h", "at_24h", "at_5m", "total", "times")
+    __slots__ = ("amounts", "at_1h", "at_5m", "at_24h", "times", "total")
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -168,7 +180,14 @@ class PythonEngine:
         known = self.ids.get(e["id"])
         if known is not None:
             return known
-        t, amount, account, card, device, ip = e["ts"], e["amount"], e["account_id"], e["card_id"], e["device_id"], e["ip"]
+        t, amount, account, card, device, ip = (
+            e["ts"],
+            e["amount"],
+            e["account_id"],
+            e["card_id"],
+            e["device_id"],
+            e["ip"],
+        )
         a = self.accounts.get(account)
         if a is None:
             a = self.accounts[account] = Account()
@@ -196,7 +215,12 @@ class PythonEngine:
             len(m),
             *of_account[9:],
         )
-        flags = (card in self.cards_listed, device in self.devices_listed, ip in self.ips_listed, e["email"] in self.emails_listed)
+        flags = (
+            card in self.cards_listed,
+            device in self.devices_listed,
+            ip in self.ips_listed,
+            e["email"] in self.emails_listed,
+        )
         outcome, score = fused(e, features, flags)
         answer = self.ids[e["id"]] = (outcome, score, features, flags)
         return answer

@@ -1,7 +1,8 @@
 """R1 on Redis: everything but the rules in one Lua script, one call over a unix socket; the rules in Python (2 us).
 
-Entries are members of sorted sets by time; counts are ZCOUNT, sums and maxima read the entries of the longest window that needs
-them. Seven days are kept as totals that entries leave as they expire. Distinct values are members by their latest time.
+Entries are members of sorted sets by time; counts are ZCOUNT, sums and maxima read the entries of the longest window
+that needs them. Seven days are kept as totals that entries leave as they expire. Distinct values are members by their
+latest time.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class RedisServer:
     """A server of our own on a unix socket, nothing written to disk."""
 
     def __init__(self) -> None:
-        import redis  # noqa: PLC0415
+        import redis
 
         server = shutil.which("redis-server")
         if server is None:

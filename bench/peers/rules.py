@@ -1,4 +1,4 @@
-"""R1's thirty rules in the forms that others take: one hand-written function, thirty lambdas, expressions of other languages.
+"""R1's thirty rules in the forms that others take: one function, thirty lambdas, expressions of other languages.
 
 Names that begin with `f_` are the same numbers as floats: some languages do not mix the two.
 """
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 FEATURES: Final = (
     "acc_cnt_10m", "acc_cnt_1h", "acc_cnt_24h", "acc_sum_10m", "acc_sum_1h", "acc_sum_24h", "acc_max_10m", "acc_max_1h",
-    "acc_max_24h", "card_cnt_5m", "card_cnt_1h", "card_cnt_24h", "card_sum_24h", "dev_cnt_1h", "dev_acc_24h", "ip_cnt_10m",
-    "ip_card_1h", "mer_cnt_1m", "acc_avg_7d", "acc_std_7d", "acc_gap_ms",
+    "acc_max_24h", "card_cnt_5m", "card_cnt_1h", "card_cnt_24h", "card_sum_24h", "dev_cnt_1h", "dev_acc_24h",
+    "ip_cnt_10m", "ip_card_1h", "mer_cnt_1m", "acc_avg_7d", "acc_std_7d", "acc_gap_ms",
 )  # fmt: skip
 FLAGS: Final = ("bl_card", "bl_device", "bl_ip", "bl_email")
 OUTCOMES: Final = ("allow", "review", "block")
@@ -67,7 +67,7 @@ _disposable: Final = re.compile(r"@(mailinator|tempmail|guerrillamail|yopmail)\.
 _by_app: Final = re.compile("^(app|web)-(ios|android|chrome)$").search
 
 
-def fused(e: dict[str, Any], f: Sequence[Any], bl: Sequence[bool]) -> tuple[int, int]:  # noqa: C901, PLR0915
+def fused(e: dict[str, Any], f: Sequence[Any], bl: Sequence[bool]) -> tuple[int, int]:  # noqa: PLR0915
     """(outcome, score) of an event, its features and list flags: as a code generator writes thirty rules, in one go."""
     c10, c1h, c24, s10, s1h, s24, m10, _, _, k5, k1, k24, ks24, d1, da24, i10, ic1, m1, avg, std, gap = f
     amount, country, channel = e["amount"], e["country"], e["channel"]
@@ -157,7 +157,8 @@ def translated(
 ) -> list[str]:
     """The conditions in another language: words changed, then the two functions written as it writes them."""
     found = []
-    for _, text, _, _ in RULES:
+    for _, condition, _, _ in RULES:
+        text = condition
         for old, new in change:
             text = re.sub(old, new, text)
         text = re.sub(r"begins\((\w+), '([^']*)'\)", begins, text)
@@ -186,5 +187,6 @@ def lambdas() -> list[Callable[[dict[str, Any]], Any]]:
         lambda c: _numbered(c["email"]), lambda c: _disposable(c["email"]),
         lambda c: 0 <= c["acc_gap_ms"] < 2000 and _by_app(c["channel"]),
         lambda c: c["acc_std_7d"] > 0 and (c["amount"] - c["acc_avg_7d"]) / c["acc_std_7d"] > 4,
-        lambda c: 0 <= c["acc_gap_ms"] < 60000 and c["amount"] == c["acc_max_10m"] and c["amount"] > 3 * c["acc_avg_7d"],
+        lambda c: 0 <= c["acc_gap_ms"] < 60000 and c["amount"] == c["acc_max_10m"]
+        and c["amount"] > 3 * c["acc_avg_7d"],
     ]  # fmt: skip

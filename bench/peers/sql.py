@@ -1,7 +1,7 @@
 """R1's features as SQL over one table of events: one prepared statement an event, and the rules in Python.
 
-The event itself is added by the client: a statement does not see what it inserts. `seq` orders events, so that a retry reads
-the windows as they were.
+The event itself is added by the client: a statement does not see what it inserts. `seq` orders events, so that a
+retry reads the windows as they were.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 M1, M5, M10, H1, H24, D7 = 60_000, 300_000, 600_000, 3_600_000, 86_400_000, 604_800_000
 KEYS: Final = ("account_id", "card_id", "device_id", "ip", "merchant_id")
-COLUMNS: Final = "seq bigint, id text primary key, ts bigint, account_id text, card_id text, device_id text, ip text, merchant_id text, amount bigint"
+COLUMNS: Final = (
+    "seq bigint, id text primary key, ts bigint, account_id text, card_id text, device_id text, ip text, "
+    "merchant_id text, amount bigint"
+)
 LISTED: Final = (("bl_card", "card_id"), ("bl_device", "device_id"), ("bl_ip", "ip"), ("bl_email", "email"))
 
 
@@ -38,7 +41,12 @@ def statement(place: str, square: str) -> str:
 
     def part(key: str, over: int, *columns: str) -> str:
         names = ", ".join(f"{column} AS {key}{number}" for number, column in enumerate(columns))
-        return f"(SELECT {names} FROM events WHERE {key} = {p(key)} AND ts > {p('ts')} - {over} AND ts <= {p('ts')} AND seq < {p('seq')}) AS of_{key}"
+        span = f"ts > {p('ts')} - {over} AND ts <= {p('ts')} AND seq < {p('seq')}"
+        return f"(SELECT {names} FROM events WHERE {key} = {p(key)} AND {span}) AS of_{key}"
+
+    def distinct(column: str) -> str:
+        itself = f"max(CASE WHEN {column} = {p(column)} THEN 1 ELSE 0 END)"
+        return f"count(DISTINCT {column}) + coalesce(1 - {itself}, 1)"
 
     account = part(
         "account_id", D7,
@@ -48,8 +56,18 @@ def statement(place: str, square: str) -> str:
         "count(*)", "sum(amount)", f"sum({square})", "max(ts)",
     )  # fmt: skip
     card = part("card_id", H24, window("count(*)", M5), window("count(*)", H1), "count(*)", "sum(amount)")
-    device = part("device_id", H24, window("count(*)", H1), f"count(DISTINCT account_id) + coalesce(1 - max(CASE WHEN account_id = {p('account_id')} THEN 1 ELSE 0 END), 1)")
-    ip = part("ip", H1, window("count(*)", M10), f"count(DISTINCT card_id) + coalesce(1 - max(CASE WHEN card_id = {p('card_id')} THEN 1 ELSE 0 END), 1)")
+    device = part(
+        "device_id",
+        H24,
+        window("count(*)", H1),
+        distinct("account_id"),
+    )
+    ip = part(
+        "ip",
+        H1,
+        window("count(*)", M10),
+        distinct("card_id"),
+    )
     merchant = part("merchant_id", M1, "count(*)")
     flags = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE value = {p(field)}) AS {name}" for name, field in LISTED)
     return f"SELECT *, {flags} FROM {account}, {card}, {device}, {ip}, {merchant}"
@@ -94,7 +112,8 @@ def _features(found: tuple[Any, ...], ts: int, amount: int) -> tuple[Any, ...]:
     spread = n * squares - total * total
     k5, k1, k24, spent = found[13:17]
     return (
-        *counts, *sums, *greatest, k5 + 1, k1 + 1, k24 + 1, int(spent or 0) + amount, found[17] + 1, found[18], found[19] + 1,
+        *counts, *sums, *greatest, k5 + 1, k1 + 1, k24 + 1, int(spent or 0) + amount,
+        found[17] + 1, found[18], found[19] + 1,
         found[20], found[21] + 1, total / n, sqrt(spread) / n if spread > 0 else 0.0, -1 if last is None else ts - last,
     )  # fmt: skip
 
@@ -110,12 +129,13 @@ class SqliteEngine(SqlEngine):
             self._db.execute(f"CREATE INDEX by_{key} ON events ({key}, ts, seq, amount, account_id, card_id)")
         for name, values in lists.items():
             self._db.execute(f"CREATE TABLE {name} (value text primary key) WITHOUT ROWID")
-            self._db.executemany(f"INSERT OR IGNORE INTO {name} VALUES (?)", ((value,) for value in values))  # noqa: S608
+            self._db.executemany(f"INSERT OR IGNORE INTO {name} VALUES (?)", ((value,) for value in values))
         self._select = statement(":{}", "amount * amount")
 
     def _insert(self, row: dict[str, Any]) -> bool:
         return self._db.execute(
-            "INSERT OR IGNORE INTO events VALUES (:seq, :id, :ts, :account_id, :card_id, :device_id, :ip, :merchant_id, :amount)",
+            "INSERT OR IGNORE INTO events VALUES (:seq, :id, :ts, :account_id, :card_id, :device_id, :ip, "
+            ":merchant_id, :amount)",
             row,
         ).rowcount == 1  # fmt: skip
 
@@ -134,18 +154,18 @@ class DuckdbEngine(SqlEngine):
     """In memory, on one thread. Made for many rows at once, not for one: it is here because people ask."""
 
     def __init__(self, lists: Mapping[str, list[str]]) -> None:
-        import duckdb  # noqa: PLC0415
+        import duckdb
 
         super().__init__()
         self._db = duckdb.connect(":memory:", config={"threads": 1})
         self._db.execute(f"CREATE TABLE events ({COLUMNS})")
         for key in KEYS:
             self._db.execute(f"CREATE INDEX by_{key} ON events ({key})")
-        import pyarrow  # noqa: PLC0415
+        import pyarrow
 
         for name, values in lists.items():
             self._db.register("given", pyarrow.table({"value": list(dict.fromkeys(values))}))
-            self._db.execute(f"CREATE TABLE {name} AS SELECT value FROM given")  # noqa: S608
+            self._db.execute(f"CREATE TABLE {name} AS SELECT value FROM given")
             self._db.execute(f"CREATE UNIQUE INDEX in_{name} ON {name} (value)")
         self._select = statement("${}", "amount * amount")
 
@@ -174,7 +194,7 @@ class PostgresEngine(SqlEngine):
     """A cluster of its own on a unix socket, asynchronous commit, prepared statements in binary."""
 
     def __init__(self, lists: Mapping[str, list[str]]) -> None:
-        import psycopg  # noqa: PLC0415
+        import psycopg
 
         super().__init__()
         self._server = PostgresServer()
@@ -216,7 +236,9 @@ class PostgresServer:
     """Made in a temporary folder. PostgreSQL refuses to run as root: it then runs as the user `postgres`."""
 
     def __init__(self) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(p) for p in (shutil.which("initdb"),) if p]
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
+            Path(p) for p in (shutil.which("initdb"),) if p
+        ]
         if not found:
             raise RuntimeError("PostgreSQL is not installed (apt install postgresql)")
         self._bin = found[-1].parent

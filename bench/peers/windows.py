@@ -1,4 +1,4 @@
-"""river: rolling statistics over time, one object a window and key. It has 15 of R1's 20 windows: no maxima, no distinct values."""
+"""river: rolling statistics over time, an object for each window and key. It has no maxima and no distinct values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ class River:
     """`decide(event)` -> the covered features, in order."""
 
     def __init__(self) -> None:
-        from river import stats, utils  # noqa: PLC0415
+        from river import stats, utils
 
-        kinds: dict[str, Any] = {"count": stats.Sum, "sum": stats.Sum, "mean": stats.Mean, "std": lambda: stats.Var(ddof=0)}
+        kinds: dict[str, Any] = {
+            "count": stats.Sum,
+            "sum": stats.Sum,
+            "mean": stats.Mean,
+            "std": lambda: stats.Var(ddof=0),
+        }
 
         def made(aggregate: str, over: int) -> Any:
             return lambda: utils.TimeRolling(kinds[aggregate](), timedelta(milliseconds=over))
@@ -30,7 +35,7 @@ class River:
         ]
 
     def decide(self, event: dict[str, Any]) -> tuple[Any, ...]:
-        at = datetime.fromtimestamp(event["ts"] / 1000, UTC)
+        at = datetime.fromtimestamp(event["ts"] / 1000, UTC).replace(tzinfo=None)
         found = []
         for key, aggregate, windows in self._windows:
             window = windows[event[key]]
