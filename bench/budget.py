@@ -118,7 +118,8 @@ def _memory() -> Iterator[Line]:
     yield Line("an event in a ring, with one value", 32, each.get("held event, summed"), "bytes")
     yield Line("a listed value", 26, each.get("listed value"), "bytes")
     total = found["stream"]["total"] / 1e6 if found else None
-    yield Line("R1's million events, all in", 200, total, "MB")
+    count = found["stream"]["events"] if found else 1_000_000
+    yield Line(f"R1's {count:,} events, all in", 200, total, "MB")
 
 
 def _store() -> Iterator[Line]:

@@ -5,6 +5,7 @@ Each point is the median over rounds of the calling thread's time, as a ratio to
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,10 +79,16 @@ def point(world: World, make: Callable[[World, int], Made], count: int) -> dict[
 
 
 def main() -> None:
-    world, result = World(FULL), {"machine": machine()}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entities", type=int, default=ENTITIES[-1], help="the most of them")
+    given = parser.parse_args()
+    world = World(FULL)
+    result: dict[str, Any] = {"machine": machine()}
     for name, (make, counts) in SWEEPS.items():
         result[name] = []
         for count in counts:
+            if name == "entities" and count > given.entities:
+                continue
             result[name].append(point(world, make, count))
             print(f"{name} {count:,}: {result[name][-1]}", flush=True)
     RESULTS.mkdir(exist_ok=True)

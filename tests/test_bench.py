@@ -14,13 +14,17 @@ import msgspec
 import pytest
 from shared import SHARED, ndjson, needs
 
-from bench import ratio
+from bench import budget, instructions, page, ratio
 from bench.cases import CASES
 from bench.kernel import Histogram, closed_loop, open_loop
+from bench.peers.answers import Mismatch, answer_of, check
+from bench.peers.python_engine import PythonEngine
+from bench.peers.rules import OUTCOMES, RULES, context, fused, judged, lambdas
 from bench.percentiles import Percentiles
 from bench.ratio import Measured, complaint, measured, slip
 from bench.stream import R1, SMALL, Shape, Stream
-from bench.world import SMOKE, World
+from bench.world import POLICY, SMOKE, World
+from frmcore.policy import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,3 +236,49 @@ def test_percentiles_count_every_call() -> None:
         assert times["count"] == 300
         assert 0 < times["p50"] <= times["p99"] <= times["p99.99"] <= times["max"]
     assert all(rate > 0 for rate in run.rates().values())
+
+
+# -- what is measured beside -------------------------------------------------------------------------------------------
+def test_the_python_engine_answers_as_frmcore_does(world: World) -> None:
+    events = [msgspec.json.decode(data) for data in world.events[:500]]
+    with world.engine() as engine:
+        answers = [answer_of(engine.decide(event)) for event in events]
+    check(PythonEngine(world.stream.lists()).decide, events, answers)
+    assert len({answer[:2] for answer in answers}) > 2
+    with pytest.raises(Mismatch, match="event 1"):
+        check(lambda event: answers[0], events[:2], answers[:2])
+
+
+def test_the_rules_are_the_policys(world: World) -> None:
+    policy = load(POLICY)
+    assert [(rule.id, rule.outcome, rule.score) for rule in policy.rules] == [
+        (name, OUTCOMES[outcome], score) for name, _, outcome, score in RULES
+    ]
+    with world.engine() as engine:
+        for data in world.events[:300]:
+            event = msgspec.json.decode(data)
+            answer = answer_of(engine.decide(event))
+            given = context(event, answer[2], answer[3])
+            assert judged([bool(rule(given)) for rule in lambdas()]) == fused(event, answer[2], answer[3]) == answer[:2]
+
+
+# -- what is told about it ---------------------------------------------------------------------------------------------
+def test_the_page_shows_the_results() -> None:
+    text = page.PAGE.read_text()
+    assert page.rendered(text) == text, "`python -m bench.page` writes its tables"
+
+
+def test_every_budget_has_a_line_and_a_verdict() -> None:
+    lines = budget.lines()
+    assert len(lines) >= 25
+    assert {line.verdict for line in lines} <= {"reached", "missed", "not measured"}
+    assert budget.Line("x", 2, 3, "us").cells() == ("x", "<= 2 us", "3 us", "1.50", "missed")
+    assert budget.Line("x", 100, 200, "/s", least=True).cells() == ("x", ">= 100 /s", "200 /s", "0.50", "reached")
+    assert budget.Line("x", 2, None, "us").cells()[2:] == ("-", "-", "not measured")
+
+
+def test_more_instructions_than_the_ceiling_are_told() -> None:
+    kept = {"decide": 100, "decide_many": 100}
+    assert instructions.verdict({"decide": 100, "decide_many": 99}, kept) == []
+    (said,) = instructions.verdict({"decide": 101, "decide_many": 99}, kept)
+    assert said.startswith("decide: 101 instructions a decision, the ceiling is 100")
