@@ -91,8 +91,8 @@ def main() -> None:
                 continue
             result[name].append(point(world, make, count))
             print(f"{name} {count:,}: {result[name][-1]}", flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "growth.json").write_text(json.dumps(result, indent=1) + "\n")
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / "growth.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -174,16 +174,21 @@ def main() -> None:
     given = parser.parse_args()
     run = Percentiles(given.warm, given.events)
     result: dict[str, Any] = {"machine": machine(), "warm": given.warm, "events": given.events, "clock_ns": clock_ns()}
-    result["headline"] = run.headline()
+    result |= {"headline": run.headline(), "rates": {}, "scenarios": {}}
     for name, times in result["headline"].items():
         print(line(f"in turns: {name}", times), flush=True)
-    result["rates"] = run.rates()
-    print(result["rates"], flush=True)
-    result["scenarios"] = {}
+    _keep(result)
     for name, times in run.scenarios():
         result["scenarios"][name] = times
         print(line(name, times), flush=True)
+        _keep(result)  # each takes its time: what was measured stays, whatever becomes of the rest
         gc.collect()
+    result["rates"] = run.rates()
+    print(result["rates"], flush=True)
+    _keep(result)
+
+
+def _keep(result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "percentiles.json").write_text(json.dumps(result, indent=1) + "\n")
 
