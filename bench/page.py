@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 PAGE: Final = HERE.parent / "docs" / "performance.md"
+NOTHING: Final = "Not measured on this machine yet.\n"
 BUSY: Final = 1.5  # a load average above it says that others used the machine
 
 
@@ -45,11 +46,15 @@ def budgets() -> str:
 def percentiles() -> str:
     found = results("percentiles")
     if not found:
-        return "Not measured yet.\n"
+        return NOTHING
     named = {f"in turns: {name}": times for name, times in found["headline"].items()} | found["scenarios"]
     columns = [f"p{percent:g}" for percent in PERCENTS] + ["max"]
     rows = [(name, f"{times['count']:,}", *(_us(times[column]) for column in columns)) for name, times in named.items()]
-    return table(("microseconds", "calls", *columns), rows)
+    return table(("microseconds", "calls", *columns), rows) + _plot("latency", "Latency by how rare it is")
+
+
+def _plot(name: str, what: str) -> str:
+    return f"\n![{what}](performance/{name}.svg)\n" if (PAGE.parent / "performance" / f"{name}.svg").exists() else ""
 
 
 def _us(ns: float) -> str:
@@ -73,13 +78,16 @@ def _time(ns: float) -> str:
 
 
 def growth() -> str:
+    if not results("growth"):
+        return NOTHING
     rows = [
         (name, f"{point['count']:,}", number(point["ratio"]), f"{point['noise']:.0%}", _time(point["ns"]))
         for name, points in results("growth").items()
         if name != "machine"
         for point in points
     ]
-    return table(("what grows", "to", "floors", "noise", "a decision"), rows)
+    shown = table(("what grows", "to", "floors", "noise", "a decision"), rows)
+    return shown + _plot("growth", "Cost against entities, features, rules, events in a window")
 
 
 def whole() -> str:

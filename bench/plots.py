@@ -64,8 +64,9 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "frmcore"  # the same results give the same file
     from matplotlib import pyplot
 
-    latency(pyplot)
-    growth(pyplot)
+    for name, draw in (("percentiles", latency), ("growth", growth)):
+        if results(name):
+            draw(pyplot)
 
 
 if __name__ == "__main__":
