@@ -50,7 +50,8 @@ def percentiles() -> str:
     named = {f"in turns: {name}": times for name, times in found["headline"].items()} | found["scenarios"]
     columns = [f"p{percent:g}" for percent in PERCENTS] + ["max"]
     rows = [(name, f"{times['count']:,}", *(_us(times[column]) for column in columns)) for name, times in named.items()]
-    return table(("microseconds", "calls", *columns), rows) + _plot("latency", "Latency by how rare it is")
+    shown = table((f"microseconds, behind {found['warm']:,} events", "calls", *columns), rows)
+    return shown + _plot("latency", "Latency by how rare it is")
 
 
 def _plot(name: str, what: str) -> str:
