@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, final
 
+from frmcore.alerts import Alert
 from frmcore.errors import InvalidEvent
 from frmcore.plan import Dfa, Group, Limits, ListPlan, Plan, Zone
 from frmcore.policy.tree import Policy
@@ -62,6 +63,15 @@ class Decision:
     def outcome(self) -> str:
         """One of the policy's outcomes."""
     @property
+    def intended(self) -> str:
+        """The outcome that the rules asked for; of the holdout another one took effect."""
+    @property
+    def holdout(self) -> bool:
+        """The event was let through to learn from."""
+    @property
+    def probability(self) -> float:
+        """The probability with which such an event is treated as this one was; 1.0 where no lot was drawn."""
+    @property
     def score(self) -> int:
         """Sum of the scores of `fired`."""
     @property
@@ -92,7 +102,8 @@ class Decision:
     def actions(self) -> tuple[str, ...]:
         """What the fired rules ask for, each once."""
     @property
-    def alerts(self) -> tuple[str, ...]: ...
+    def alerts(self) -> tuple[Alert, ...]:
+        """What people are told about entities."""
     @property
     def reasons(self) -> list[str]:
         """The texts of the fired rules' reasons. Microseconds."""
@@ -169,6 +180,20 @@ class Core:
         """Adds or removes the values of a list, recorded as one operation; how many changed. Raises UnknownName."""
     def change_networks(self, spec: ListPlan, ranges: Sequence[Range], content: Mapping[str, object]) -> None:
         """Replaces the ranges of a network list, recorded as one operation. Raises UnknownName."""
+    def control(self, content: dict[str, Any]) -> None:
+        """Puts in force what a control says (see frmcore/controls.py), recorded as one operation."""
+    def control_state(self) -> dict[str, Any]:
+        """What was switched, snoozed and tripped, and what breakers have counted, as plain data."""
+    def restore_controls(self, state: dict[str, Any]) -> None:
+        """The state of controls as `cut` had it, to look at; what is replayed from here on is behind it."""
+    def entity_raw(self, name: str, value: str | int) -> Any:
+        """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
+    def replay_operation(self, seq: int, at: int, content: dict[str, Any]) -> None:
+        """A recorded control or alert, put in force anew."""
+    def restore_alerts(self, contents: list[dict[str, Any]]) -> None:
+        """What recorded alerts say: whom they were about, when."""
+    def record_owed(self) -> None:
+        """Records what follows from the last decision, where a crash came in between."""
     def restore_list(self, spec: ListPlan, values: Sequence[tuple[bytes, int | None]]) -> None:
         """The recorded values of a list, not recorded again."""
     def restore_networks(self, spec: ListPlan, ranges: Sequence[Range]) -> None: ...
@@ -178,15 +203,22 @@ class Core:
         """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
+    def what_if(self, decision: Decision) -> WhatIf:
+        """The decision's program, to be asked for outcomes under other values."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
     def stats(self) -> dict[str, Any]: ...
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
-    def attach(self, journal: JournalRing, survives: bool) -> None:
-        """From here on every record is put into the journal before its call returns."""
+    def attach(self, journal: JournalRing, survives: bool, keeper: object = None) -> None:
+        """From here on every record is put into the journal before its call returns. `keeper`: what takes records out
+        of it, which lives for as long as anybody can decide here."""
+    def check_rings(self) -> None:
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""
+    def waiting(self, most: int) -> bytes | None: ...
+    def evict(self, windows: dict[str, int], ids: int | None = None) -> None: ...
     def cut(self, take_spilled: bool = False) -> dict[str, Any]:
         """Where the state stands, as of one sequence number; with the records that wait in memory, if asked."""
     def image(self, signature: str, depth: int, prefix: int) -> tuple[int, int | None, int, bytes] | None:
@@ -237,6 +269,13 @@ class Core:
         """An older policy, only for reading what was decided under it."""
 
 @final
+class WhatIf:
+    """The program of one decision, run once more with another value put in place."""
+
+    def ask(self, reg: int = -1, value: float | None = None, rule: int = -1) -> tuple[int, bool]:
+        """(index of the outcome, is that rule's condition true), with the value in the register; -1: none."""
+
+@final
 class Recovered:
     """What a checkpoint holds beside the journal, to start a Core from."""
 
@@ -257,7 +296,7 @@ class JournalRing:
     taken: int
     epoch: int
     spilled_bytes: int
-    lost: int
+    waiting: int
     spilling: bool
 
     def __init__(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import msgspec
 
 from frmcore._fast import Core, shorten, system_clock
+from frmcore.controls import Controls, reset, snoozed, switched, woken
 from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frmcore._fast import Decision
+    from frmcore.alerts import Alert
+    from frmcore.controls import State
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
+    from frmcore.lists import Expiry
     from frmcore.store.inbox import Command
-    from frmcore.store.store import Store
+    from frmcore.store.store import Opened, Store
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -93,16 +97,28 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
-            self._lists.restore(opened.lists)
-            if wanted.hash != opened.policy.hash:
-                self.reload(wanted)
-            self._store.attend(self._obey)
+            try:
+                self._take_up(opened, wanted)
+            except BaseException:
+                self._store.abandon()
+                self._core.close()
+                raise
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
         if self._store is not None and self._store.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
+
+    def _take_up(self, opened: Opened, wanted: Policy) -> None:
+        """What a store held; then the policy that is wanted, where that is another one."""
+        from frmcore.store.sound import sensible  # noqa: PLC0415
+
+        self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
+        with sensible("the lists can't be read"):
+            self._lists.restore(opened.lists)
+        if wanted.hash != opened.policy.hash:
+            self.reload(wanted)
+        opened.store.attend(self.obey)
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
         self._policy, self._decoder, self._lists = policy, _decoder(policy), lists
@@ -222,17 +238,69 @@ class Engine:
             self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
 
-    def _obey(self, command: Command, token: str) -> int:
+    @property
+    def controls(self) -> Controls:
+        """What differs now from what the policy says: switches, snoozes, rules whose breaker tripped."""
+        return Controls.of(self._core.control_state())
+
+    def switch(
+        self, kind: Literal["rule", "group"], name: str, state: State, *, reason: str = "", by: str = ""
+    ) -> None:
+        """Switches a rule or a group on, off or to shadow, from the next decision on, until it is switched again or a
+        reload brings it in another form. Raises UnknownName, InvalidEvent."""
+        self._control(switched(self._policy, kind, name, state, reason=reason, by=by))
+
+    def snooze(self, rule: str, entity: str | None = None, *, until: Expiry, reason: str = "", by: str = "") -> None:
+        """Puts a rule in shadow until a time: for one entity (`account:a-17`, a field and its value) or for all events.
+
+        until: a duration from now or a time; it goes by the times of events. Raises UnknownName, InvalidEvent."""
+        self._control(snoozed(self._core, self._policy, rule, entity, until=until, reason=reason, by=by))
+
+    def unsnooze(self, rule: str, entity: str | None = None, *, reason: str = "", by: str = "") -> None:
+        """Ends a snooze. Raises UnknownName."""
+        self._control(woken(self._core, self._policy, rule, entity, reason=reason, by=by))
+
+    def reset_breaker(self, rule: str, *, reason: str = "", by: str = "") -> None:
+        """Makes a rule live again that its breaker put in shadow; counting starts anew. Raises UnknownName."""
+        self._control(reset(self._core, self._policy, rule, reason=reason, by=by))
+
+    def _control(self, content: dict[str, Any], token: str = "") -> None:
+        self._store_guard()
+        self._core.control({**content, "command": token} if token else content)
+        self._settled()
+
+    def alerts(self) -> Iterator[Alert]:
+        """Every alert that was raised since the store was made, in recorded order. Raises StoreError."""
+        store = self._stored("alerts")
+        store.flusher.flush()
+        return store.alerts()
+
+    def obey(self, command: Command, token: str = "") -> int:
         """What another process asked for, in the inbox's thread. A policy that is in force already stays as it is: the
         command may come again after a crash."""
-        if command.action != "reload":
+        if command.action in {"add", "remove"}:
             return self._lists[command.list].obey(command, token)
+        if command.action != "reload":
+            self._control(self._commanded(command), token)
+            return 1
         assert self._store is not None  # noqa: S101  commands come from a store
         policy = self._store.policy_of(command.files)
         if policy.hash == self._policy.hash:
             return 0
         self.reload(policy)
         return 1
+
+    def _commanded(self, command: Command) -> dict[str, Any]:
+        """The control that a command asks for."""
+        core, policy, said = self._core, self._policy, {"reason": command.reason, "by": command.owner}
+        match command.action:
+            case "switch":
+                return switched(policy, command.kind, command.name, command.state, **said)
+            case "snooze":
+                return snoozed(core, policy, command.name, command.entity, until=command.expires, **said)
+            case "unsnooze":
+                return woken(core, policy, command.name, command.entity, **said)
+        return reset(core, policy, command.name, **said)
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""

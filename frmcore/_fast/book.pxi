@@ -28,7 +28,7 @@ cdef struct RuleSpec:
     uint64_t kinds
     uint64_t exempts  # groups
     uint64_t group  # its own group as a bit; 0: none
-    uint8_t is_live
+    uint8_t mode
     uint8_t fires_if_unknown
 
 cdef struct Threshold:
@@ -102,7 +102,7 @@ cdef class Book:
     cdef uint32_t id_reg, time_reg, final_reg, score_reg
     cdef int32_t kind_reg
     cdef int64_t horizon, max_ahead
-    cdef uint64_t ids_min, ids_max
+    cdef uint64_t ids_min, ids_max, max_memory
     cdef object names  # of fields, derived, updates
     cdef object keys  # interned top-level keys of fields and updates, in register order (None where nested)
     cdef object label_codes  # by register: dict label -> code, for enums
@@ -115,6 +115,11 @@ cdef class Book:
     cdef uint32_t derive_start, derive_end, keys_start, keys_end, compute_start, compute_end
     cdef int64_t facts_ms  # how long facts are kept; -1: as long as ids_max allows
     cdef bint has_private
+    cdef uint64_t max_groups  # groups whose greatest score counts
+    cdef int32_t holdout  # register of a bool; -1: there is none
+    cdef uint32_t holdout_by
+    cdef uint64_t holdout_except  # groups
+    cdef list alerts  # by rule: its alert; None where no rule has one
 
     def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index
@@ -124,7 +129,7 @@ cdef class Book:
         self.final_reg, self.score_reg = plan.final, plan.score
         limits = plan.limits
         self.horizon, self.max_ahead = limits.horizon_ms, limits.max_ahead_ms
-        self.ids_min, self.ids_max = limits.ids_min, limits.ids_max
+        self.ids_min, self.ids_max, self.max_memory = limits.ids_min, limits.ids_max, limits.max_memory
         self.outcome_count = len(plan.outcomes)
         self.rule_count = len(plan.rules)
         self.keep_alive = []
@@ -249,6 +254,16 @@ cdef class Book:
         plan = self.plan
         groups = sorted({name for rule in plan.rules for name in (rule.group, *rule.exempts) if name})
         bits = {name: 1 << bit for bit, name in enumerate(groups)}
+        self.max_groups, self.holdout, self.holdout_except = 0, -1, 0
+        for group in plan.rule_groups:
+            if group.takes_max and group.name in bits:
+                self.max_groups |= <uint64_t>bits[group.name]
+        if plan.holdout is not None:
+            self.holdout, self.holdout_by = plan.holdout.inside, plan.holdout.by
+            for name in plan.holdout.excepted:
+                self.holdout_except |= <uint64_t>bits.get(name, 0)
+        alerts = [rule.alert for rule in plan.rules]
+        self.alerts = alerts if any([alert is not None for alert in alerts]) else None
         self.point_count = len(plan.points)
         self.points = <PointSpec*>take(self.point_count, sizeof(PointSpec))
         named = 0
@@ -279,7 +294,7 @@ cdef class Book:
         spec.exempts = 0
         for name in rule.exempts:
             spec.exempts |= <uint64_t>bits[name]
-        spec.is_live = rule.mode == MODE_LIVE
+        spec.mode = rule.mode
         spec.fires_if_unknown = rule.fires_if_unknown
         return spec
 

@@ -78,6 +78,7 @@ cdef class Core:
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
+    cdef object keeper
     cdef JournalRing journal  # None: nothing outlives the process
     cdef bint survives  # what the journal holds survives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
@@ -86,6 +87,21 @@ cdef class Core:
     cdef uint64_t covered_until  # every piece holds at least the operations up to here
     cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
     cdef bint is_settled  # replay has reached the state's own sequence number
+    cdef uint64_t ids_limit  # what max_memory leaves of ids_max
+    cdef uint32_t unchecked  # events recorded since memory was looked at
+    cdef bint is_pressed  # something is to be evicted
+    cdef bint is_sweeping  # what was evicted goes in larger steps
+    cdef RuleControl* controls  # by rule; NULL: nothing is controlled
+    cdef uint32_t control_count
+    cdef Breaker* breakers
+    cdef uint32_t breaker_count
+    cdef list breaker_keys  # (rule, digest) of each
+    cdef dict switches  # ("rule" or "group", name) -> what was said
+    cdef dict snoozes  # (rule, field, value) -> what was said
+    cdef dict tripped  # rule -> when and why its breaker tripped
+    cdef dict alerted  # (rule, field) -> value -> time of the last alert
+    cdef list owed  # (type, time, content) of operations that follow from a decision, to be recorded behind it
+    cdef bytes alert_bytes  # alerts of the decision that is being made, as its record has them
 
     def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead, Recovered recovered=None):
         memset(&self.log, 0, sizeof(Log))
@@ -96,10 +112,12 @@ cdef class Core:
         self.lock = _RLock()
         self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
         self.watermark_ = self.oldest = self.floor_ = self.guard = self.list_line = INT64_MIN
-        self.born, self.is_open = forks, True
+        self.born, self.is_open, self.ids_limit = forks, True, UINT64_MAX
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
         self.pieces, self.origins = {}, {}
+        self.breaker_keys, self.owed = [], []
+        self.switches, self.snoozes, self.tripped, self.alerted = {}, {}, {}, {}
         if recovered is not None:
             self.recover_from(recovered)
         put_in_force(self, prepare_policy(self, plan, policy, contents, {}))
@@ -108,6 +126,8 @@ cdef class Core:
     def __dealloc__(self):
         self.drop_frames()
         log_free(&self.log)
+        free_controls(self)
+        free(self.breakers)
         free(self.stores)
         free(self.decided_by_outcome)
 
@@ -358,10 +378,36 @@ cdef class Core:
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
+        followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_hooks(decision.record)
+        self.tell_event(decision.record, followers)
         return decision
+
+    # What follows from a decision: alerts remembered, breakers that trip; the records of that, behind its own.
+    cdef inline list follow(self, Frame* frame, const RecordHead* record):
+        if likely(self.breaker_count == 0 and not record.flags & FLAG_ALERTS):
+            return None
+        follow_decision(self, record, frame.kind_bit)
+        return self.pay() if self.owed else None
+
+    # The records of operations that are owed.
+    cdef list pay(self):
+        records = []
+        for type_, time, content in self.owed:
+            self.seq += 1
+            record = plain_record(type_, self.seq, time, content)
+            self.write(record)
+            records.append(record)
+        self.owed = []
+        return records
+
+    cdef int tell_followers(self, list records) except -1:
+        if records is not None:
+            for record in records:
+                tell_of(record)
+                self.tell_hooks(record)
+        return 0
 
     # The decision that a record is.
     cdef inline Decision recorded(self, const RecordHead* record, bint duplicate):
@@ -458,9 +504,10 @@ cdef class Core:
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
+        followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_hooks(decision.record)
+        self.tell_event(decision.record, followers)
         return decision
 
     cdef int route_again(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
@@ -514,7 +561,7 @@ cdef class Core:
             self.counters.duplicates += 1
             return True
         self.check_age(frame)
-        frame.verdict.outcome = frame.verdict.score = 0
+        frame.verdict.outcome = frame.verdict.score = frame.verdict.flags = 0
         weakest(book, frame.regs)
         for i in range(count):
             if tellings[i].index == book.update_count:
@@ -529,8 +576,7 @@ cdef class Core:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
         self.finish(frame)
-        if self.hooks:
-            self.tell_hooks((<const char*>known.record)[: known.record.size])
+        self.tell_event((<const char*>known.record)[: known.record.size] if self.hooks else None, None)
         return True
 
     def update(self, event_id, at, by, source, dict fields):
@@ -719,6 +765,11 @@ cdef class Core:
             self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
             if self.sweep_at % SWEEP_EVERY == 0:
                 rings_sweep(<RingStore>self.stores[self.sweep_at // SWEEP_EVERY], self.watermark_)
+        if self.is_sweeping:
+            sweep_evicted(self)
+        self.unchecked += 1
+        if self.unchecked >= CHECK_EVERY:
+            self.unchecked, self.is_pressed = 0, presses(self)
         return self.sweep_list()
 
     # One bucket of one list an event, the lists in turn.
@@ -733,7 +784,7 @@ cdef class Core:
         return 0
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
-        if self.seen.count() > self.book.ids_max:
+        if self.seen.count() > min(self.book.ids_max, self.ids_limit):
             return True
         return self.seen.count() > self.book.ids_min and self.book.facts_ms >= 0 and head.time < self.watermark_ - self.book.facts_ms
 
@@ -752,6 +803,35 @@ cdef class Core:
     # The record of such an operation into the journal, before anything else can get there.
     cdef int write(self, bytes record) except -1:
         return self.journal.put(<const char*>record, <uint32_t>len(record)) if self.journal is not None else 0
+
+    def evict(self, dict windows, ids=None):
+        """Gives up what is idle, as if memory were over its limit: group's signature -> up to which time (epoch ms); `ids`: how
+        many are remembered at most."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            was_on = gc_pause()
+            try:
+                record = record_eviction(self, {"windows": windows, "ids": ids})
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    # An event's record is told; then memory is given up where it is over its limit, as an operation of its own.
+    cdef int tell_event(self, object record, list followers) except -1:
+        self.tell_hooks(record)
+        self.tell_followers(followers)
+        if not self.is_pressed:
+            return 0
+        self.is_pressed = False
+        cdef bint was_on = gc_pause()
+        try:
+            record = relieve(self)
+        finally:
+            if was_on:
+                gc_resume()
+        return self.tell_hooks(record)
 
     cdef int tell_hooks(self, object record) except -1:
         if record is not None:
@@ -814,6 +894,62 @@ cdef class Core:
         self.write(record)
         return record
 
+    # ---- controls -------------------------------------------------------------------------------------------------
+
+    def control(self, dict content not None):
+        """Puts in force what a control says (see frmcore/controls.py), recorded as one operation."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            now = self.now_ms()
+            was_on = gc_pause()
+            try:
+                apply_control(self, content, now)
+                self.seq += 1
+                record = None
+                if self.is_recorded():
+                    record = plain_record(RECORD_CONTROL, self.seq, now, content)
+                    self.write(record)
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    def control_state(self):
+        """What was switched, snoozed and tripped, and what breakers have counted, as plain data."""
+        self.check_open()
+        return control_state(self)
+
+    def entity_raw(self, name, value):
+        """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
+        cdef Frame* frame = self.take_frame()
+        try:
+            return entity_raw(self, frame, name, value)
+        finally:
+            self.give_frame(frame)
+
+    def replay_operation(self, uint64_t seq, int64_t at, dict content not None):
+        """A recorded control or alert, put in force anew."""
+        self.owed = []  # what its decision's replay has already done
+        if "control" in content and self.is_settled:
+            apply_control(self, content, at)
+        self.seq = max(self.seq, seq)
+
+    def restore_alerts(self, contents):
+        """What recorded alerts say: whom they were about, when."""
+        for content in contents:
+            for alert in content["alerts"]:
+                remember_alert(self, alert)
+
+    def restore_controls(self, dict state not None):
+        """The state of controls as `cut` had it, to look at; what is replayed from here on is behind it."""
+        restore_controls(self, state)
+        self.is_settled = True
+
+    def record_owed(self):
+        """Records what follows from the last decision, where a crash came in between."""
+        self.tell_followers(self.pay())
+
     def restore_list(self, spec, values):
         """The recorded values of a list, not recorded again."""
         table = self.lists.tables[self.list_index(spec)]
@@ -869,6 +1005,10 @@ cdef class Core:
         """Every register of the decision's program, run once more on what was recorded: raw values by register."""
         return trace_of(self, decision)
 
+    def what_if(self, Decision decision not None):
+        """The decision's program, to be asked for outcomes under other values."""
+        return WhatIf(self, decision)
+
     def evidence(self, Decision decision, int room):
         """Feature name -> (from ms, until ms, ids of the events in its window, newest first) for each aggregate.
 
@@ -887,9 +1027,10 @@ cdef class Core:
 
     # ---- what outlives the process --------------------------------------------------------------------------------
 
-    def attach(self, JournalRing journal, bint survives):
-        """From here on every record is put into the journal before its call returns. `survives`: the process, there."""
-        self.journal, self.survives = journal, survives
+    def attach(self, JournalRing journal, bint survives, keeper=None):
+        """From here on every record is put into the journal before its call returns. `survives`: the process, there. `keeper`:
+        what takes records out of it, which lives for as long as anybody can decide here."""
+        self.journal, self.survives, self.keeper = journal, survives, keeper
 
     def cut(self, take_spilled=False):
         """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.
@@ -904,11 +1045,24 @@ cdef class Core:
                 return {
                     "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                     "position": self.journal.position if self.journal is not None else 0,
-                    "lost": self.journal.lost if self.journal is not None else 0,
+                    "waiting": self.journal.waiting if self.journal is not None else 0,
                     "spilled": self.journal.take_spilled() if take_spilled else b"",
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
-                    "counters": self.counters,
+                    "counters": self.counters, "ids_limit": self.ids_limit, "controls": control_state(self),
                 }
+            finally:
+                if was_on:
+                    gc_resume()
+
+    def waiting(self, uint64_t most):
+        """The frames of records that found no room in ring or spill, in order, some `most` bytes of them; b'' when there are no
+        more, and the ring may be used again. None where some of them are gone."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            was_on = gc_pause()
+            try:
+                return waiting_frames(self, most)
             finally:
                 if was_on:
                     gc_resume()
@@ -921,9 +1075,16 @@ cdef class Core:
             for each in self.store_list:
                 store = each
                 if store.group.signature == signature:
-                    piece = image_piece(store, depth, prefix)
+                    piece = image_piece(store, depth, prefix, self.watermark_)
                     return self.seq, self.watermark, self.log_start(), piece
         return None
+
+    def check_rings(self):
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
+        seen = _Seen()
+        for store in self.store_list:
+            check_store(store, <uint64_t>-1, seen)
+        check_texts(self.texts, seen.texts)
 
     def ring_groups(self):
         """(signature, generation, rings, bytes) of each group."""
@@ -1025,13 +1186,15 @@ cdef class Core:
             groups.append({
                 "signature": (<RingStore>store).group.signature, "entity": (<RingStore>store).group.entity,
                 "entities": (<RingStore>store).table.count, "bytes": (<RingStore>store).bytes_used(),
+                "evicted": (<RingStore>store).rings_evicted,
+                "evicted_until": (<RingStore>store).evicted if (<RingStore>store).evicted != NEVER else None,
             })
         memory = {
             "rings": sum([group["bytes"] for group in groups]),
             "ids": self.seen.bytes_used(),
             "records": self.log.bytes,
             "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + self.texts.table.bytes,
-            "lists": sum([table.bytes for table in self.lists.tables]),
+            "lists": sum([table.bytes for table in self.lists.tables]), "lookups": self.book.program.lookup_bytes(),
         }
         return {
             "decisions": self.counters.decided, "decided_again": self.counters.again, "observed": self.counters.observed,
@@ -1041,13 +1204,14 @@ cdef class Core:
             "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
             "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
-            "memory": {**memory, "total": sum(memory.values())},
+            "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),
+            "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
         cdef Fingerprint sum_
-        cdef int64_t[5] order
+        cdef int64_t[6] order
         self.check_open()
         sum_.lo = sum_.hi = 0
         sum_.key = self.key
@@ -1055,6 +1219,7 @@ cdef class Core:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
         fingerprint_seen(&sum_, self)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
-        order[4] = self.list_line
+        order[4], order[5] = self.list_line, <int64_t>self.ids_limit
         fingerprint_add(&sum_, order, sizeof(order))
+        fingerprint_controls(&sum_, self)
         return f"{sum_.hi:016x}{sum_.lo:016x}"

@@ -5,6 +5,8 @@
 #   told      the updates that came along: a count, then numbers
 #   features  presence bits, then the values                                                    (decisions only)
 #   verdict   fired, shadow, unknown, exempted rules; probes that hit; notes: each a count, then numbers
+#   intended  of the holdout: the outcome that the rules asked for
+#   alerts    where there are any: a count, then of each its rule, a count and the ids of the events that are its evidence
 #
 # Ints are zigzag varints, floats eight bytes, texts a varint length and their bytes.
 
@@ -15,6 +17,9 @@ cdef enum RecordType:
     RECORD_UPDATE = 4
     RECORD_LIST = 5
     RECORD_POLICY = 6
+    RECORD_EVICT = 7
+    RECORD_CONTROL = 8
+    RECORD_ALERT = 9
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -22,9 +27,16 @@ cdef enum Note:
     NOTE_LOST = 3  # feature. The entry it needs was retracted after it had left the ring
     NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
     NOTE_INCOMPLETE = 5  # feature, present. Its window reaches events that were forgotten before a reload added it
+    NOTE_EVICTED = 6  # feature. Its window reaches what was evicted to keep memory bounded
+    NOTE_SNOOZED = 7  # rule, that would have fired; likewise:
+    NOTE_TRIPPED = 8
+    NOTE_SWITCHED = 9
 
 cdef enum:
     FLAG_LATE = 1
+    FLAG_DRAWN = 2  # the holdout's lot was drawn
+    FLAG_HOLDOUT = 4  # ... and fell on it
+    FLAG_ALERTS = 8
 
 cdef struct RecordHead:
     uint64_t seq
@@ -55,6 +67,11 @@ REP_OF_KIND[:] = [REP_TEXT, REP_INT, REP_INT, REP_FLOAT, REP_INT, REP_INT, REP_I
 # Is it an event's: facts, and of a decision features and a verdict?
 cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
     return head.type in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED)
+
+
+# Is it kept for good, beside the journal? Such records are Python's to replay.
+cdef inline bint is_kept(uint8_t type) noexcept nogil:
+    return type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
 
 
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
@@ -113,7 +130,8 @@ cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) n
         if book.features[i].rep == REP_TEXT and regs[book.features[i].reg].present:
             bound += regs[book.features[i].reg].n
     bound += 5 * <uint64_t>(verdict.fired_count + verdict.shadow_count + verdict.unknown_count + verdict.exempted_count)
-    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 8)
+    bound += verdict.alerts_size if verdict.flags & FLAG_ALERTS else 0
+    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 9)
 
 
 cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
@@ -177,7 +195,7 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     memset(&ident, 0, sizeof(Reg))
     head.seq, head.time, head.score = seq, frame.time, verdict.score
     head.book, head.type, head.point = <uint16_t>book.index, type, point
-    head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0
+    head.outcome, head.flags = <uint8_t>verdict.outcome, verdict.flags | (FLAG_LATE if frame.late else 0)
     head.at = frame.time if type == RECORD_DECISION else frame.told_at
     p = put_facts(p, book, frame.regs)
     p = put_told(p, frame)
@@ -192,6 +210,11 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
         p = put_numbers(p, verdict.exempted, verdict.exempted_count)
         p = put_hits(p, book, frame.regs)
         p = put_numbers(p, verdict.notes, 2 * verdict.note_count)
+        if verdict.flags & FLAG_HOLDOUT:
+            p = put_varint(p, <uint64_t>verdict.intended)
+        if verdict.flags & FLAG_ALERTS:
+            memcpy(p, verdict.alerts, verdict.alerts_size)
+            p += verdict.alerts_size
     head.size = <uint32_t>(p - out)
     get_one_fact(out, book, book.id_reg, &ident)
     head.id_at, head.id_size = <uint32_t>(<const uint8_t*>ident.v.s - out), <uint16_t>ident.n
@@ -257,6 +280,34 @@ cdef list get_verdict(const uint8_t* record):
             numbers.append(number)
         lists.append(numbers)
     return lists
+
+
+# What stands behind those lists: the outcome that the rules asked for, and of each alert its rule and the ids of its evidence.
+cdef tuple get_tail(const uint8_t* record):
+    cdef const RecordHead* head = <const RecordHead*>record
+    cdef const uint8_t* p = record + head.verdict_at
+    cdef uint64_t intended = head.outcome, count, number, ids, size
+    for _ in range(6):
+        p = get_varint(p, &count)
+        while count:
+            p = get_varint(p, &number)
+            count -= 1
+    if head.flags & FLAG_HOLDOUT:
+        p = get_varint(p, &intended)
+    alerts = []
+    count = 0
+    if head.flags & FLAG_ALERTS:
+        p = get_varint(p, &count)
+    for _ in range(count):
+        p = get_varint(p, &number)
+        p = get_varint(p, &ids)
+        evidence = []
+        for _ in range(ids):
+            p = get_varint(p, &size)
+            evidence.append((<const char*>p)[:size].decode())
+            p += size
+        alerts.append((number, tuple(evidence)))
+    return intended, alerts
 
 
 # Is `rule` among the fired ones.

@@ -262,7 +262,9 @@ cdef int decide_route(Core core, Book book, Frame* frame, uint32_t point, uint64
     probe_lists(core, book, frame, list_time)
     program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, False)
     program_run(machine, frame.regs, spec.start, spec.end, &frame.arena, list_time, False)
-    judge(book, frame, spec)
+    judge(core, core.controls, book, frame, spec)
+    if book.alerts is not None and frame.verdict.fired_count:
+        find_alerts(core, book, frame, seq)
     return 0
 
 

@@ -19,7 +19,8 @@ cdef struct TextSet:
     uint32_t mask
 
 
-cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
+# The place of an item, -1 where it is none.
+cdef inline int64_t int_set_find(const IntSet* ints, int64_t x) noexcept nogil:
     cdef uint32_t low = 0
     cdef uint32_t high = ints.count
     cdef uint32_t middle
@@ -31,9 +32,13 @@ cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
             high = middle
     while low < high:
         if ints.items[low] == x:
-            return True
+            return low
         low += 1
-    return False
+    return -1
+
+
+cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
+    return int_set_find(ints, x) >= 0
 
 
 cdef extern from *:
@@ -78,20 +83,25 @@ cdef inline uint32_t set_text_hash(SetText text) noexcept nogil:
     return <uint32_t>lo
 
 
-cdef bint text_set_has(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
+# The place of an item, as it was loaded; -1 where it is none.
+cdef int64_t text_set_find(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
     cdef SetText text = set_text(s, n)
     cdef uint32_t i
     if texts.slots == NULL:
         for i in range(texts.count):
             if set_text_equal(texts.items[i], text):
-                return True
-        return False
+                return i
+        return -1
     i = set_text_hash(text) & texts.mask
     while texts.slots[i] != 0:
         if set_text_equal(texts.items[texts.slots[i] - 1], text):
-            return True
+            return texts.slots[i] - 1
         i = (i + 1) & texts.mask
-    return False
+    return -1
+
+
+cdef inline bint text_set_has(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
+    return text_set_find(texts, s, n) >= 0
 
 
 cdef int int_set_load(IntSet* ints, values) except -1:

@@ -16,6 +16,7 @@ cdef extern from *:
     # Bit i: tags[i] is the tag, for a whole bucket at once: no branch to mispredict.
     uint32_t tags_equal "frm_tags_equal"(const uint32_t* tags, uint32_t tag) noexcept nogil
     uint32_t lowest_bit "__builtin_ctz"(uint32_t x) noexcept nogil
+    uint32_t lowest_bit_64 "__builtin_ctzll"(uint64_t x) noexcept nogil
 
 cdef enum:
     BUCKET_SLOTS = 7

@@ -10,9 +10,11 @@ import sys
 
 import typer
 
+from frmcore.cli.alerts import alerts
 from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
+from frmcore.cli.control import reset_breaker, snooze, switch
 from frmcore.cli.demo import demo
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
@@ -35,7 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
+    reset_breaker, alerts, tail, export, compact,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

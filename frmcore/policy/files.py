@@ -34,7 +34,7 @@ class Files:
         self._bytes = 0
         self.complete = True  # every file that was asked for could be read
         self.texts: dict[str, str] = {}  # path below `base` -> text, of everything that is YAML
-        self.list_texts: dict[str, str] = {}  # the same of list files
+        self.list_texts: dict[str, str] = {}  # the same of the files of lists, rates and lookups
         self._origins: dict[str, PurePosixPath] = {}  # file name in messages -> its path below `base`
 
     def load_main(self, source: Path | str) -> Node | None:
@@ -58,18 +58,28 @@ class Files:
 
     def read(self, leaf: Leaf, bytes_max: int) -> tuple[str, str] | None:
         """(name for messages, text) of the one file that `leaf` names."""
-        paths = self._matching(leaf)
-        if len(paths) > 1:
-            self._refuse(leaf.place, f"{quoted(leaf.text)} names {len(paths)} files", "name one")
-        if len(paths) != 1:
-            return None
-        path = self._base / paths[0]
-        content = self._content(path, leaf.place, bytes_max)
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
         text = None if content is None else self._decoded(content, leaf.place)
         if text is None:
             return None
-        self.list_texts[str(paths[0])] = text
-        return str(path), text
+        self.list_texts[str(path)] = text
+        return str(self._base / str(path)), text
+
+    def read_bytes(self, leaf: Leaf, bytes_max: int) -> tuple[str, bytes] | None:
+        """The same of a file that is no text. It is kept as one all the same, a character a byte."""
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
+        if content is None:
+            return None
+        self.list_texts[str(path)] = content.decode("latin-1")
+        return str(self._base / str(path)), content
+
+    def _single(self, leaf: Leaf) -> PurePosixPath | None:
+        paths = self._matching(leaf)
+        if len(paths) > 1:
+            self._refuse(leaf.place, f"{quoted(leaf.text)} names {len(paths)} files", "name one")
+        return paths[0] if len(paths) == 1 else None
 
     def _include(self, leaf: Leaf, path: PurePosixPath) -> Node | None:
         content = self._content(self._base / path, leaf.place, POLICY_BYTES_MAX)

@@ -1,9 +1,9 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `limits`); any file may hold the other sections. `params`, `lists`,
-`features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
-patterns by path. `event`, `base` and `rates` stand once.
+(`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`); any file may hold the other
+sections. `params`, `lists`, `lookups`, `features` and `rules` add up: the main file's first, then those of each
+included file in the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import FEATURES_MAX, NAME_BYTES_MAX
 from frmcore.policy.check import check_features
+from frmcore.policy.control import read_groups, read_holdout
 from frmcore.policy.envelope import Map
 from frmcore.policy.files import Files
 from frmcore.policy.fingerprint import fingerprint
 from frmcore.policy.lists import ListReader
+from frmcore.policy.lookups import LookupReader
 from frmcore.policy.rates import read_base, read_rates
 from frmcore.policy.reader import Reader
 from frmcore.policy.rules import RuleReader
@@ -29,26 +31,30 @@ from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from frmcore.plan import Zone
     from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
 
-_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits")
+_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits")
 _ONCE: Final = ("event", "base", "rates")
-_ADDING: Final = ("include", "params", "lists", "features", "rules")
+_ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(source: str | Path, *, base: Path | None = None) -> Policy:
+def load(source: str | Path, *, base: Path | None = None, zones: Mapping[str, Zone] | None = None) -> Policy:
     """The checked policy of a file, or of a text (a str with a line break).
 
     `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
-    Nothing outside that folder is read. Raises PolicyError with every problem that was found. O(size).
+    Nothing outside that folder is read. `zones`: time zones as they were when the policy was first loaded; those that
+    are not among them come from the tzdata package. Raises PolicyError with every problem that was found. O(size).
     """
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
-    policy = _Loader(Files(folder, problems), problems).load(main)
+    policy = _Loader(Files(folder, problems), problems, zones or {}).load(main)
     problems.raise_if_any()
     return policy
 
@@ -56,11 +62,11 @@ def load(source: str | Path, *, base: Path | None = None) -> Policy:
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(self, files: Files, problems: Problems) -> None:
+    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone]) -> None:
         self.files = files
         self.problems = problems
         self.reader = Reader(problems)
-        self.scope = Scope()
+        self.scope = Scope(known_zones=zones)
         self.names = Names(problems)
         self.sections: dict[str, list[tuple[Leaf, Node]]] = {key: [] for key in (*_MAIN_ONLY, *_ANYWHERE)}
 
@@ -76,15 +82,17 @@ class _Loader:
         points = PointReader(self.reader, self.scope).read(self.node("points"), self.node("score"))
         features = self.features()
         checked = rules.check(tuple(point.name for point in points))
+        groups = self.node("groups")
+        holdout = self.node("holdout")
         limits_node = self.node("limits")
-        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
+        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader, self.scope)
         self.warn(features, checked)
         scope = self.scope
-        lists = tuple(scope.lists.values())
+        lists, lookups = tuple(scope.lists.values()), tuple(scope.lookups.values())
         return Policy(
             name=name,
             version=version,
-            hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones),
+            hash=fingerprint(self.files.texts, lists, lookups, rates, limits, scope.zones),
             files=self.files.texts,
             list_files=self.files.list_texts,
             outcomes=scope.outcomes,
@@ -98,8 +106,11 @@ class _Loader:
             updates=tuple(scope.updates.values()),
             points=points,
             lists=lists,
+            lookups=lookups,
             features=features,
             rules=checked,
+            groups=() if groups is None else read_groups(groups, rules.groups, self.reader),
+            holdout=None if holdout is None else read_holdout(holdout, rules.groups, self.reader, scope),
             limits=limits,
             base_currency=scope.base_currency,
             rates=rates,
@@ -176,6 +187,9 @@ class _Loader:
         """What expressions may name, beyond fields."""
         for node in self.nodes("params"):
             read_params(node, self.reader, self.scope, self.names)
+        lookups = LookupReader(self.reader, self.scope, self.names, self.files)
+        for node in self.nodes("lookups"):
+            lookups.read(node)
         schema.read_results()
         lists = ListReader(self.reader, self.scope, self.names, self.files)
         for node in self.nodes("lists"):

@@ -52,6 +52,7 @@ def states_of(decision: Decision, event: Event) -> dict[str, str]:
     policy = decision.policy
     point = next(point for point in policy.points if point.name == decision.point)
     states = {rule.id: "silent" for rule in rules_of(policy, point, event.kind)}
+    states |= {rule: "off" for rule in decision.off if rule in states}
     exempted = [note.split(" ")[0] for note in decision.notes if " is exempted (" in note]
     said = {"unknown": decision.unknown, "shadow": decision.shadow, "exempted": exempted, "fired": decision.fired}
     return states | {rule: state for state, rules in said.items() for rule in rules}
@@ -74,7 +75,9 @@ def evidence(twin: Twin, reader: Reader, aggregate: Aggregate, group: Group) -> 
     bounds, event = reader.bounds(aggregate, group), reader.reader
     if twin.retention.lost(reader, aggregate, group, bounds) is not None:
         return None
-    seqs = [entry.seq for entry in reversed(reader.window(aggregate, group, bounds))][:EVIDENCE_MAX]
+    since = twin.retention.since(group, reader.key(aggregate.lookup))
+    entries = reversed(reader.window(aggregate, group, bounds))
+    seqs = [entry.seq for entry in entries if since is None or entry.time > since][:EVIDENCE_MAX]
     same_key = reader.key(aggregate.by) == reader.key(aggregate.lookup)
     if bounds.right and not aggregate.delay_ms and same_key and counts(twin.policy, group, event):
         seqs.insert(0, event.seq)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = bytes(range(16))
+PRIVATE = ("pan", "holder")  # fields of the random policies
 PLAIN = ("event_id", "point", "outcome", "score", "fired", "shadow", "unknown", "actions", "lists", "seq")
 
 
@@ -45,6 +46,22 @@ class Pair:
 
     def decide(self, event: dict[str, object]) -> object:
         return self.both(lambda side: side.decide(event), ("decide", event))
+
+    def evict(self, windows: dict[str, int], ids: int | None) -> None:
+        """`windows`: feature, or "~" and a feature whose `since` is meant, -> up to which time its idle keys go."""
+        plan = self.engine._core.book.plan
+        of = {feature.name: plan.groups[feature.group] for feature in plan.features if feature.group >= 0}
+        untils: dict[str, int] = {}
+        for name, until in windows.items():
+            group = plan.groups[of[name[1:]].marks_group] if name.startswith("~") else of[name]
+            untils[group.signature] = max(until, untils.get(group.signature, until))
+        self.engine._core.evict(untils, ids)
+        self.twin.evict(windows, ids)
+
+    def aggregates(self) -> list[str]:
+        """The names that `evict` knows."""
+        placed = self.twin.group_of
+        return [*placed, *(f"~{name}" for name, group in placed.items() if group.marks is not None)]
 
     def reload(self, text: str) -> None:
         policy = load(text)
@@ -79,10 +96,21 @@ def plain(result: Any) -> object:
         return "done"
     found = {name: getattr(result, name) for name in PLAIN}
     found |= {"late": bool(result.late), "duplicate": bool(result.duplicate)}
+    found |= {name: getattr(result, name) for name in ("intended", "holdout", "probability")}
+    found["alerts"] = tuple(map(alerted, result.alerts))
     found["reasons"] = tuple(result.reasons)
     found["notes"] = tuple(sorted(result.notes))
     found["features"] = {name: exact(value) for name, value in result.features.items()}
     return found
+
+
+def alerted(alert: Any) -> object:
+    """An alert without its evidence, which must begin with the event itself."""
+    if isinstance(alert, tuple):
+        return alert
+    assert alert.evidence[0] == alert.event_id
+    entity = "private" if alert.about in PRIVATE else alert.entity
+    return alert.rule, alert.about, entity, alert.typology, alert.event_id, alert.time
 
 
 def explanation(result: Any, states: object, evidence: object) -> dict[str, Any]:
