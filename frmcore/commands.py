@@ -1,4 +1,4 @@
-"""List changes and reloads for a store, from outside of its engine: through its inbox where an engine has it open, with
+"""List changes, reloads, holds and erasures for a store, from outside of its engine: through its inbox where an engine has it open, with
 an engine of our own where none has."""
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from frmcore.engine import Engine
+from frmcore.erasure import Erased
 from frmcore.errors import StoreLocked
 from frmcore.limits import LIST_CHANGE_VALUES
 from frmcore.policy.stored import contents, digest, digests
@@ -66,6 +67,29 @@ class Visit:
         if changed:
             self._engine.reload(policy)
         return changed
+
+
+    def hold(self, subjects: Iterable[str], *, reason: str = "", source: str = "", until: int | str | None = None) -> int:
+        """Holds subjects, given as `account:a-17`. Raises InvalidEvent, UnknownName, StoreError."""
+        return self._obeyed(Command("hold", "", tuple(subjects), reason, source, expires=until))
+
+    def release(self, subjects: Iterable[str]) -> int:
+        """Ends holds; how many there were."""
+        return self._obeyed(Command("release", "", tuple(subjects)))
+
+    def erase(self, subjects: Iterable[str], *, reason: str = "", source: str = "") -> Erased:
+        """Erases subjects of one person; see `Engine.erase`. Raises UnderHold, InvalidEvent, UnknownName, StoreError."""
+        command = Command("erase", "", tuple(subjects), reason, source)
+        if self._engine is not None:
+            found = self._engine._obey(command, "")
+            assert isinstance(found, Erased)  # noqa: S101  that is what an erasure gives back
+            return found
+        assert self._sender is not None  # noqa: S101  a visit has an engine or a sender
+        answer = self._sender.answer(self._sender.send(command, {}), self._wait)
+        return answer.erased or Erased(0, answer.told(), 0)
+
+    def _obeyed(self, command: Command) -> int:
+        return int(self._engine._obey(command, "")) if self._engine is not None else self._sent(command, {})
 
 
 @contextmanager

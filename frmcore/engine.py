@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from frmcore._fast import Core, shorten, system_clock
-from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
+from frmcore._fast import Core, system_clock
+from frmcore.erasure import Erased, Order, erase
+from frmcore.errors import StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
+from frmcore.holds import Holds
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
-from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import digests
 from frmcore.store import StoreOptions
+from frmcore.subjects import check_entities, parse_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from frmcore.explain import Explanation
     from frmcore.store.inbox import Command
     from frmcore.store.store import Store
+    from frmcore.subjects import Subject
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -78,6 +81,7 @@ class Engine:
         self._reloading = RLock()
         self._failure_hooks: list[Callable[[StoreError], object]] = []
         self._store: Store | None = None
+        self._holds: Holds
         if path is None:
             plan = lower(wanted)
             secrets = (key or os.urandom(KEY_BYTES), private_key or os.urandom(KEY_BYTES))
@@ -95,9 +99,10 @@ class Engine:
             self._store, self._core = opened.store, opened.core
             self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
             self._lists.restore(opened.lists)
+            self._holds.restore(opened.operations)
             if wanted.hash != opened.policy.hash:
                 self.reload(wanted)
-            self._store.attend(self._obey)
+            self._store.attend(self._obey, self._reloading)
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
@@ -106,6 +111,8 @@ class Engine:
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
         self._policy, self._decoder, self._lists = policy, _decoder(policy), lists
+        if not hasattr(self, "_holds"):
+            self._holds = Holds(self._core, lambda: self._policy, self._store_guard, self._settled)
 
     @property
     def policy(self) -> Policy:
@@ -115,6 +122,11 @@ class Engine:
     @property
     def lists(self) -> EntityLists:
         return self._lists
+
+    @property
+    def holds(self) -> Holds:
+        """Legal holds: what `erase` must leave alone."""
+        return self._holds
 
     if TYPE_CHECKING:
 
@@ -204,7 +216,7 @@ class Engine:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
-        self._check_entities(entities)
+        check_entities(self._policy, entities)
         now = max(self._core.now() or 0, self._core.watermark or 0) if at is None else self._core.told_time(at)
         return self._core.features(entities, now)
 
@@ -222,17 +234,45 @@ class Engine:
             self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
 
-    def _obey(self, command: Command, token: str) -> int:
+    def erase(self, entity: str, value: str, /, *others: Subject, reason: str = "", source: str = "") -> Erased:
+        """Erases a subject, `erase("account", "a-17")`, with others that are the same person's, such as
+        `("card", "c-9")`: their own windows go, and texts and identifiers of every event that names one of them. Times
+        and amounts go on counting in others' windows. Of a store `compact` then makes it complete. Deciding goes on
+        meanwhile. O(journal). Raises UnderHold, UnknownName, InvalidEvent, StoreError."""
+        return self._erase(Order(((entity, value), *others), reason, source))
+
+    def _erase(self, order: Order) -> Erased:
+        self._store_guard()
+        with self._reloading:
+            eraser = None if self._store is None else self._store.eraser
+            erased = erase(order, self._core, self._policy, self._lists, self._holds, eraser)
+        self._settled()
+        return erased
+
+    def _obey(self, command: Command, token: str) -> int | Erased:
         """What another process asked for, in the inbox's thread. A policy that is in force already stays as it is: the
         command may come again after a crash."""
-        if command.action != "reload":
-            return self._lists[command.list].obey(command, token)
+        match command.action:
+            case "add" | "remove":
+                return self._lists[command.list].obey(command, token)
+            case "hold" | "release":
+                return sum(self._hold(command, parse_subject(given), token) for given in command.values)
+            case "erase":
+                subjects = tuple(map(parse_subject, command.values))
+                return self._erase(Order(subjects, command.reason, command.source, token))
         assert self._store is not None  # noqa: S101  commands come from a store
         policy = self._store.policy_of(command.files)
         if policy.hash == self._policy.hash:
             return 0
         self.reload(policy)
         return 1
+
+    def _hold(self, command: Command, subject: Subject, token: str) -> bool:
+        if command.action == "release":
+            return self._holds.remove(*subject, command=token)
+        said = {"reason": command.reason, "source": command.source, "until": command.expires, "command": token}
+        self._holds.add(*subject, **said)
+        return True
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -337,13 +377,6 @@ class Engine:
             raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
         except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
-
-    def _check_entities(self, entities: Mapping[str, str]) -> None:
-        known = {field.entity for field in (*self._policy.fields, *self._policy.derived) if field.entity}
-        for name in entities:
-            if name not in known:
-                hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
-                raise UnknownName(f"the policy has no entity {shorten(name)}; {hint}")
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

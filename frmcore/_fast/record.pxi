@@ -15,6 +15,8 @@ cdef enum RecordType:
     RECORD_UPDATE = 4
     RECORD_LIST = 5
     RECORD_POLICY = 6
+    RECORD_HOLD = 254
+    RECORD_ERASE = 255
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -25,6 +27,8 @@ cdef enum Note:
 
 cdef enum:
     FLAG_LATE = 1
+    FLAG_ERASED = 2  # its texts and identifiers were overwritten, all but the event's id: they read absent
+    FLAG_SHOWN = 4  # the texts among its features were
 
 cdef struct RecordHead:
     uint64_t seq
@@ -50,6 +54,11 @@ cdef enum:
 
 cdef uint8_t REP_OF_KIND[10]
 REP_OF_KIND[:] = [REP_TEXT, REP_INT, REP_INT, REP_FLOAT, REP_INT, REP_INT, REP_INT, REP_INT, REP_TEXT, REP_INT]
+
+
+# Is it a list's, a policy's, a hold's or an erasure's: applied by those who keep them, not by replay?
+cdef inline bint is_operation(const RecordHead* head) noexcept nogil:
+    return head.type in (RECORD_LIST, RECORD_POLICY, RECORD_HOLD, RECORD_ERASE)
 
 
 # Is it an event's: facts, and of a decision features and a verdict?
@@ -207,6 +216,15 @@ cdef void get_facts(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
             p = get_value(p, &regs[i], book.fact_rep[i])
         else:
             regs[i].present = 0
+    if (<const RecordHead*>record).flags & FLAG_ERASED:
+        for i in range(book.fact_count):
+            if is_blank(book, i, &regs[i]):
+                regs[i].present = 0
+
+
+# Of an erased record: was this fact overwritten? An empty text says nothing.
+cdef inline bint is_blank(Book book, uint32_t i, const Reg* reg) noexcept nogil:
+    return reg.present and book.erasable[i] and (book.fact_rep[i] != REP_TEXT or reg.n > 0)
 
 
 # What stands behind the facts.
@@ -234,12 +252,15 @@ cdef void get_one_fact(const uint8_t* record, Book book, uint32_t wanted, Reg* r
 cdef void get_features(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
     cdef const uint8_t* bits = record + (<const RecordHead*>record).features_at
     cdef const uint8_t* p = bits + ((book.feature_count + 7) >> 3)
+    cdef bint erased = (<const RecordHead*>record).flags & FLAG_SHOWN
     cdef FeatureSpec* feature
     cdef uint32_t i
     for i in range(book.feature_count):
         feature = &book.features[i]
         if bits[i >> 3] >> (i & 7) & 1:
             p = get_value(p, &regs[feature.reg], feature.rep)
+            if erased and feature.rep == REP_TEXT and regs[feature.reg].n:
+                regs[feature.reg].present = 0
         else:
             regs[feature.reg].present = 0
 

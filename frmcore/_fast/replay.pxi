@@ -189,6 +189,10 @@ cdef int replay_update(Core core, Frame* frame, const uint8_t* record, uint32_t 
     if known == NULL:
         return 0
     count = read_tellings(core.book, frame, content["fields"])
+    for name in content.get("erased", ()):
+        frame.tellings[count].index = update_named(core.book, name) - core.book.field_count - core.book.derived_count
+        frame.tellings[count].value.present = frame.tellings[count].value.n = 0
+        count += 1
     return core.tell(known, frame, count, head.time, head.seq)
 
 
@@ -247,7 +251,7 @@ cdef tuple replay_frames(Core core, bytes frames):
             if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
                 raise ValueError(f"a record at byte {at} of its stretch is damaged")
             at += frame_size(head.size)
-            if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
+            if is_operation(<const RecordHead*>(head + 1)):
                 return (<const char*>(head + 1))[: head.size], frames[at:]
             replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
             arena_reset(&frame.arena)

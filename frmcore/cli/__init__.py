@@ -14,6 +14,7 @@ from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.demo import demo
+from frmcore.cli.erase import erase, hold
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
 from frmcore.cli.generate import generate
@@ -35,10 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, erase,
+    compact,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
+app.add_typer(hold)
 
 
 def main() -> None:

@@ -18,9 +18,10 @@ from frmcore._fast import (
 )
 from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
+from frmcore.holds import Holds
 from frmcore.lists import EntityLists, list_contents
 from frmcore.store.keys import check_private_key
-from frmcore.store.layout import IDS, META, RecordType
+from frmcore.store.layout import IDS, META, OPERATION_TYPES, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
 
@@ -91,7 +92,7 @@ class Archive:
     def content(self, record: bytes) -> dict[str, Any]:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
         _, type_, _, book = record_head(record)
-        if type_ in {RecordType.UPDATE, RecordType.LIST, RecordType.POLICY}:
+        if type_ == RecordType.UPDATE or type_ in OPERATION_TYPES:
             return _shown(type_, record_content(record))
         self.plan_of(book)
         decision = self._core.decision_of(record)
@@ -128,8 +129,16 @@ class Archive:
         lists.restore(folded(record_content(record) for record in self._view.operations()))
         return lists
 
+    def holds(self) -> Holds:
+        """The legal holds as they stand, to look at."""
+        holds = Holds(self._core, lambda: self.policy, lambda: None, lambda: None)
+        holds.restore(record_content(record) for record in self._view.operations())
+        return holds
+
 
 def _shown(type_: int, content: dict[str, Any]) -> dict[str, Any]:
+    if type_ == RecordType.ERASE:
+        return {name: value for name, value in content.items() if name not in {"keys", "places"}}
     if type_ != RecordType.POLICY:
         return content
     return {"policy": content["hash"], "files": content["files"]}

@@ -13,7 +13,7 @@ Every value in the database ends with the CRC-32C of its key and itself: LMDB ha
 | meta | a name | MessagePack |
 | journal | first sequence number, 8 bytes | a stretch: frames, and the fingerprints of their event ids |
 | ids | level, first sequence number | last sequence number, merged fingerprints of many stretches |
-| operations | sequence number | the record of a list's change or of a policy; never trimmed |
+| operations | sequence number | the record of a list's change, a policy, a hold or an erasure; never trimmed |
 | blobs | SHA-256 | a file of a policy |
 | rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
 | inbox | c or r, time, random bytes | a command that another process left; its result |
@@ -59,6 +59,11 @@ class RecordType(IntEnum):
     UPDATE = 4
     LIST = 5
     POLICY = 6
+    HOLD = 254
+    ERASE = 255
+
+
+OPERATION_TYPES: Final = frozenset({RecordType.LIST, RecordType.POLICY, RecordType.HOLD, RecordType.ERASE})
 
 
 _U64: Final = struct.Struct(">Q")

@@ -21,7 +21,7 @@ def folded(operations: Iterable[dict[str, Any]]) -> dict[str, dict[str, Entry]]:
             present = {shape[0]: tuple(shape) for shape in content["lists"]}
             lists = {name: values for name, values in lists.items() if present.get(name) == shapes[name]}
             shapes = present
-        else:
+        elif "list" in content:
             _change(lists.setdefault(content["list"], {}), content)
     return lists
 

@@ -194,6 +194,8 @@ class _Steps:
                 continue
             if operation.type == RecordType.POLICY:
                 self._install(operation)
+            elif operation.type == RecordType.ERASE:
+                self.core.replay_erase(record)
             else:
                 self.core.skip_record(operation.seq)
         return found

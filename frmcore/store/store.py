@@ -23,6 +23,7 @@ from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
+from frmcore.store.erase import Eraser, finish_later
 from frmcore.store.fill import PART_STRETCHES, fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from frmcore._fast import Decision
+    from frmcore.erasure import Erased
     from frmcore.lists import Entry
     from frmcore.plan import Plan
     from frmcore.policy import Policy
@@ -71,6 +73,7 @@ class Opened(NamedTuple):
     policy: Policy
     plan: Plan
     lists: dict[str, dict[str, Entry]]
+    operations: list[dict[str, Any]]
 
 
 class Store:
@@ -84,6 +87,7 @@ class Store:
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
         self._inbox: Inbox | None = None
+        self.eraser: Eraser | None = None
         self._trimmed_at = 0.0
         self._process = os.getpid()
         self.recovered: dict[str, Any] = {}
@@ -142,9 +146,9 @@ class Store:
         core = restored.core
         self._check_private_key(core, restored.policy)
         self._continue(restored, area, fresh, on_failure)
-        lists = folded(operation.content for operation in restored.operations)
+        recorded = [operation.content for operation in restored.operations]
         self.recovered = {"operations": core.seq, "seconds": time.monotonic() - started}
-        return Opened(self, core, restored.policy, restored.plan, lists)
+        return Opened(self, core, restored.policy, restored.plan, folded(recorded), recorded)
 
     def _area(self) -> memoryview:
         """The memory that the ring lies in: mapped from its file, unless nothing is to survive the process."""
@@ -181,6 +185,7 @@ class Store:
             sync_folder(self.folder)
         else:
             self._flusher.begin([], restored.tail)
+        self.eraser = Eraser(core, self._database, self._flusher, ring, self._settings["key"])
         self._flusher.start()
 
     def _check_private_key(self, core: Core, policy: Policy) -> None:
@@ -232,6 +237,8 @@ class Store:
     def reload(self, core: Core, plan: Plan, policy: Policy) -> None:
         """Puts another policy in force between two operations, its new windows filled from the journal. The old one
         decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows' reach)."""
+        if self.eraser is not None:
+            self.eraser.finish()  # what is to be erased must not be filled in anew
         self.keep_policy(policy)
         if not is_needed(core, plan):
             with self.flusher.paused():
@@ -267,9 +274,12 @@ class Store:
             self.flusher.flush()
             return True
 
-    def attend(self, apply: Callable[[Command, str], int]) -> None:
-        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own."""
-        self._inbox = Inbox(self._database, self.flusher, apply)
+    def attend(self, apply: Callable[[Command, str], int | Erased], alone: Any) -> None:
+        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own.
+        `alone`: held while an erasure that an earlier opening left is completed."""
+        assert self.eraser is not None  # noqa: S101  set before `open` returns
+        finish_later(self.eraser, alone)
+        self._inbox = Inbox(self._database, self.flusher, self.eraser, apply)
         self._inbox.start(self.options.flush_ms / 1000)
 
     def policy_of(self, files: dict[str, str]) -> Policy:
@@ -341,6 +351,8 @@ class Store:
             self.abandon()
 
     def _stop_inbox(self) -> None:
+        if self.eraser is not None:
+            self.eraser.stop()
         if self._inbox is not None:
             self._inbox.stop()
 

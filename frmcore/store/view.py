@@ -26,6 +26,7 @@ from frmcore.store.layout import (
     BLOBS,
     JOURNAL,
     NO_TIME,
+    OPERATION_TYPES,
     OPERATIONS,
     RING_FILE,
     RecordType,
@@ -126,11 +127,11 @@ class StoreView:
         return max((time for time in times if time is not None), default=None)
 
     def operations(self) -> Iterator[bytes]:
-        """The records of policies and list changes, in order."""
+        """The records of policies, list changes, holds and erasures, in order."""
         for _, record in self.reader.items(OPERATIONS):
             yield record
         for record in self.tail.records:
-            if record_head(record)[1] in {RecordType.LIST, RecordType.POLICY}:
+            if record_head(record)[1] in OPERATION_TYPES:
                 yield record
 
     @cached_property

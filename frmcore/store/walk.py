@@ -34,6 +34,7 @@ from frmcore.store.layout import (
     JOURNAL,
     META,
     NO_TIME,
+    OPERATION_TYPES,
     OPERATIONS,
     RINGS,
     Piece,
@@ -53,6 +54,10 @@ if TYPE_CHECKING:
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
 _UPDATE: Final = int(RecordType.UPDATE)
+_SAID: Final = {  # what each kind of operation says at least
+    RecordType.LIST: {"list", "action", "entries"}, RecordType.HOLD: {"hold", "entity"},
+    RecordType.ERASE: {"entities", "events", "records"},
+}  # fmt: skip
 _WRONG: Final = (
     ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error, msgspec.MsgspecError,
 )  # fmt: skip
@@ -157,11 +162,11 @@ class Walk:
     def _operation(self, key: bytes, record: bytes) -> None:
         seq, type_, _, _ = record_head(record)
         _expect(seq == seq_of(key), "the record is another one")
-        _expect(type_ in {RecordType.LIST, RecordType.POLICY}, "the record is no operation")
+        _expect(type_ in OPERATION_TYPES, "the record is no operation")
         content = record_content(record)
         self._operations[seq] = crc32c(record)
-        if type_ == RecordType.LIST:
-            _expect({"list", "action", "entries"} <= content.keys(), "the list's change is none")
+        if type_ != RecordType.POLICY:
+            _expect(_SAID[RecordType(type_)] <= content.keys(), "it does not say what was done")
             return
         for name, digest in content["files"].items():
             _expect(bytes.fromhex(digest) in self._blobs, f"the text of its file {name!r} is missing")
