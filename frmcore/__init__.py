@@ -2,6 +2,7 @@
 
 from frmcore._fast import Decision
 from frmcore.engine import Engine
+from frmcore.erasure import Erased
 from frmcore.errors import (
     EngineClosed,
     EngineForked,
@@ -32,6 +33,7 @@ __all__ = [
     "EngineClosed",
     "EngineForked",
     "EventConflict",
+    "Erased",
     "EventErased",
     "EventTooOld",
     "FrmcoreError",

@@ -270,8 +270,8 @@ class Engine:
     def _hold(self, command: Command, subject: Subject, token: str) -> bool:
         if command.action == "release":
             return self._holds.remove(*subject, command=token)
-        said = {"reason": command.reason, "source": command.source, "until": command.expires, "command": token}
-        self._holds.add(*subject, **said)
+        why = command.reason, command.source
+        self._holds.add(*subject, reason=why[0], source=why[1], until=command.expires, command=token)
         return True
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:

@@ -61,9 +61,7 @@ class Order(msgspec.Struct, frozen=True):
         return {**told, **({"command": self.command} if self.command else {})}
 
 
-def erase(
-    order: Order, core: Core, policy: Policy, lists: EntityLists, holds: Holds, eraser: Eraser | None
-) -> Erased:
+def erase(order: Order, core: Core, policy: Policy, lists: EntityLists, holds: Holds, eraser: Eraser | None) -> Erased:
     """Erases subjects. Deciding goes on meanwhile; no policy may be loaded. O(journal). Raises UnderHold, UnknownName,
     InvalidEvent, StoreError."""
     said = order.said()
@@ -79,9 +77,7 @@ def erase(
     return Erased(seq, found.events, len(found.records), left, staying, found.telling_ids, snapshots)
 
 
-def _erase_memory(
-    found: Erasure, core: Core, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds
-) -> int:
+def _erase_memory(found: Erasure, core: Core, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds) -> int:
     while found.read_memory(SLICE_RECORDS):
         time.sleep(0)  # the deciding thread goes first
     with holds.none_on(subjects):
@@ -91,7 +87,7 @@ def _erase_memory(
 def _leave_lists(
     policy: Policy, lists: EntityLists, subjects: tuple[Subject, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Takes the subjects off lists of their entity; those they left, and those of the policy, which they can't leave."""
+    """Takes the subjects off lists of their entity: those they left; those of the policy, which they can't leave."""
     naming = [
         (spec.name, value)
         for spec in policy.lists

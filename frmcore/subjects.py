@@ -39,7 +39,7 @@ def check_entities(policy: Policy, names: Iterable[str]) -> None:
 
 
 def kept_form(core: Core, policy: Policy, entity: str, value: str) -> str:
-    """The one form in which an identifier is written down; a private one is hashed. Raises InvalidEvent, UnknownName."""
+    """The one form in which an identifier is written down, a private one hashed. Raises InvalidEvent, UnknownName."""
     check_entities(policy, [entity])
     field = _field(policy, entity)
     plain = checked_text(value)

@@ -436,7 +436,7 @@ cdef class Core:
         cdef Decision decision
         if earlier != NULL:
             decision = self.recorded(earlier, True)
-            if told_anew(self, book, known, tellings, count):
+            if not known.record.flags & FLAG_ERASED and told_anew(self, book, known, tellings, count):
                 raise EventConflict(
                     f"event {decision.event_id!r} was already decided at {decision.point!r}, with other updates: "
                     "send later facts with update()", decision

@@ -115,8 +115,8 @@ class Checkpointer:
             yield from self._write(self._units[self._at])
 
     def hasten(self, units: list[Unit] | None = None) -> None:
-        """These units are due with the next commit; None: all that were never written, for recovery could not do without
-        them."""
+        """These units are due with the next commit; None: all that were never written, for recovery could not do
+        without them."""
         self._hurried = [unit for unit in self._units if not unit.written] if units is None else list(units)
 
     def units(self) -> list[Unit]:

@@ -12,7 +12,7 @@ import logging
 import time
 from bisect import bisect_left, bisect_right
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,7 +113,7 @@ class Eraser:
         with self._database.reading() as reader:
             have_books(self._core, reader, 0)
 
-    # ---- finding ------------------------------------------------------------------------------------------------------
+    # ---- finding --------------------------------------------------------------------------------------------------
 
     def _read(self, found: Erasure) -> None:
         """A part of the journal, under a view of its own."""
@@ -125,9 +125,7 @@ class Eraser:
                     found.read(part)
                     self._go_on()
 
-    def _recorded(
-        self, found: Erasure, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds
-    ) -> int:
+    def _recorded(self, found: Erasure, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds) -> int:
         """The operation's sequence number; 0 where too much was recorded meanwhile."""
         with self._flusher.paused():
             self._flusher.flush()
@@ -142,12 +140,13 @@ class Eraser:
         forms = {(entity, form) for entity, value in subjects for form in self._forms(entity, value)}
         with self._database.reading() as reader:
             recorded = operations(reader)
-        found, kinds = [], {}
+        found: list[tuple[int, list[int]]] = []
+        kinds: dict[str, str] = {}
+        books = count()
         for operation in recorded:
             content = operation.content
             if operation.type == RecordType.POLICY:
-                policy = self._core.policy_at(len(policies_of(recorded[: recorded.index(operation) + 1])) - 1)
-                kinds = {spec.name: spec.of for spec in policy.lists}
+                kinds = {spec.name: spec.of for spec in self._core.policy_at(next(books)).lists}
             elif operation.type == RecordType.LIST:
                 kind = kinds.get(content["list"], "")
                 at = [i for i, entry in enumerate(content["entries"]) if (kind, entry["value"]) in forms]
@@ -161,7 +160,7 @@ class Eraser:
         policy = self._core.policy_at(self._core.cut()["book"])
         return {value, kept_form(self._core, policy, entity, value), self._core.hide(value.encode()).hex()}
 
-    # ---- writing over -------------------------------------------------------------------------------------------------
+    # ---- writing over ---------------------------------------------------------------------------------------------
 
     def _renew_pieces(self) -> None:
         units = self._flusher.checkpointer.units()
@@ -185,7 +184,9 @@ class Eraser:
 
     def _close(self, operation: Operation) -> None:
         content = operation.content
-        kept = {name: content[name] for name in ("entities", "events", "reason", "source", "command") if name in content}
+        kept = {
+            name: content[name] for name in ("entities", "events", "reason", "source", "command") if name in content
+        }
         done = {**kept, "records": len(content["records"])}
         self._rewritten([operation.seq], lambda record: record_with(record, done))
 
@@ -196,14 +197,14 @@ class Eraser:
             with self._database.reading() as reader:
                 stretch = reader.last_at_most(JOURNAL, seq_key(wanted[0]))
                 last = stretch_head(stretch[1])[2] if stretch is not None else 0
-                count = max(bisect_right(wanted, last), 1)
-                named = set(wanted[:count])
+                taken = max(bisect_right(wanted, last), 1)
+                named = set(wanted[:taken])
                 kept = {seq: record for seq in named if (record := reader.get(OPERATIONS, seq_key(seq))) is not None}
             changes = [Put(OPERATIONS, seq_key(seq), rewritten(record)) for seq, record in kept.items()]
             if stretch is not None and wanted[0] <= last:
                 changes.append(self._stretch(*stretch, named, rewritten))
             self._database.commit(changes)
-        return count
+        return taken
 
     def _stretch(self, key: bytes, value: bytes, named: set[int], rewritten: Callable[[bytes], bytes]) -> Put:
         frames = stretch_frames(value)

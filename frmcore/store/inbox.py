@@ -22,7 +22,7 @@ import msgspec
 
 from frmcore import errors
 from frmcore._fast import record_content
-from frmcore.erasure import Erased
+from frmcore.erasure import Erased  # noqa: TC001  msgspec reads the annotation
 from frmcore.errors import FrmcoreError, StoreDamaged, StoreError, StoreUnavailable
 from frmcore.store.database import Database, Put
 from frmcore.store.layout import BLOBS, INBOX, OPERATIONS

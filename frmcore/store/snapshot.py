@@ -15,7 +15,17 @@ from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
 from frmcore.store.folder import disk_error, sync_folder
-from frmcore.store.layout import DATA_FILE, JOURNAL, META, OPERATION_TYPES, OPERATIONS, check_format, pack, seq_key, unpack
+from frmcore.store.layout import (
+    DATA_FILE,
+    JOURNAL,
+    META,
+    OPERATION_TYPES,
+    OPERATIONS,
+    check_format,
+    pack,
+    seq_key,
+    unpack,
+)
 from frmcore.store.notes import note_snapshot
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
 from frmcore.store.view import viewing
