@@ -73,7 +73,8 @@ rules:
   - {id: busy, when: tries > 3, outcome: review, reason: "{tries} tries, last by {mail}"}
 """
 MORE = POLICY.replace("version: 1", "version: 2").replace(
-    "rules:", '  late: count(by=merchant, over="90m", where=email == "mail3@b.c")\n  last_two: last(email, by=ip)\nrules:'
+    "rules:",
+    '  late: count(by=merchant, over="90m", where=email == "mail3@b.c")\n  last_two: last(email, by=ip)\nrules:',
 )
 ADDED = ("late", "last_two")  # by a reload: erased events do not come into new windows
 TOMBSTONES = ("<erased>", "0.0.0.0")  # noqa: S104  no address that is listened on
@@ -87,7 +88,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
 def event(random: Random, number: int, now: int) -> dict[str, Any]:
     who, other = random.randrange(6), random.randrange(6)
     found = {
-        "id": f"e{number}", "ts": now - random.choice((0, 0, 0, 7, 50)) * MINUTE, "kind": random.choice(("payment", "login")),
+        "id": f"e{number}", "ts": now - random.choice((0, 0, 0, 7, 50)) * MINUTE,
+        "kind": random.choice(("payment", "login")),
         "account": f"subject-{who}", "merchant": random.randrange(40_000, 40_004), "amount": random.randrange(1, 1000),
         "payee": f"subject-{other}", "card": f"secret-{who % 4}", "device": f"device-{random.randrange(4)}",
         "ip": f"10.7.7.{who}", "email": f"mail{who}@b.c",

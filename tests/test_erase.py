@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,9 @@ def test_no_file_holds_an_erased_subject(tmp_path: Path, flushed: bool) -> None:
         engine.holds.remove("account", "subject-1")
         if flushed:
             engine.flush()
-        erased = engine.erase("account", "subject-1", ("card", "secret-1"), ("mailbox", "mail1@b.c"), reason="asked for")
+        erased = engine.erase(
+            "account", "subject-1", ("card", "secret-1"), ("mailbox", "mail1@b.c"), reason="asked for"
+        )
         assert erased.lists == ("blocked", "cards")
         assert erased.events == 20 - 2  # its own ten, and those that name it as payee
         ring = (store / "journal.ring").read_bytes()
@@ -115,7 +118,11 @@ def test_nothing_that_is_printed_shows_it(tmp_path: Path) -> None:
     said = repr(found).encode()
     for command in (["tail"], ["export"], ["inspect", "--json"], ["explain", "e1"], ["hold", "list", "--json"]):
         name, *more = command
-        place = [name, *more[:1], str(tmp_path / "store"), *more[1:]] if name == "hold" else [name, str(tmp_path / "store"), *more]
+        place = (
+            [name, *more[:1], str(tmp_path / "store"), *more[1:]]
+            if name == "hold"
+            else [name, str(tmp_path / "store"), *more]
+        )
         said += CliRunner().invoke(app, place, env={"FRMCORE_PRIVATE_KEY": KEYS["private_key"].hex()}).output.encode()
     assert b"<erased>" in said
     assert b"subject-2" in said
@@ -192,7 +199,9 @@ def test_a_window_that_is_added_later_lacks_erased_events_and_says_so(engine: fr
     engine.decide(payment(1, "a"))
     engine.decide(payment(2, "b"))
     engine.erase("account", "a")
-    engine.reload(POLICY.replace("version: 1", "version: 2").replace("rules:", '  fresh: count(by=merchant, over="2d")\nrules:'))
+    engine.reload(
+        POLICY.replace("version: 1", "version: 2").replace("rules:", '  fresh: count(by=merchant, over="2d")\nrules:')
+    )
     found = engine.decide(payment(3, "b"))
     assert (found.features["fresh"], found.features["sold"]) == (2, 30)
     assert any("fresh is incomplete" in note for note in found.notes)
@@ -270,10 +279,8 @@ def test_an_erasure_that_was_cut_off_goes_on_at_the_next_opening(
     engine.holds.remove("account", "subject-1")
     with monkeypatch.context() as patch:
         cut_off(patch, engine, slices)
-        try:
+        with suppress(Killed):
             engine.erase("account", "subject-1")
-        except Killed:
-            pass
         killed(engine, tmp_path / "killed")
     before, began = engine.state_hash(), bool(engine._store.eraser.pending())
     with Engine(tmp_path / "killed", policy=POLICY, clock=None, store=QUIET, **KEYS) as again:
@@ -328,7 +335,14 @@ def test_by_other_processes(tmp_path: Path) -> None:
 
 def other(store: str, name: str, *words: str) -> tuple[int, str]:
     """A command in another process; what it said."""
-    command = [sys.executable, "-c", "from frmcore.cli import main; main()", name, *([words[0]] if name == "hold" else []), store]
+    command = [
+        sys.executable,
+        "-c",
+        "from frmcore.cli import main; main()",
+        name,
+        *([words[0]] if name == "hold" else []),
+        store,
+    ]
     command += words[1:] if name == "hold" else words
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     return found.returncode, found.stderr

@@ -61,6 +61,7 @@ def is_contracted(declaration: str) -> bool:
         "Lists",
         "RingStore",
         "Core",
+        "Naming",
     )
 
 

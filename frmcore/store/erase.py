@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     from frmcore.store.policies import Operation
     from frmcore.subjects import Subject
 
+KEPT: Final[tuple[str, ...]] = (
+    "entities",
+    "events",
+    "reason",
+    "source",
+    "command",
+)  # of an erasure's record, once all is done
 SCRUB_BYTES: Final = 256 << 10  # of the ring at once: some 20 us of the GIL
 
 log = logging.getLogger("frmcore.store")
@@ -184,10 +191,8 @@ class Eraser:
 
     def _close(self, operation: Operation) -> None:
         content = operation.content
-        kept = {
-            name: content[name] for name in ("entities", "events", "reason", "source", "command") if name in content
-        }
-        done = {**kept, "records": len(content["records"])}
+        done = {name: content[name] for name in KEPT if name in content}
+        done["records"] = len(content["records"])
         self._rewritten([operation.seq], lambda record: record_with(record, done))
 
     def _rewritten(self, wanted: list[int], rewritten: Callable[[bytes], bytes]) -> int:
