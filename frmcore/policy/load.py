@@ -77,7 +77,7 @@ class _Loader:
         features = self.features()
         checked = rules.check(tuple(point.name for point in points))
         limits_node = self.node("limits")
-        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
+        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader, self.scope)
         self.warn(features, checked)
         scope = self.scope
         lists = tuple(scope.lists.values())

@@ -59,6 +59,7 @@ class RecordType(IntEnum):
     UPDATE = 4
     LIST = 5
     POLICY = 6
+    EVICT = 7
     HOLD = 254
     ERASE = 255
 
