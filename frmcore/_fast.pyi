@@ -263,8 +263,12 @@ class Erasure:
     records: list[int]
     """Sequence numbers: of their events, later decisions about them, updates."""
 
-    def __init__(self, core: Core, subjects: list[tuple[str, str]]) -> None:
-        """subjects: (entity, identifier). Raises InvalidEvent for an identifier that no event could bring."""
+    meets_hold: bool
+    """An event names one that is under hold as well."""
+
+    def __init__(self, core: Core, subjects: list[tuple[str, str]], held: Sequence[tuple[str, str | bytes]]) -> None:
+        """subjects, and those under hold: (entity, identifier), bytes for the hash of a private one. Raises
+        InvalidEvent for an identifier that no event could bring."""
     def read(self, frames: bytes) -> None:
         """Reads stretches of the journal, in order. Raises ValueError where they are damaged."""
     def read_memory(self, most: int) -> bool:

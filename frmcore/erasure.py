@@ -67,21 +67,26 @@ def erase(order: Order, core: Core, policy: Policy, lists: EntityLists, holds: H
     said = order.said()
     for entity, value in order.subjects:
         kept_form(core, policy, entity, value)  # refused before anything is done
-    found = Erasure(core, list(order.subjects))
+    found = Erasure(core, list(order.subjects), holds.held())
     with holds.none_on(order.subjects):
+        pass  # refused before the journal is read
+    if eraser is not None:
+        eraser.find(found)
+    else:
+        _find_in_memory(found)
+    with holds.none_on(order.subjects, found):
         left, staying = _leave_lists(policy, lists, order.subjects)
     if eraser is not None:
         seq, snapshots = eraser.erase(found, order.subjects, said, holds)
     else:
-        seq, snapshots = _erase_memory(found, core, order.subjects, said, holds), ()
+        with holds.none_on(order.subjects, found):
+            seq, snapshots = core.erase(found, said), ()
     return Erased(seq, found.events, len(found.records), left, staying, found.telling_ids, snapshots)
 
 
-def _erase_memory(found: Erasure, core: Core, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds) -> int:
+def _find_in_memory(found: Erasure) -> None:
     while found.read_memory(SLICE_RECORDS):
         time.sleep(0)  # the deciding thread goes first
-    with holds.none_on(subjects):
-        return core.erase(found, said)
 
 
 def _leave_lists(

@@ -14,7 +14,7 @@ from frmcore.subjects import kept_form
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from frmcore._fast import Core
+    from frmcore._fast import Core, Erasure
     from frmcore.lists import Expiry
     from frmcore.policy import Policy
     from frmcore.subjects import Subject
@@ -70,10 +70,22 @@ class Holds:
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def held(self) -> list[tuple[str, str | bytes]]:
+        """(entity, identifier) of every hold in force; of a private one its hash."""
+        fields = (*self._policy().fields, *self._policy().derived)
+        private = {field.entity for field in fields if field.type.private}
+        return [(hold.entity, bytes.fromhex(hold.value) if hold.entity in private else hold.value) for hold in self]
+
     @contextmanager
-    def none_on(self, subjects: Iterable[Subject]) -> Iterator[None]:
-        """While this lasts no hold is added. Raises UnderHold where one of the subjects has one."""
+    def none_on(self, subjects: Iterable[Subject], found: Erasure | None = None) -> Iterator[None]:
+        """While this lasts no hold is added. Raises UnderHold where one of the subjects has one, or an event of theirs that
+        was found is also that of another who has."""
         with self._changing:
+            if found is not None and found.meets_hold:
+                raise UnderHold(
+                    "events of theirs name another subject that is under a legal hold as well, and must stay as they are: "
+                    "erase when that hold has ended"
+                )
             for entity, value in subjects:
                 hold = self.get(entity, value)
                 if hold is not None:

@@ -49,6 +49,8 @@ def kept_form(core: Core, policy: Policy, entity: str, value: str) -> str:
         raise InvalidEvent(f"{entity}: no event could bring {shown} as its identifier", field.name)
     if field.type.private:
         return core.hide(raw).hex()
+    if field.type.kind is Kind.INT and plain and plain.removeprefix("-").isdecimal():
+        return str(int(plain))
     return text.ip_text(raw) if field.type.kind is Kind.IP else raw.decode()
 
 

@@ -270,6 +270,25 @@ def test_a_hold_refuses_an_erasure_and_outlives_a_crash(tmp_path: Path) -> None:
         engine.erase("account", "a")
 
 
+def test_a_hold_on_another_subject_of_the_same_events_refuses_too(engine: frmcore.Engine) -> None:
+    engine.lists["blocked"].add("a")
+    engine.decide(payment(1, "a", card="c-1"))
+    engine.decide(payment(2, "b", card="c-2"))
+    for entity, value in (("card", "c-1"), ("merchant", "040000"), ("account", "c")):
+        engine.holds.add(entity, value)
+        if entity == "account":
+            assert engine.erase("account", "a").events == 1
+            return
+        before = engine.state_hash()
+        with pytest.raises(frmcore.UnderHold, match="another subject"):
+            engine.erase("account", "a")
+        assert "a" in engine.lists["blocked"]
+        assert engine.state_hash() == before
+        with pytest.raises(frmcore.UnderHold):
+            engine.erase(entity, value.lstrip("0"))
+        assert engine.holds.remove(entity, value)
+
+
 # -- stores ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("slices", range(0, 40, 3))
 def test_an_erasure_that_was_cut_off_goes_on_at_the_next_opening(

@@ -10,13 +10,16 @@ cdef class Naming:
     cdef Book book
     cdef Reg* regs
     cdef list forms  # (register, raw value) of each fact that refers to such an entity
+    cdef dict held  # register -> raw values of subjects under hold
     cdef list brings  # (key registers, register or -1: computed) of each text that a group keeps of its events
     cdef list shows  # the key registers under which a feature shows such a text
 
-    def __cinit__(self, Core core, Book book, list subjects):
+    def __cinit__(self, Core core, Book book, list subjects, list held):
         self.book = book
         self.regs = <Reg*>take(book.register_count, sizeof(Reg))
-        self.forms = subject_forms(core, book, subjects)
+        self.forms, self.held = subject_forms(core, book, subjects, book is core.book), {}
+        for i, form in subject_forms(core, book, held, False):
+            self.held.setdefault(i, set()).add(form)
         plan = book.plan
         self.brings = [
             (group.keys, column.reg if column.reg < book.fact_count else -1)
@@ -34,6 +37,13 @@ cdef class Naming:
                 return True
         return False
 
+    # Do they name one that is under hold?
+    cdef bint is_held(self) except -1:
+        for i, forms in self.held.items():
+            if reg_object(&self.regs[<uint32_t>i], self.book.fact_rep[<uint32_t>i]) in forms:
+                return True
+        return False
+
     cdef bint key(self, Core core, tuple keys, Hash* out) except -1:
         cdef uint32_t reg, i
         cdef Hash part
@@ -46,9 +56,9 @@ cdef class Naming:
         return True
 
 
-# (register, raw value) of each field and derived field that refers to one of the entities, as records have it. An older policy
-# may have had another type, which the value does not fit: its records can't name it.
-cdef list subject_forms(Core core, Book book, list subjects):
+# (register, raw value) of each field and derived field that refers to one of the entities, as records have it. Another policy
+# may have another type, which the value does not fit: its records can't name it (not `strict`).
+cdef list subject_forms(Core core, Book book, list subjects, bint strict):
     cdef Frame* frame = core.take_frame()
     cdef Reg reg
     cdef uint32_t i
@@ -61,7 +71,7 @@ cdef list subject_forms(Core core, Book book, list subjects):
                 try:
                     read_subject(core, book, i, value, &reg, &frame.arena)
                 except InvalidEvent:
-                    if book is core.book:
+                    if strict:
                         raise
                     continue
                 forms.append((i, reg_object(&reg, book.fact_rep[i])))
@@ -70,9 +80,12 @@ cdef list subject_forms(Core core, Book book, list subjects):
     return forms
 
 
-# A number may be given as text: the command line has nothing else.
-cdef int read_subject(Core core, Book book, uint32_t i, str value, Reg* reg, Arena* arena) except -1:
-    given = int(value) if book.specs[i].kind == KIND_INT and value.lstrip("-").isdecimal() else value
+# A number may be given as text: the command line has nothing else. Bytes are the hash of a private one.
+cdef int read_subject(Core core, Book book, uint32_t i, object value, Reg* reg, Arena* arena) except -1:
+    if isinstance(value, bytes):
+        reg_set_text(reg, <const char*>value, <uint32_t>len(value))
+        return 0
+    given = int(value) if book.specs[i].kind == KIND_INT and value.removeprefix("-").isdecimal() else value
     if not quick_value(book, i, <PyObject*>given, reg, arena, True):
         slow_value(book, i, given, reg, arena)
     if book.specs[i].is_private:
@@ -86,8 +99,10 @@ cdef class Erasure:
 
     cdef Core core
     cdef list subjects  # (entity, value)
+    cdef list held
     cdef readonly uint64_t scanned  # records were read up to here
     cdef readonly uint64_t events
+    cdef readonly bint meets_hold  # an event names one that is under hold as well
     cdef readonly uint64_t telling_ids  # events whose id, which stays, holds an identifier
     cdef readonly list records  # sequence numbers: of their events, later decisions about them, updates
     cdef list shown  # of decisions about other events that show their texts
@@ -97,21 +112,23 @@ cdef class Erasure:
     cdef set ids
     cdef set texts  # (hash of a key, hash of a text or None) of their texts in other rings
 
-    def __init__(self, Core core not None, list subjects not None):
-        """subjects: (entity, identifier). Raises InvalidEvent for an identifier that no event could bring."""
-        self.core, self.subjects = core, subjects
+    def __init__(self, Core core not None, list subjects not None, list held not None):
+        """subjects, and those under hold: (entity, identifier), bytes for the hash of a private one. Raises InvalidEvent for an
+        identifier that no event could bring."""
+        self.core, self.subjects, self.held = core, subjects, held
         self.records, self.shown, self.ids, self.texts = [], [], set(), set()
         self.keys, self.places, self.namings = {}, {}, {}
-        forms = dict(self.naming(core.book.index).forms)
+        forms = self.naming(core.book.index).forms
         for group in core.book.plan.groups:
-            if len(group.keys) == 1 and group.keys[0] in forms:
-                self.note_key(group, subject_hash(core, core.book, group.keys[0], forms[group.keys[0]]))
+            for i, form in forms:
+                if group.keys == (i,):
+                    self.note_key(group, subject_hash(core, core.book, i, form))
 
     cdef Naming naming(self, uint32_t book):
         if book not in self.namings:
             if not self.core.has_book(book):
                 raise ValueError(f"policy {book} is not at hand")
-            self.namings[book] = Naming(self.core, self.core.books[book], self.subjects)
+            self.namings[book] = Naming(self.core, self.core.books[book], self.subjects, self.held)
         return self.namings[book]
 
     cdef int note_key(self, object group, Hash hash) except -1:
@@ -202,6 +219,7 @@ cdef int scan_event(Erasure found, const RecordHead* head, Naming naming) except
             found.shown.append(head.seq)
         return 0
     found.records.append(head.seq)
+    found.meets_hold |= naming.is_held()
     if ident not in found.ids:
         found.ids.add(ident)
         found.events += 1

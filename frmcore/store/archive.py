@@ -92,7 +92,7 @@ class Archive:
     def content(self, record: bytes) -> dict[str, Any]:
         """A record as plain data, for people and JSON; private values do not appear. Raises StoreDamaged."""
         _, type_, _, book = record_head(record)
-        if type_ == RecordType.UPDATE or type_ in OPERATION_TYPES:
+        if type_ in {RecordType.UPDATE, RecordType.EVICT} or type_ in OPERATION_TYPES:
             return _shown(type_, record_content(record))
         self.plan_of(book)
         decision = self._core.decision_of(record)

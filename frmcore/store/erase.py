@@ -62,10 +62,13 @@ log = logging.getLogger("frmcore.store")
 class Eraser:
     """One at a time: the caller sees to that, and that no policy is loaded meanwhile. Raises StoreError."""
 
-    def __init__(self, core: Core, database: Database, flusher: Flusher, ring: JournalRing, key: bytes) -> None:
+    def __init__(
+        self, core: Core, database: Database, flusher: Flusher, ring: JournalRing, key: bytes, *, pending: bool
+    ) -> None:
         self._core, self._database, self._flusher = core, database, flusher
         self._ring, self._key = ring, key
         self._stopping = Event()
+        self.is_pending = pending  # is there an erasure that is not complete?
         self._worker = ThreadPoolExecutor(1, "frmcore-eraser")
         self.later = self._worker.submit  # for whoever can't wait: in a thread of its own, one after the other
 
@@ -81,30 +84,34 @@ class Eraser:
     def erase(
         self, found: Erasure, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds
     ) -> tuple[int, tuple[Snapshot, ...]]:
-        """Erases; the operation's sequence number, and the snapshots that were taken before all was written over.
-        O(journal), in small slices."""
+        """Erases what was found, with what was recorded since; the operation's sequence number, and the snapshots that
+        were taken before all was written over. O(records found, checkpoint), in small slices."""
+        while not (seq := self._recorded(found, subjects, said, holds)):
+            self._go_on()
+        self.finish()
+        with self._database.reading() as reader:
+            return seq, tuple(noted_snapshots(reader))
+
+    def find(self, found: Erasure) -> None:
+        """Reads the journal. O(journal), in small slices."""
         self.finish()
         self._flusher.flush()
         self._have_books()
         while found.scanned < self._flusher.synced:
             self._read(found)
-        while not (seq := self._recorded(found, subjects, said, holds)):
-            self._go_on()
-        self._flusher.flush()
-        self.finish()
-        with self._database.reading() as reader:
-            return seq, tuple(noted_snapshots(reader))
 
     def finish(self) -> None:
         """Writes over what pending erasures left to do."""
-        pending = self.pending()
-        if pending:
-            self._have_books()
-            self._renew_pieces()
-        for operation in pending:
+        if not self.is_pending:
+            return
+        self._flusher.flush()
+        self._have_books()
+        self._renew_pieces()
+        for operation in self.pending():
             self._write_over(operation)
             self._scrub()
             self._close(operation)
+        self.is_pending = False
 
     def pending(self) -> list[Operation]:
         """Erasures that are not complete."""
@@ -138,8 +145,10 @@ class Eraser:
             self._flusher.flush()
             while found.scanned < self._flusher.synced:
                 self._read(found)
-            with holds.none_on(subjects):
-                return self._core.erase(found, {**said, "operations": self._naming(subjects)})
+            with holds.none_on(subjects, found):
+                seq = self._core.erase(found, {**said, "operations": self._naming(subjects)})
+            self.is_pending |= seq > 0
+            return seq
 
     def _naming(self, subjects: Iterable[Subject]) -> list[tuple[int, list[int]]]:
         """(sequence number, places among its entries) of every list's change that names a subject, and of every
@@ -267,5 +276,5 @@ def finish_later(eraser: Eraser, alone: Any) -> None:
         except StoreError as error:
             log.warning("an erasure is not complete yet: %s", error)
 
-    if eraser.pending():
+    if eraser.is_pending:
         eraser.later(finish)

@@ -23,7 +23,7 @@ from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
-from frmcore.store.erase import Eraser, finish_later
+from frmcore.store.erase import Eraser, finish_later, is_pending
 from frmcore.store.fill import PART_STRETCHES, fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
@@ -185,7 +185,10 @@ class Store:
             sync_folder(self.folder)
         else:
             self._flusher.begin([], restored.tail)
-        self.eraser = Eraser(core, self._database, self._flusher, ring, self._settings["key"])
+        self.eraser = Eraser(
+            core, self._database, self._flusher, ring, self._settings["key"],
+            pending=any(is_pending(operation.content) for operation in restored.operations),
+        )  # fmt: skip
         self._flusher.start()
 
     def _check_private_key(self, core: Core, policy: Policy) -> None:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
-_UPDATE: Final = int(RecordType.UPDATE)
+_TOLD: Final = frozenset(map(int, (RecordType.UPDATE, RecordType.EVICT)))
 _SAID: Final = {  # what each kind of operation says at least
     RecordType.LIST: {"list", "action", "entries"}, RecordType.HOLD: {"hold", "entity"},
     RecordType.ERASE: {"entities", "events", "records"},
@@ -221,7 +221,7 @@ class Walk:
             record_event(record)
             if book >= len(self._policies) or self._policies[book].seq >= seq:
                 raise ValueError(f"record {seq:,} names a policy that was not in force")
-        elif type_ == _UPDATE:
+        elif type_ in _TOLD:
             record_content(record)
         elif self._operations.get(seq) != crc32c(record):  # of an unknown type as well
             raise ValueError(f"operation {seq:,} is not in the table of operations")
