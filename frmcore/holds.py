@@ -78,13 +78,13 @@ class Holds:
 
     @contextmanager
     def none_on(self, subjects: Iterable[Subject], found: Erasure | None = None) -> Iterator[None]:
-        """While this lasts no hold is added. Raises UnderHold where one of the subjects has one, or an event of theirs that
-        was found is also that of another who has."""
+        """While this lasts no hold is added. Raises UnderHold where one of the subjects has one, or an event of theirs
+        that was found is also that of another who has."""
         with self._changing:
             if found is not None and found.meets_hold:
                 raise UnderHold(
-                    "events of theirs name another subject that is under a legal hold as well, and must stay as they are: "
-                    "erase when that hold has ended"
+                    "events of theirs name another subject that is under a legal hold as well, and must stay as they "
+                    "are: erase when that hold has ended"
                 )
             for entity, value in subjects:
                 hold = self.get(entity, value)

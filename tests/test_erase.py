@@ -229,6 +229,7 @@ def test_ids_that_hold_it_stay_and_are_counted(engine: frmcore.Engine) -> None:
 @pytest.mark.parametrize(("entity", "value"), [("card", "secret-1"), ("merchant", "40000"), ("ip", "10.9.8.7")])
 def test_subjects_of_every_type(tmp_path: Path, entity: str, value: str) -> None:
     with canary_store(tmp_path / "store") as engine:
+        engine.holds.remove("account", "subject-1")
         erased = engine.erase(entity, value)
         assert erased.events == {"card": 10, "merchant": 40, "ip": 40}[entity]
         assert engine.erase(entity, value).events == 0
@@ -348,6 +349,8 @@ def test_by_other_processes(tmp_path: Path) -> None:
     assert "under a legal hold" in run("erase", store, "account:subject-2")[1]
     code, said = run("erase", store, "subject-3")
     assert "account:a-17" in said
+    assert "another subject" in run("erase", store, "account:subject-3")[1]  # it paid subject-2
+    assert run("hold", "remove", store, "account:subject-2")[0] == 0
     assert "frmcore compact" in run("erase", store, "account:subject-3")[1]
     assert verify(tmp_path / "store").problems == []
 

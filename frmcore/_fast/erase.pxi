@@ -176,7 +176,7 @@ cdef class Erasure:
         }
 
 
-cdef Hash subject_hash(Core core, Book book, uint32_t i, object form):
+cdef Hash subject_hash(Core core, Book book, uint32_t i, object form) except *:
     cdef Reg reg
     if isinstance(form, bytes):
         reg_set_text(&reg, <const char*>form, <uint32_t>len(form))
