@@ -29,8 +29,8 @@ cdef enum Note:
 
 cdef enum:
     FLAG_LATE = 1
-    FLAG_ERASED = 2  # its texts and identifiers were overwritten, all but the event's id: they read absent
-    FLAG_SHOWN = 4  # the texts among its features were
+    FLAG_ERASED = 16  # its texts and identifiers were overwritten, all but the event's id: they read absent
+    FLAG_SHOWN = 32  # the texts among its features were
 
 cdef struct RecordHead:
     uint64_t seq
