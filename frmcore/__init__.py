@@ -3,10 +3,12 @@
 from frmcore._fast import Decision
 from frmcore.client import connect
 from frmcore.engine import Engine
+from frmcore.erasure import Erased
 from frmcore.errors import (
     EngineClosed,
     EngineForked,
     EventConflict,
+    EventErased,
     EventTooOld,
     FrmcoreError,
     InvalidEvent,
@@ -20,6 +22,7 @@ from frmcore.errors import (
     StoreLocked,
     StoreUnavailable,
     StoreVersion,
+    UnderHold,
     UnknownEvent,
     UnknownName,
 )
@@ -32,7 +35,9 @@ __all__ = [
     "Engine",
     "EngineClosed",
     "EngineForked",
+    "Erased",
     "EventConflict",
+    "EventErased",
     "EventTooOld",
     "FrmcoreError",
     "InvalidEvent",
@@ -48,6 +53,7 @@ __all__ = [
     "StoreOptions",
     "StoreUnavailable",
     "StoreVersion",
+    "UnderHold",
     "UnknownEvent",
     "UnknownName",
     "__version__",

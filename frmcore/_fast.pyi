@@ -244,6 +244,19 @@ class Core:
         ValueError."""
     def start_at(self, seq: int) -> None:
         """Replay starts behind that sequence number."""
+    def replay_erase(self, record: bytes) -> None:
+        """Subjects were erased here, as the record says."""
+    def erase(self, found: Erasure, said: dict[str, Any]) -> int:
+        """Erases what was found, with what was recorded since, as one operation; its sequence number. 0, and nothing
+        was done, where too much was recorded since."""
+    def erased(self, record: bytes, whole: bool) -> bytes:
+        """An event's record without its texts and identifiers; not `whole`: without the texts among its features."""
+    def erased_update(self, record: bytes, book: int) -> bytes:
+        """An update's record without its texts; `book`: index of the policy that was in force."""
+    def record_hold(self, content: dict[str, Any]) -> None:
+        """Records that a hold was added or removed."""
+    def policy_at(self, book: int) -> Policy:
+        """The policy of an index that is at hand."""
     def skip_record(self, seq: int) -> None:
         """A record that changed neither rings nor ids: a list's."""
     def replay_policy(
@@ -294,6 +307,29 @@ class WhatIf:
         """(index of the outcome, is that rule's condition true), with the value in the register; -1: none."""
 
 @final
+class Erasure:
+    """What is to be erased of some subjects. Records are read in their order, then `Core.erase` does it."""
+
+    scanned: int
+    """Records were read up to here."""
+    events: int
+    telling_ids: int
+    """Events whose id, which stays, holds an identifier."""
+    records: list[int]
+    """Sequence numbers: of their events, later decisions about them, updates."""
+
+    meets_hold: bool
+    """An event names one that is under hold as well."""
+
+    def __init__(self, core: Core, subjects: list[tuple[str, str]], held: Sequence[tuple[str, str | bytes]]) -> None:
+        """subjects, and those under hold: (entity, identifier), bytes for the hash of a private one. Raises
+        InvalidEvent for an identifier that no event could bring."""
+    def read(self, frames: bytes) -> None:
+        """Reads stretches of the journal, in order. Raises ValueError where they are damaged."""
+    def read_memory(self, most: int) -> bool:
+        """Reads at most so many of the records in memory; False when there were no more."""
+
+@final
 class Recovered:
     """What a checkpoint holds beside the journal, to start a Core from."""
 
@@ -331,6 +367,11 @@ class JournalRing:
         """Frames of at most `most` bytes (one at least) before the position `end`; b'' when all were taken."""
     def pending(self) -> bytes:
         """The frames that are not released yet."""
+    @property
+    def free_until(self) -> int:
+        """The position up to which the ring is free."""
+    def scrub(self, start: int, most: int) -> int:
+        """Zeros over what old records left in the free part of the ring, from a position on; where to go on."""
     def untake(self) -> None:
         """What was taken and not released is to be taken again."""
     def release(self, position: int) -> None:
@@ -364,6 +405,12 @@ def record_event(record: bytes) -> str:
 
 def record_head(record: bytes) -> tuple[int, int, int, int]:
     """(sequence number, type, time, index of the policy) of a record. Raises ValueError."""
+
+def record_with(record: bytes, content: dict[str, Any]) -> bytes:
+    """A record of no event with another content."""
+
+def frames_with(frames: bytes, replaced: dict[int, bytes]) -> bytes:
+    """The frames with other records in place of some; `replaced`: sequence number -> record."""
 
 def record_content(record: bytes) -> dict[str, Any]:
     """What the record of a list's change, an update or a policy says. Raises ValueError."""

@@ -1,5 +1,5 @@
-"""List changes and reloads for a store, from outside of its engine: through its inbox where an engine has it open, with
-an engine of our own where none has."""
+"""List changes, reloads, holds and erasures for a store, from outside of its engine: through its inbox where an engine
+has it open, with an engine of our own where none has."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from frmcore.engine import Engine
+from frmcore.erasure import Erased
 from frmcore.errors import StoreLocked
 from frmcore.limits import LIST_CHANGE_VALUES
 from frmcore.policy.stored import contents, digest, digests
 from frmcore.store import StoreOptions
 from frmcore.store.inbox import WAIT_SECONDS, Command, Sender
 from frmcore.store.view import viewing
+from frmcore.subjects import parse_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,6 +72,35 @@ class Visit:
         if changed:
             self._engine.reload(policy)
         return changed
+
+    def hold(
+        self, subjects: Iterable[str], *, reason: str = "", source: str = "", until: int | str | None = None
+    ) -> int:
+        """Holds subjects, given as `account:a-17`; how many. Raises InvalidEvent, UnknownName, StoreError."""
+        named = tuple(subjects)
+        if self._engine is None:
+            return self._sent(Command("hold", "", named, reason, source, expires=until), {})
+        for entity, value in map(parse_subject, named):
+            self._engine.holds.add(entity, value, reason=reason, source=source, until=until)
+        return len(named)
+
+    def release(self, subjects: Iterable[str]) -> int:
+        """Ends holds; how many there were. Raises InvalidEvent, UnknownName, StoreError."""
+        named = tuple(subjects)
+        if self._engine is None:
+            return self._sent(Command("release", "", named), {})
+        return sum(self._engine.holds.remove(*parse_subject(given)) for given in named)
+
+    def erase(self, subjects: Iterable[str], *, reason: str = "", source: str = "") -> Erased:
+        """Erases subjects of one person, as `Engine.erase`. Raises UnderHold, InvalidEvent, UnknownName, StoreError."""
+        named = tuple(subjects)
+        first, *others = map(parse_subject, named)
+        if self._engine is not None:
+            return self._engine.erase(*first, *others, reason=reason, source=source)
+        assert self._sender is not None  # noqa: S101  a visit has an engine or a sender
+        token = self._sender.send(Command("erase", "", named, reason, source))
+        answer = self._sender.answer(token, self._wait)
+        return answer.erased or Erased(0, answer.told(), 0)
 
 
 @contextmanager

@@ -12,15 +12,17 @@ import msgspec
 from frmcore._fast import Core, shorten, system_clock
 from frmcore.batches import spans
 from frmcore.controls import Controls, reset, snoozed, switched, woken
+from frmcore.erasure import Erased, Order, erase
 from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
 from frmcore.explain import explain
+from frmcore.holds import Holds
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
-from frmcore.names import nearest
 from frmcore.policy import Policy, load
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import digests
 from frmcore.store import StoreOptions
+from frmcore.subjects import check_entities, parse_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from frmcore.lists import Expiry
     from frmcore.store.inbox import Command
     from frmcore.store.store import Opened, Store
+    from frmcore.subjects import Subject
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -84,6 +87,7 @@ class Engine:
         self._reloading = RLock()
         self._failure_hooks: list[Callable[[StoreError], object]] = []
         self._store: Store | None = None
+        self._holds: Holds
         if path is None:
             plan = lower(wanted)
             secrets = (key or os.urandom(KEY_BYTES), private_key or os.urandom(KEY_BYTES))
@@ -119,12 +123,15 @@ class Engine:
         self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
         with sensible("the lists can't be read"):
             self._lists.restore(opened.lists)
+            self._holds.restore(opened.operations)
         if wanted.hash != opened.policy.hash:
             self.reload(wanted)
-        opened.store.attend(self.obey)
+        opened.store.attend(self.obey, self._reloading)
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
         self._policy, self._decoder, self._lists = policy, _decoder(policy), lists
+        if not hasattr(self, "_holds"):
+            self._holds = Holds(self._core, lambda: self._policy, self._store_guard, self._settled)
 
     @property
     def policy(self) -> Policy:
@@ -134,6 +141,11 @@ class Engine:
     @property
     def lists(self) -> EntityLists:
         return self._lists
+
+    @property
+    def holds(self) -> Holds:
+        """Legal holds: what `erase` must leave alone."""
+        return self._holds
 
     if TYPE_CHECKING:
 
@@ -244,7 +256,7 @@ class Engine:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
 
         The aggregates whose key is given, as of `at` (default: now, or the last event where that is later)."""
-        self._check_entities(entities)
+        check_entities(self._policy, entities)
         now = max(self._core.now() or 0, self._core.watermark or 0) if at is None else self._core.told_time(at)
         return self._core.features(entities, now)
 
@@ -299,14 +311,38 @@ class Engine:
         store.flusher.flush()
         return store.alerts()
 
-    def obey(self, command: Command, token: str = "") -> int:
+    def erase(self, entity: str, value: str, /, *others: Subject, reason: str = "", source: str = "") -> Erased:
+        """Erases a subject, `erase("account", "a-17")`, with others that are the same person's, such as
+        `("card", "c-9")`: their own windows go, and texts and identifiers of every event that names one of them. Times
+        and amounts go on counting in others' windows. Of a store `compact` then makes it complete. Deciding goes on
+        meanwhile. O(journal). Raises UnderHold, UnknownName, InvalidEvent, StoreError."""
+        return self._erase(Order(((entity, value), *others), reason, source))
+
+    def _erase(self, order: Order) -> Erased:
+        self._store_guard()
+        with self._reloading:
+            eraser = None if self._store is None else self._store.eraser
+            erased = erase(order, self._core, self._policy, self._lists, self._holds, eraser)
+        self._settled()
+        return erased
+
+    def obey(self, command: Command, token: str = "") -> int | Erased:
         """What another process asked for, in the inbox's thread. A policy that is in force already stays as it is: the
         command may come again after a crash."""
-        if command.action in {"add", "remove"}:
-            return self._lists[command.list].obey(command, token)
-        if command.action != "reload":
-            self._control(self._commanded(command), token)
-            return 1
+        match command.action:
+            case "add" | "remove":
+                return self._lists[command.list].obey(command, token)
+            case "hold" | "release":
+                return sum(self._hold(command, parse_subject(given), token) for given in command.values)
+            case "erase":
+                subjects = tuple(map(parse_subject, command.values))
+                return self._erase(Order(subjects, command.reason, command.source, token))
+            case "reload":
+                return self._obey_reload(command)
+        self._control(self._commanded(command), token)
+        return 1
+
+    def _obey_reload(self, command: Command) -> int:
         assert self._store is not None  # noqa: S101  commands come from a store
         policy = self._store.policy_of(command.files)
         if policy.hash == self._policy.hash:
@@ -325,6 +361,13 @@ class Engine:
             case "unsnooze":
                 return woken(core, policy, command.name, command.entity, **said)
         return reset(core, policy, command.name, **said)
+
+    def _hold(self, command: Command, subject: Subject, token: str) -> bool:
+        if command.action == "release":
+            return self._holds.remove(*subject, command=token)
+        why = command.reason, command.source
+        self._holds.add(*subject, reason=why[0], source=why[1], until=command.expires, command=token)
+        return True
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -448,13 +491,6 @@ class Engine:
             raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
         except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
-
-    def _check_entities(self, entities: Mapping[str, str]) -> None:
-        known = {field.entity for field in (*self._policy.fields, *self._policy.derived) if field.entity}
-        for name in entities:
-            if name not in known:
-                hint = nearest(name, known) or f"its entities: {', '.join(sorted(known))}"
-                raise UnknownName(f"the policy has no entity {shorten(name)}; {hint}")
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

@@ -63,6 +63,14 @@ class UnknownEvent(FrmcoreError, KeyError):
         return str(self.args[0])
 
 
+class EventErased(UnknownEvent):
+    """The event belonged to a subject that was erased: it takes no further updates or decisions."""
+
+
+class UnderHold(FrmcoreError):
+    """The subject is under a legal hold: it can't be erased before that was removed, or its time is past."""
+
+
 class UnknownName(FrmcoreError, KeyError):
     """A list, point, entity, rule or update field is not in the policy; the message suggests the nearest one."""
 

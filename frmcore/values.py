@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from frmcore import text
 from frmcore.currency import format_money
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Raw = int | float | bytes | str | None
 Value = int | float | str | bool | None
+ERASED: Final = "<erased>"  # what is shown of a value that an erasure took
 
 
 class Spec(Protocol):

@@ -60,6 +60,7 @@ def is_contracted(declaration: str) -> bool:
         "Lists",
         "RingStore",
         "Core",
+        "Naming",
     )
 
 

@@ -74,6 +74,8 @@ cdef dict alerts_of(Book book, const RecordHead* head):
         about = plan.alert.about
         get_one_fact(record, book, about, &reg)
         raw = reg_object(&reg, book.fact_rep[about])
+        if raw is None:  # it was erased
+            continue
         shown = raw.hex() if book.specs[about].is_private else _feature_value(book.plain_spec(about), raw)
         alerts.append({
             "rule": plan.id, "about": book.names[about], "entity": shown, "key": raw, "typology": plan.alert.typology,

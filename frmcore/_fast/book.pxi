@@ -110,6 +110,7 @@ cdef class Book:
     cdef uint8_t* fact_rep  # representation of each register that is a fact
     cdef uint32_t* text_regs  # facts and features that are texts: what makes one record longer than another
     cdef uint32_t text_count
+    cdef uint8_t* erasable  # of each: a text or an identifier, and not the event's id
     cdef uint32_t id_reg, time_reg, final_reg, score_reg
     cdef int32_t kind_reg
     cdef int64_t horizon, max_ahead
@@ -171,6 +172,7 @@ cdef class Book:
         free(self.fired)
         free(self.fact_rep)
         free(self.text_regs)
+        free(self.erasable)
         if self.points != NULL:
             for i in range(self.point_count):
                 free(self.points[i].rules)
@@ -187,6 +189,7 @@ cdef class Book:
         self.specs = <FieldSpec*>take(self.fact_count, sizeof(FieldSpec))
         self.labels = <Text*>take(sum(len(spec.values) for spec in fields), sizeof(Text))
         self.fact_rep = <uint8_t*>take(self.fact_count, 1)
+        self.erasable = <uint8_t*>take(self.fact_count, 1)
         self.defaults = <Reg*>take(self.update_count, sizeof(Reg))
         self.names = tuple(spec.name for spec in fields)
         self.keys = tuple(spec.path[0] if len(spec.path) == 1 else None for spec in fields)
@@ -205,6 +208,12 @@ cdef class Book:
                 label += 1
         for i in range(len(fields), self.fact_count):  # original amounts and rates are whole numbers
             self.specs[i].kind = KIND_INT
+        entities = [field.entity for field in (*self.policy.fields, *self.policy.derived, *self.policy.updates)]
+        for i in range(len(fields)):
+            self.erasable[i] = self.fact_rep[i] == REP_TEXT or len(entities[i]) > 0
+        self.erasable[self.id_reg] = self.erasable[self.time_reg] = False
+        if self.kind_reg >= 0:
+            self.erasable[self.kind_reg] = False
         for i, field in enumerate(plan.updates):
             if isinstance(field.default, str):
                 text = self._keep_text(field.default)

@@ -270,6 +270,8 @@ cdef int trip(Core core, Breaker* breaker, const RecordHead* record) except -1:
 cdef int apply_control(Core core, dict content, int64_t at) except -1:
     cdef uint32_t i
     what = content["control"]
+    if what == "erased":
+        return 0
     if what == "switch":
         key = content["kind"], content["name"]
         core.switches.pop(key, None)

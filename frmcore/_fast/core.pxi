@@ -466,6 +466,7 @@ cdef class Core:
             self.give_frame(frame)
 
     cdef Decision evaluate_again(self, IdRecord* known, Frame* frame, uint32_t point):
+        self.check_erased(known)
         load_event(self, self.book, frame, known)
         lift_cells(self, self.book, frame, known.record)
         try:
@@ -505,13 +506,14 @@ cdef class Core:
         cdef Decision decision
         if earlier != NULL:
             decision = self.recorded(earlier, True)
-            if told_anew(self, book, known, tellings, count):
+            if not known.record.flags & FLAG_ERASED and told_anew(self, book, known, tellings, count):
                 raise EventConflict(
                     f"event {decision.event_id!r} was already decided at {decision.point!r}, with other updates: "
                     "send later facts with update()", decision
                 )
             self.counters.duplicates += 1
             return decision
+        self.check_erased(known)
         self.check_order(known, point)
         state = state_of(self, book, known)
         load_event(self, book, frame, known)
@@ -618,6 +620,7 @@ cdef class Core:
         cdef Frame* frame = self.enter_told(fields, &count, content)
         try:
             known = self.known_id(event_id)
+            self.check_erased(known)
             self.seq += 1
             record = None
             if content is not None:
@@ -674,6 +677,15 @@ cdef class Core:
                 "limits.horizon and the policy's windows keep"
             )
         return known
+
+    # What windows count of an erased event stays as it was: to mend them its facts would be needed.
+    cdef int check_erased(self, IdRecord* known) except -1:
+        if known.record.flags & FLAG_ERASED:
+            raise EventErased(
+                f"event {shorten(id_text(known.record))} was erased: it takes no further updates or decisions. What is still to "
+                "be told about a subject's events needs a hold until then (Engine.holds)"
+            )
+        return 0
 
     cdef uint32_t point_for(self, Frame* frame, object name) except? 0xFFFFFFFF:
         cdef uint32_t i
@@ -737,8 +749,11 @@ cdef class Core:
 
     cdef int check_content(self, IdRecord* known, Frame* frame) except -1:
         cdef Book book = self.book
-        cdef Reg* before = <Reg*>take(book.register_count, sizeof(Reg))
+        cdef Reg* before
         cdef int64_t differs
+        if known.record.flags & FLAG_ERASED:
+            return 0
+        before = <Reg*>take(book.register_count, sizeof(Reg))
         try:
             load_facts(self, book, before, known.record)
             differs = first_difference(book, frame.regs, before)
@@ -999,6 +1014,69 @@ cdef class Core:
     def hide(self, value):
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
         return private_text(self.private_key, value)
+
+    # ---- erasing --------------------------------------------------------------------------------------------------
+
+    def erase(self, Erasure found not None, dict said):
+        """Erases what was found, with what was recorded since, as one operation; `said`: what its record says beside that. Its
+        sequence number; 0, and nothing was done, where too much was recorded since."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            now = self.now_ms()
+            was_on = gc_pause()
+            try:
+                if not found.reaches_end():
+                    return 0
+                content = {**said, **found.content()}
+                record = plain_record(RECORD_ERASE, self.seq + 1, now, content)
+                self.seq += 1
+                self.write(record)
+                erase_named(self, content)
+                seq = self.seq
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+        return seq
+
+    def replay_erase(self, bytes record not None):
+        """Subjects were erased here, as the record says; where it only says that all was done, nothing is left to do."""
+        content = plain_content(record)
+        self.replay_seq = head_in(record).seq
+        try:
+            if "keys" in content:
+                erase_named(self, content)
+        finally:
+            self.seq, self.replay_seq = max(self.seq, self.replay_seq), 0
+
+    def erased(self, bytes record not None, bint whole):
+        """An event's record without its texts and identifiers; not `whole`: without the texts among its features."""
+        return erased_copy(self, record, whole)
+
+    def erased_update(self, bytes record not None, uint32_t book):
+        """An update's record without its texts; `book`: index of the policy that was in force."""
+        return record_with(record, erased_update(self.books[book], plain_content(record)))
+
+    def record_hold(self, dict content not None):
+        """Records that a hold was added or removed."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            now = self.now_ms()
+            was_on = gc_pause()
+            try:
+                record = plain_record(RECORD_HOLD, self.seq + 1, now, content)
+                self.seq += 1
+                self.write(record)
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    def policy_at(self, uint32_t book):
+        """The policy of an index that is at hand."""
+        return (<Book>self.books[book]).policy
 
     # ---- looking --------------------------------------------------------------------------------------------------
     # What is read of the state is copied before anything can run Python code: in between another thread may decide.

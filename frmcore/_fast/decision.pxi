@@ -17,6 +17,10 @@ _NOTES = {
     NOTE_TRIPPED: "is in shadow: its breaker tripped",
     NOTE_SWITCHED: "is in shadow: it was switched there",
 }
+_ERASED_NOTES = {
+    FLAG_ERASED: "its texts and identifiers were erased: a repetition of the event is not compared with it",
+    FLAG_SHOWN: "texts among its features were erased with the events that brought them",
+}
 
 
 @cython.final
@@ -176,14 +180,14 @@ cdef class Decision:
     @property
     def features(self):
         cdef Reg* regs
-        cdef uint32_t i
         if self._features is None:
             regs = <Reg*>take(self.book.register_count, sizeof(Reg))
             try:
                 get_features(<const uint8_t*><const char*>self.record, self.book, regs)
+                raw = {spec.reg: reg_object(&regs[<uint32_t>spec.reg], spec.rep) for spec in self.book.plan.features}
+                show_erased(self.book, <const uint8_t*><const char*>self.record, raw, False, True)
                 self._features = _MappingProxyType({
-                    spec.name: _feature_value(spec, reg_object(&regs[self.book.features[i].reg], spec.rep))
-                    for i, spec in enumerate(self.book.plan.features)
+                    spec.name: _feature_value(spec, raw[spec.reg]) for spec in self.book.plan.features
                 })
             finally:
                 free(regs)
@@ -202,6 +206,7 @@ cdef class Decision:
                 values[i] = reg_object(&regs[i], self.book.fact_rep[i])
             for spec in self.book.plan.features:
                 values[spec.reg] = reg_object(&regs[<uint32_t>spec.reg], spec.rep)
+            show_erased(self.book, record, values, True, True)
             return values
         finally:
             free(regs)
@@ -224,7 +229,8 @@ cdef class Decision:
         ]
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
         held = [f"let through by the holdout: the rules asked for {self.intended}"] if self.intended != self.outcome else []
-        return tuple(notes + exempt + held)
+        erased = [text for flag, text in _ERASED_NOTES.items() if self.head().flags & flag][:1]
+        return tuple(notes + exempt + held + erased)
 
     def lose(self):
         """The store could not take it: it does not survive what it was to survive."""
@@ -251,15 +257,18 @@ cdef class Decision:
 
 
 # Field, derived field or update -> value, from the registers. Copied before any is made readable, which runs Python code.
-cdef dict named_facts(Book book, const Reg* regs):
+# `record`: whose facts they are; NULL: translated ones.
+cdef dict named_facts(Book book, const Reg* regs, const uint8_t* record):
     cdef tuple specs = (*book.policy.fields, *book.policy.derived, *book.policy.updates)
     cdef list raw = [None] * len(specs)
     cdef uint32_t i
     for i in range(len(specs)):
         raw[i] = reg_object(&regs[i], book.fact_rep[i])
+    if record != NULL:
+        show_erased(book, record, raw, True, False)
     facts = {}
     for i, spec in enumerate(specs):
-        is_hidden = spec.type.private and raw[i] is not None
+        is_hidden = spec.type.private and raw[i] is not None and raw[i] is not _ERASED
         facts[spec.name] = "private" if is_hidden else _feature_value(book.plain_spec(i), raw[i])
     return facts
 
@@ -268,7 +277,7 @@ cdef dict recorded_facts(Book book, bytes record):
     cdef Reg* regs = <Reg*>take(book.register_count, sizeof(Reg))
     try:
         get_facts(<const uint8_t*><const char*>record, book, regs)
-        return named_facts(book, regs)
+        return named_facts(book, regs, <const uint8_t*><const char*>record)
     finally:
         free(regs)
 

@@ -294,6 +294,10 @@ cdef object plain_content(bytes record):
     return content
 
 
+cdef object id_text(const RecordHead* head):
+    return (<const char*>head + head.id_at)[: head.id_size].decode()
+
+
 # What an update tells, by name, in the form in which it could be told again.
 cdef dict told_content(Book book, const Frame* frame, uint32_t count):
     cdef uint32_t i, fact

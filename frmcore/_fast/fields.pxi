@@ -36,7 +36,9 @@ from collections.abc import Mapping as _Mapping
 import msgspec as _msgspec
 
 from frmcore import limits as _limits
-from frmcore.errors import EngineClosed, EngineForked, EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
+from frmcore.errors import (
+    EngineClosed, EngineForked, EventConflict, EventErased, EventTooOld, InvalidEvent, UnknownEvent, UnknownName,
+)
 
 cdef object UNSET = _msgspec.UNSET
 cdef object INVALID = object()

@@ -184,18 +184,20 @@ cdef int fill_one(Core filler, Frame* frame, const RecordHead* head) except -1:
     old = filler.books[head.book] if head.book < <uint64_t>len(filler.books) - 1 else None
     if old is None or not record_sound(old, <const uint8_t*>head, head.size):
         raise ValueError(f"record {head.seq} does not fit the policy it names")
-    if head.type == RECORD_AGAIN:
+    if head.flags & FLAG_ERASED:
+        note_erased(filler, head, filled_groups(filler))
+    elif head.type == RECORD_AGAIN:
         fill_again(filler, frame, head)
     else:
         fill_event(filler, frame, head)
     return filler.finish(frame)
 
 
+cdef list filled_groups(Core filler):
+    cdef uint32_t i
+    return [i for i in range(filler.layout.group_count) if filler.layout.groups[i].kinds]
+
+
 # Signature -> rings of every group that is filled.
 cdef dict filled_stores(Core filler):
-    cdef uint32_t i
-    stores = {}
-    for i in range(filler.layout.group_count):
-        if filler.layout.groups[i].kinds:
-            stores[(<RingStore>filler.stores[i]).group.signature] = filler.store_list[i]
-    return stores
+    return {(<RingStore>filler.stores[<uint32_t>i]).group.signature: filler.store_list[i] for i in filled_groups(filler)}

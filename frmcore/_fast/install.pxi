@@ -103,7 +103,9 @@ cdef int back_fill(Core core, list fresh) except -1:
     frame = core.take_frame()
     try:
         while head != NULL:
-            if head.type != RECORD_AGAIN and head.seq >= core.back_fill_from:
+            if head.flags & FLAG_ERASED:
+                note_erased(core, head, fresh)
+            elif head.type != RECORD_AGAIN and head.seq >= core.back_fill_from:
                 known = core.seen.find(hash_text(core.key, <const char*>head + head.id_at, head.id_size))
                 load_event(core, core.book, frame, known)
                 for i in fresh:
@@ -114,6 +116,16 @@ cdef int back_fill(Core core, list fresh) except -1:
             head = log_next(&segment, head)
     finally:
         core.give_frame(frame)
+    return 0
+
+
+# An erased event belongs to no new window: each lacks it, as it lacks what was forgotten.
+cdef int note_erased(Core core, const RecordHead* head, list groups) except -1:
+    cdef RingStore store
+    cdef uint32_t i
+    for i in groups:
+        store = <RingStore>core.stores[i]
+        store.gap = max(store.gap, floor_to(head.time, store.every))
     return 0
 
 

@@ -204,6 +204,21 @@ cdef class JournalRing:
         self.taken = taken
         return frames
 
+    def scrub(self, uint64_t start, uint64_t most):
+        """Zeros over what old records left in the free part of the ring, from the position `start` on, in at most `most` bytes;
+        where to go on, up to one `size` behind what is released."""
+        cdef uint64_t end
+        start = max(start, self.position)
+        end = min(min(start + most, self.released + self.capacity), start + self.capacity - start % self.capacity)
+        if start < end:
+            memset(self.area + start % self.capacity, 0, end - start)
+        return max(start, end)
+
+    @property
+    def free_until(self):
+        """The position up to which the ring is free."""
+        return self.released + self.capacity
+
     def untake(self):
         """What was taken and not released is to be taken again."""
         self.taken = self.released
@@ -409,6 +424,20 @@ def frames_first(bytes frames not None, uint64_t count):
     return frames[:at]
 
 
+def frames_with(bytes frames not None, dict replaced):
+    """The frames with other records in place of some; `replaced`: sequence number -> record."""
+    cdef const char* start = <const char*>frames
+    cdef uint64_t size = <uint64_t>len(frames), at = 0
+    cdef const FrameHead* head
+    parts = []
+    while at < size:
+        head = <const FrameHead*>(start + at)
+        record = replaced.get((<const RecordHead*>(head + 1)).seq)
+        parts.append(frames_of([record], head.epoch) if record is not None else frames[at : at + frame_size(head.size)])
+        at += frame_size(head.size)
+    return b"".join(parts)
+
+
 cdef const RecordHead* head_in(bytes record) except NULL:
     cdef const RecordHead* head = <const RecordHead*><const char*>record
     if <uint64_t>len(record) < sizeof(RecordHead) or head.size != <uint64_t>len(record):
@@ -428,6 +457,12 @@ def record_event(bytes record not None):
     if not has_facts(head) or head.id_at < sizeof(RecordHead) or <uint64_t>head.id_at + head.id_size > head.size:
         raise ValueError(f"record {head.seq}: its event's id lies outside of it")
     return record[head.id_at : head.id_at + head.id_size].decode()
+
+
+def record_with(bytes record not None, content):
+    """A record of no event with another content."""
+    cdef const RecordHead* head = head_in(record)
+    return plain_record(head.type, head.seq, head.time, content)
 
 
 def record_content(bytes record not None):
@@ -483,7 +518,7 @@ def ids_merged(list runs not None, bytes prefix not None):
 
 
 def frame_operations(bytes frames not None):
-    """The records among whole frames that are kept for good: lists' changes, policies, controls, alerts."""
+    """The records among whole frames that are kept for good: lists' changes, policies, controls, alerts, holds, erasures."""
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef const RecordHead* record

@@ -37,12 +37,24 @@ cdef int place_entities(Core core, Frame* frame, dict given) except -1:
 
 
 cdef dict facts_of(Core core, Frame* frame, object event_id):
+    cdef IdRecord* known
     try:
-        load_event(core, core.book, frame, core.known_id(event_id))
+        known = core.known_id(event_id)
+        load_event(core, core.book, frame, known)
         final = core.book.plan.outcomes[frame.regs[core.book.final_reg].v.i]
-        return {**named_facts(core.book, frame.regs), "final": final}
+        erased = erased_names(core, known.record)
+        facts = named_facts(core.book, frame.regs, NULL)
+        return {**facts, **{name: _ERASED for name in facts if name in erased}, "final": final}
     finally:
         core.give_frame(frame)
+
+
+# What an erasure took of a record's facts, by name.
+cdef set erased_names(Core core, const RecordHead* record):
+    if not record.flags & FLAG_ERASED:
+        return set()
+    facts = recorded_facts(core.books[record.book], (<const char*>record)[: record.size])
+    return {name for name, value in facts.items() if value is _ERASED}
 
 
 # Every register of the decision's program, run once more on what was recorded: raw values by register.
@@ -70,7 +82,9 @@ cdef list trace_of(Core core, Decision decision):
         program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
         get_features(record, book, frame.regs)
         reps = book.program.reps
-        return [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
+        raw = [reg_object(&frame.regs[i], reps[i]) if reps[i] is not None else None for i in range(book.register_count)]
+        show_erased(book, record, raw, True, True)
+        return raw
     finally:
         frame_free(frame)
 
@@ -237,4 +251,4 @@ cdef object id_of(Core core, uint64_t seq):
     cdef const RecordHead* head = log_find(&core.log, seq)
     if head == NULL:
         return None
-    return (<const char*>head + head.id_at)[: head.id_size].decode()
+    return id_text(head)

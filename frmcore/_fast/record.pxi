@@ -20,6 +20,8 @@ cdef enum RecordType:
     RECORD_EVICT = 7
     RECORD_CONTROL = 8
     RECORD_ALERT = 9
+    RECORD_HOLD = 10
+    RECORD_ERASE = 11
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -37,6 +39,8 @@ cdef enum:
     FLAG_DRAWN = 2  # the holdout's lot was drawn
     FLAG_HOLDOUT = 4  # ... and fell on it
     FLAG_ALERTS = 8
+    FLAG_ERASED = 16  # its texts and identifiers were overwritten, all but the event's id: they read absent
+    FLAG_SHOWN = 32  # the texts among its features were
 
 cdef struct RecordHead:
     uint64_t seq
@@ -71,7 +75,7 @@ cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
 
 # Is it kept for good, beside the journal? Such records are Python's to replay.
 cdef inline bint is_kept(uint8_t type) noexcept nogil:
-    return type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
+    return RECORD_LIST <= type <= RECORD_ERASE and type != RECORD_EVICT
 
 
 cdef extern from *:
@@ -258,6 +262,15 @@ cdef void get_facts(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
             p = get_value(p, &regs[i], book.fact_rep[i])
         else:
             regs[i].present = 0
+    if (<const RecordHead*>record).flags & FLAG_ERASED:
+        for i in range(book.fact_count):
+            if is_blank(book, i, &regs[i]):
+                regs[i].present = 0
+
+
+# Of an erased record: was this fact overwritten? An empty text says nothing.
+cdef inline bint is_blank(Book book, uint32_t i, const Reg* reg) noexcept nogil:
+    return reg.present and book.erasable[i] and (book.fact_rep[i] != REP_TEXT or reg.n > 0)
 
 
 # What stands behind the facts.
@@ -285,12 +298,15 @@ cdef void get_one_fact(const uint8_t* record, Book book, uint32_t wanted, Reg* r
 cdef void get_features(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
     cdef const uint8_t* bits = record + (<const RecordHead*>record).features_at
     cdef const uint8_t* p = bits + ((book.feature_count + 7) >> 3)
+    cdef bint erased = (<const RecordHead*>record).flags & FLAG_SHOWN
     cdef FeatureSpec* feature
     cdef uint32_t i
     for i in range(book.feature_count):
         feature = &book.features[i]
         if bits[i >> 3] >> (i & 7) & 1:
             p = get_value(p, &regs[feature.reg], feature.rep)
+            if erased and feature.rep == REP_TEXT and regs[feature.reg].n:
+                regs[feature.reg].present = 0
         else:
             regs[feature.reg].present = 0
 

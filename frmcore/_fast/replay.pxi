@@ -217,6 +217,10 @@ cdef int replay_update(Core core, Frame* frame, const uint8_t* record, uint32_t 
     if known == NULL:
         return 0
     count = read_tellings(core.book, frame, content["fields"])
+    for name in content.get("erased", ()):
+        frame.tellings[count].index = update_named(core.book, name) - core.book.field_count - core.book.derived_count
+        frame.tellings[count].value.present = frame.tellings[count].value.n = 0
+        count += 1
     return core.tell(known, frame, count, head.time, head.seq)
 
 

@@ -17,6 +17,7 @@ from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.control import reset_breaker, snooze, switch
 from frmcore.cli.demo import demo
+from frmcore.cli.erase import erase, hold
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
 from frmcore.cli.generate import generate
@@ -44,10 +45,11 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
-    reset_breaker, alerts, tail, export, compact, serve, top, backtest, sweep, shadow, measure,
+    reset_breaker, alerts, tail, export, erase, compact, serve, top, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
+app.add_typer(hold)
 
 
 def main() -> None:

@@ -19,9 +19,10 @@ from frmcore._fast import (
 from frmcore.alerts import Alert
 from frmcore.errors import StoreDamaged, StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
+from frmcore.holds import Holds
 from frmcore.lists import EntityLists, list_contents
 from frmcore.store.keys import check_private_key
-from frmcore.store.layout import IDS, META, RecordType
+from frmcore.store.layout import IDS, META, OPERATION_TYPES, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
 from frmcore.store.sound import sensible
@@ -171,10 +172,16 @@ class Archive:
             lists.restore(folded(record_content(record) for record in self._view.operations()))
         return lists
 
+    def holds(self) -> Holds:
+        """The legal holds as they stand, to look at."""
+        holds = Holds(self._core, lambda: self.policy, lambda: None, lambda: None)
+        holds.restore(record_content(record) for record in self._view.operations())
+        return holds
+
 
 def _shown(type_: int, content: dict[str, Any]) -> dict[str, Any]:
     if type_ == RecordType.POLICY:
         return {"policy": content["hash"], "files": content["files"]}
     if type_ == RecordType.ALERT:
         return {**content, "alerts": [Alert.of(said).to_dict() for said in content["alerts"]]}
-    return {name: value for name, value in content.items() if name != "raw"}
+    return {name: value for name, value in content.items() if name not in {"raw", "keys", "places"}}

@@ -114,9 +114,14 @@ class Checkpointer:
             self._divide(self._units[self._at])
             yield from self._write(self._units[self._at])
 
-    def hasten(self) -> None:
-        """The units that were never written are all due with the next commit: recovery could not do without them."""
-        self._hurried = [unit for unit in self._units if not unit.written]
+    def hasten(self, units: list[Unit] | None = None) -> None:
+        """These units are due with the next commit; None: all that were never written, for recovery could not do
+        without them."""
+        self._hurried = [unit for unit in self._units if not unit.written] if units is None else list(units)
+
+    def units(self) -> list[Unit]:
+        """The units there are."""
+        return list(self._units)
 
     def everything(self) -> Iterator[Put]:
         """All units: a whole checkpoint."""

@@ -1,10 +1,12 @@
-"""Commands that other processes leave in a store whose engine runs elsewhere: list changes, another policy.
+"""Commands that other processes leave in a store whose engine runs elsewhere: list changes, another policy, holds,
+erasures.
 
 A sender puts a command under a key that nobody else has (the time and eight random bytes) and waits for the result
 under the same key. The owner applies commands in the order of their keys, in a thread of their own, through its
 engine, so that they are journaled like its own; it flushes, and then one commit takes the commands out and puts the
 results in.
-The record of a list's change names the command: after a crash between the two commits it is not applied again.
+The record of what was done names the command: after a crash between the two commits it is not applied again. An erasure
+takes its time, in a thread of its own; later commands do not wait for it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import msgspec
 
 from frmcore import errors
 from frmcore._fast import record_content
+from frmcore.erasure import Erased  # noqa: TC001  msgspec reads the annotation
 from frmcore.errors import FrmcoreError, StoreDamaged, StoreError, StoreUnavailable
 from frmcore.store.database import Database, Put
 from frmcore.store.layout import BLOBS, INBOX, OPERATIONS
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frmcore.store.database import Reader
+    from frmcore.store.erase import Eraser
     from frmcore.store.flusher import Flusher
 
 COMMANDS_AT_ONCE: Final = 64  # with one flush
@@ -47,10 +51,12 @@ log = logging.getLogger("frmcore.store")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex; `kind`,
-    `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until `expires`."""
+    """What is to be done. `values`: at most LIST_CHANGE_VALUES, or subjects; `files`: of a policy, name -> SHA-256 in hex;
+    `kind`, `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until `expires`."""
 
-    action: Literal["add", "remove", "reload", "switch", "snooze", "unsnooze", "reset"]
+    action: Literal[
+        "add", "remove", "reload", "switch", "snooze", "unsnooze", "reset", "hold", "release", "erase"
+    ]
     list: str = ""
     values: tuple[str, ...] = ()
     reason: str = ""
@@ -70,6 +76,7 @@ class Result(msgspec.Struct, frozen=True):
     changed: int = 0
     error: str = ""
     message: str = ""
+    erased: Erased | None = None
 
     def told(self) -> int:
         """How many values changed. Raises what the owner's engine raised."""
@@ -83,9 +90,12 @@ class Result(msgspec.Struct, frozen=True):
 class Inbox:
     """The owner's side: a thread that looks for commands once in each flush's time."""
 
-    def __init__(self, database: Database, flusher: Flusher, apply: Callable[[Command, str], int]) -> None:
-        """apply: does what a command says, with the token to record; how many values changed."""
-        self._database, self._flusher, self._apply = database, flusher, apply
+    def __init__(
+        self, database: Database, flusher: Flusher, eraser: Eraser, apply: Callable[[Command, str], int | Erased]
+    ) -> None:
+        """apply: does what a command says, with the token to record; how many values changed, or what was erased."""
+        self._database, self._flusher, self._eraser, self._apply = database, flusher, eraser, apply
+        self._erasing: set[bytes] = set()  # commands that are under way
         self._processing, self._stopping = Lock(), Event()
         self._thread: Thread | None = None
         self._told = False  # of this outage
@@ -126,26 +136,41 @@ class Inbox:
         with self._database.reading() as reader:
             if not reader.count(INBOX):
                 return
-            waiting = islice(waiting_commands(reader), COMMANDS_AT_ONCE)
-            commands = [(key[1:], _command(reader, key)) for key in waiting]
+            waiting = (key for key in waiting_commands(reader) if key[1:] not in self._erasing)
+            commands = [(key[1:], _command(reader, key)) for key in islice(waiting, COMMANDS_AT_ONCE)]
             changes = _stale(reader) if commands else []
-        if not commands:
-            return
         for token, command in commands:
-            if token not in self._results:
+            if token in self._results:
+                continue
+            if command is not None and command.action == "erase":
+                self._erasing.add(token)
+                self._eraser.later(self._erase, command, token)
+            else:
                 self._results[token] = self._result(command, token.hex())
+        done = [token for token, _ in commands if token in self._results]
+        if not done:
+            return
         self._flusher.flush()
-        for token, _ in commands:
+        for token in done:
             changes.append(Put(INBOX, _COMMAND + token, None))
             changes.append(Put(INBOX, _RESULT + token, msgspec.msgpack.encode(self._results[token])))
         self._database.commit(changes)
-        self._results.clear()
+        for token in done:
+            del self._results[token]
+
+    def _erase(self, command: Command, token: bytes) -> None:
+        """In the eraser's thread. Cut off by the store's closing it is done again when it opens."""
+        result = self._result(command, token.hex())
+        if not self._eraser.stopped:
+            self._results[token] = result
+            self._erasing.discard(token)
 
     def _result(self, command: Command | None, token: str) -> Result:
         if command is None:
             return Result(0, "FrmcoreError", "the command can't be read: is the sender of another version of frmcore?")
         try:
-            return Result(self._apply(command, token))
+            done = self._apply(command, token)
+            return Result(done) if isinstance(done, int) else Result(done.events, erased=done)
         except (FrmcoreError, ValueError, OSError) as error:
             return Result(0, type(error).__name__, str(error))
 
@@ -201,12 +226,16 @@ class Sender:
     def wait(self, token: bytes, seconds: float = WAIT_SECONDS) -> int:
         """How many values changed, once the owner applied the command. Raises what it raised there, and
         StoreUnavailable when `seconds` pass first: the command stays, and will be applied."""
+        return self.answer(token, seconds).told()
+
+    def answer(self, token: bytes, seconds: float) -> Result:
+        """What became of the command. Raises StoreUnavailable when `seconds` pass first."""
         until = time.monotonic() + seconds
         while True:
             found = self._database.get(INBOX, _RESULT + token)
             if found is not None:
                 self._database.commit([Put(INBOX, _RESULT + token, None)])
-                return msgspec.msgpack.decode(found, type=Result).told()
+                return msgspec.msgpack.decode(found, type=Result)
             if time.monotonic() > until:
                 raise StoreUnavailable(
                     f"{self._folder}: its engine has not taken the command within {seconds:g} s. It stays in the "

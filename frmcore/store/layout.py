@@ -13,7 +13,7 @@ Every value in the database ends with the CRC-32C of its key and itself: LMDB ha
 | meta | a name | MessagePack |
 | journal | first sequence number, 8 bytes | a stretch: frames, and the fingerprints of their event ids |
 | ids | level, first sequence number | last sequence number, merged fingerprints of many stretches |
-| operations | sequence number | the record of a list's change, a policy, a control or alerts; never trimmed |
+| operations | sequence number | the record of a list's change, a policy, a control, alerts, a hold or an erasure; never trimmed |
 | blobs | SHA-256 | a file of a policy |
 | rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
 | inbox | c or r, time, random bytes | a command that another process left; its result |
@@ -62,9 +62,13 @@ class RecordType(IntEnum):
     EVICT = 7
     CONTROL = 8
     ALERT = 9
+    HOLD = 10
+    ERASE = 11
 
 
-OPERATION_TYPES: Final = frozenset({RecordType.LIST, RecordType.POLICY, RecordType.CONTROL, RecordType.ALERT})
+OPERATION_TYPES: Final = frozenset(RecordType) - {
+    RecordType.DECISION, RecordType.AGAIN, RecordType.OBSERVED, RecordType.UPDATE, RecordType.EVICT
+}  # fmt: skip
 """What is kept for good, beside the journal."""
 
 

@@ -192,6 +192,8 @@ class _Steps:
                 self._install(operation)
             elif operation.type in {RecordType.CONTROL, RecordType.ALERT}:
                 self.core.replay_operation(operation.seq, operation.time, operation.content)
+            elif operation.type == RecordType.ERASE:
+                self.core.replay_erase(record)
             else:
                 self.core.skip_record(operation.seq)
         return found

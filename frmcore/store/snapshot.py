@@ -14,7 +14,18 @@ from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
 from frmcore.store.folder import FolderLock, disk_error, sync_folder
-from frmcore.store.layout import JOURNAL, META, OPERATION_TYPES, OPERATIONS, check_format, pack, seq_key, unpack
+from frmcore.store.layout import (
+    DATA_FILE,
+    JOURNAL,
+    META,
+    OPERATION_TYPES,
+    OPERATIONS,
+    check_format,
+    pack,
+    seq_key,
+    unpack,
+)
+from frmcore.store.notes import note_snapshot
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
 from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
@@ -35,7 +46,7 @@ COMMIT_BYTES: Final = 64 << 20  # of a restored store in one commit
 def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lambda _done, _all: None) -> Description:
     """Writes what a store holds at this moment into one file (0600), whoever has the store open; what its journal's
     ring has and its database has not is there as well. The file appears whole or not at all; one of its name is
-    replaced. progress(done, all): rows. Raises StoreError. Memory: a few MiB."""
+    replaced. The store notes its name. progress(done, all): rows. Raises StoreError. Memory: a few MiB."""
     path = Path(file)
     if path.is_dir():
         raise StoreUnavailable(f"{path} is a folder: name the file that the snapshot goes to")
@@ -49,6 +60,8 @@ def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lamb
                 done += description.rows[table.decode()]
             writer.finish()
         progress(total, total)
+    if os.access(Path(store) / DATA_FILE, os.W_OK):  # a store on a read-only disk is never erased from
+        note_snapshot(Path(store), path, description.seq)
     return description
 
 

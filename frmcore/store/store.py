@@ -25,6 +25,7 @@ from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
 from frmcore.store.database import Database, Put
+from frmcore.store.erase import Eraser, finish_later, is_pending
 from frmcore.store.fill import PART_STRETCHES, fill, gap_of, is_needed, reach, start_of
 from frmcore.store.flusher import Flusher
 from frmcore.store.folder import FolderLock, check_private, make_folder, sync_folder
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from frmcore._fast import Decision
+    from frmcore.erasure import Erased
     from frmcore.lists import Entry
     from frmcore.plan import Plan
     from frmcore.policy import Policy
@@ -74,6 +76,7 @@ class Opened(NamedTuple):
     policy: Policy
     plan: Plan
     lists: dict[str, dict[str, Entry]]
+    operations: list[dict[str, Any]]
 
 
 class Store:
@@ -87,6 +90,7 @@ class Store:
         self._file: RingFile | None = None
         self._flusher: Flusher | None = None
         self._inbox: Inbox | None = None
+        self.eraser: Eraser | None = None
         self._trimmed_at = 0.0
         self._process = os.getpid()
         self._is_open = False
@@ -146,10 +150,10 @@ class Store:
             restored = Recovery(self.folder, self._database, settings, self._file, progress).run()
         core = restored.core
         self._check_private_key(core, restored.policy)
-        lists = folded(operation.content for operation in restored.operations)
         self._continue(restored, area, fresh, on_failure)
+        recorded = [operation.content for operation in restored.operations]
         self.recovered = {"operations": core.seq, "seconds": time.monotonic() - started}
-        return Opened(self, core, restored.policy, restored.plan, lists)
+        return Opened(self, core, restored.policy, restored.plan, folded(recorded), recorded)
 
     def _area(self) -> memoryview:
         """The memory that the ring lies in: mapped from its file, unless nothing is to survive the process."""
@@ -187,6 +191,10 @@ class Store:
             sync_folder(self.folder)
         else:
             self._flusher.begin([], restored.tail)
+        self.eraser = Eraser(
+            core, self._database, self._flusher, ring, self._settings["key"],
+            pending=any(is_pending(operation.content) for operation in restored.operations),
+        )  # fmt: skip
         self._flusher.start()
         core.record_owed()
 
@@ -239,6 +247,8 @@ class Store:
     def reload(self, core: Core, plan: Plan, policy: Policy) -> None:
         """Puts another policy in force between two operations, its new windows filled from the journal. The old one
         decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows' reach)."""
+        if self.eraser is not None:
+            self.eraser.finish()  # what is to be erased must not be filled in anew
         self.keep_policy(policy)
         if not is_needed(core, plan):
             with self.flusher.paused():
@@ -274,9 +284,12 @@ class Store:
             self.flusher.flush()
             return True
 
-    def attend(self, apply: Callable[[Command, str], int]) -> None:
-        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own."""
-        self._inbox = Inbox(self._database, self.flusher, apply)
+    def attend(self, apply: Callable[[Command, str], int | Erased], alone: Any) -> None:
+        """From here on commands of other processes are applied by `apply(command, token)`, in a thread of their own.
+        `alone`: held while an erasure that an earlier opening left is completed."""
+        assert self.eraser is not None  # noqa: S101  set before `open` returns
+        finish_later(self.eraser, alone)
+        self._inbox = Inbox(self._database, self.flusher, self.eraser, apply)
         self._inbox.start(self.options.flush_ms / 1000)
 
     def policy_of(self, files: dict[str, str]) -> Policy:
@@ -364,6 +377,8 @@ class Store:
             self._flusher.let_go()
 
     def _stop_inbox(self) -> None:
+        if self.eraser is not None:
+            self.eraser.stop()
         if self._inbox is not None:
             self._inbox.stop()
 

@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
-_UPDATE: Final = int(RecordType.UPDATE)
+_TOLD: Final = frozenset(map(int, (RecordType.UPDATE, RecordType.EVICT)))
+_SAID: Final = {  # what each kind of operation says at least
+    RecordType.LIST: {"list", "action", "entries"}, RecordType.HOLD: {"hold", "entity"},
+    RecordType.ERASE: {"entities", "events", "records"}, RecordType.CONTROL: {"control"}, RecordType.ALERT: {"alerts"},
+}  # fmt: skip
 _U32: Final = struct.Struct("<I")
 
 
@@ -157,12 +161,8 @@ class Walk:
         _expect(type_ in OPERATION_TYPES, "the record is no operation")
         content = record_content(record)
         self._operations[seq] = crc32c(record)
-        if type_ == RecordType.LIST:
-            _expect({"list", "action", "entries"} <= content.keys(), "the list's change is none")
-            return
         if type_ != RecordType.POLICY:
-            expected = {"control"} if type_ == RecordType.CONTROL else {"alerts"}
-            _expect(expected <= content.keys(), "the record of a control or of alerts is none")
+            _expect(_SAID[RecordType(type_)] <= content.keys(), "it does not say what was done")
             return
         for name, digest in content["files"].items():
             _expect(bytes.fromhex(digest) in self._blobs, f"the text of its file {name!r} is missing")
@@ -217,7 +217,7 @@ class Walk:
             record_event(record)
             if book >= len(self._policies) or self._policies[book].seq >= seq:
                 raise ValueError(f"record {seq:,} names a policy that was not in force")
-        elif type_ == _UPDATE:
+        elif type_ in _TOLD:
             record_content(record)
         elif self._operations.get(seq) != crc32c(record):  # of an unknown type as well
             raise ValueError(f"operation {seq:,} is not in the table of operations")
