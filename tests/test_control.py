@@ -343,6 +343,9 @@ def test_the_command_line_steers_a_store_that_an_engine_has_open(tmp_path: Path)
         engine.flush()
         assert "burst" in command("alerts", store)
         assert '"evidence":["e2","e1"]' in command("alerts", store, "--json")
+        recorded = command("tail", store)
+        assert '"type":"alert"' in recorded
+        assert '"control":"snooze"' in recorded
     command("switch", store, "rule", "big", "shadow")  # nobody has it open
     with frmcore.Engine(store, policy=policy_text(COUNT, BIG + ALERTING), clock=lambda: NOON) as engine:
         assert engine.decide({**event, "id": "e4"}).shadow == ("big",)
