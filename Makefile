@@ -9,7 +9,7 @@ EVENTS ?= 1000000
 SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
-.PHONY: demo test lint soak faults sanitize bench clean store-times
+.PHONY: demo test lint soak faults sanitize bench clean store-times store-soak
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -25,14 +25,21 @@ lint: $(VENV)/built
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+DECISIONS ?= 100000000
+FOLDER ?=
 soak: $(VENV)/built
 	@echo "long runs: some hours"
 	@$(BIN)/python -m pytest -m soak -s
-	@cd tests && for part in "kill 5000" "power 200000"; do PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
+	@cd tests && for part in "kill 5000" "power 200000" "soak $(DECISIONS)"; do \
+		PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults $$part || exit 1; done
+
+# A line a minute; what a FOLDER holds by then is where the next run goes on.
+store-soak: $(VENV)/built
+	@cd tests && PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults soak $(DECISIONS)
 
 faults: $(VENV)/built
-	@echo "kills, power cuts, failing disks, rot: most of an hour"
-	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000"; do \
+	@echo "kills, power cuts, failing disks, rot, mutants: some hours"
+	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000" "snapshots 100000"; do \
 		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
 bench: $(VENV)/built

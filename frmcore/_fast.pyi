@@ -122,6 +122,14 @@ class Decision:
         """The decision as plain data, for JSON."""
 
 @final
+class ArrowRows:
+    """The rows of an Arrow C stream, a batch at a time. Raises ValueError for what is no stream of rows."""
+
+    def __init__(self, source: object) -> None: ...
+    def next_batch(self) -> int:
+        """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when it fails."""
+
+@final
 class Core:
     """The state of an engine and the calls that change it; `frmcore.Engine` documents them."""
 
@@ -143,6 +151,8 @@ class Core:
     ) -> None: ...
     def decide(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
     def evaluate(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
+    def decide_many(self, events: object, first: int, last: int, point: str | None = None) -> list[Decision]: ...
+    def observe_many(self, events: object, first: int, last: int) -> None: ...
     def decide_again(self, event_id: str, point: str, at: Time | None, fields: dict[str, Any]) -> Decision: ...
     def observe(self, event: object) -> None: ...
     def update(
@@ -210,8 +220,11 @@ class Core:
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
-    def attach(self, journal: JournalRing, survives: bool) -> None:
-        """From here on every record is put into the journal before its call returns."""
+    def attach(self, journal: JournalRing, survives: bool, keeper: object = None) -> None:
+        """From here on every record is put into the journal before its call returns. `keeper`: what takes records out
+        of it, which lives for as long as anybody can decide here."""
+    def check_rings(self) -> None:
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""
     def waiting(self, most: int) -> bytes | None: ...

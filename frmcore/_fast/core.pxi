@@ -78,6 +78,7 @@ cdef class Core:
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
+    cdef object keeper
     cdef JournalRing journal  # None: nothing outlives the process
     cdef bint survives  # what the journal holds survives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
@@ -86,6 +87,10 @@ cdef class Core:
     cdef uint64_t covered_until  # every piece holds at least the operations up to here
     cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
     cdef bint is_settled  # replay has reached the state's own sequence number
+    cdef uint64_t ids_limit  # what max_memory leaves of ids_max
+    cdef uint32_t unchecked  # events recorded since memory was looked at
+    cdef bint is_pressed  # something is to be evicted
+    cdef bint is_sweeping  # what was evicted goes in larger steps
     cdef RuleControl* controls  # by rule; NULL: nothing is controlled
     cdef uint32_t control_count
     cdef Breaker* breakers
@@ -97,10 +102,6 @@ cdef class Core:
     cdef dict alerted  # (rule, field) -> value -> time of the last alert
     cdef list owed  # (type, time, content) of operations that follow from a decision, to be recorded behind it
     cdef bytes alert_bytes  # alerts of the decision that is being made, as its record has them
-    cdef uint64_t ids_limit  # what max_memory leaves of ids_max
-    cdef uint32_t unchecked  # events recorded since memory was looked at
-    cdef bint is_pressed  # something is to be evicted
-    cdef bint is_sweeping  # what was evicted goes in larger steps
 
     def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead, Recovered recovered=None):
         memset(&self.log, 0, sizeof(Log))
@@ -231,7 +232,7 @@ cdef class Core:
         if frame == NULL:
             return frame_new(self.book, self.layout)
         self.pool = frame.next
-        frame.told_count = 0
+        frame.told_count, frame.is_hashed = 0, False
         return frame
 
     # A frame of an older policy goes; it would not fit the next call.
@@ -273,6 +274,19 @@ cdef class Core:
                 self.give_frame(frame)
                 raise
             self.give_frame(frame)
+
+    # A frame that was read ahead, now that its turn has come. Of one that is refused nothing remains.
+    cdef Frame* admit(self, Frame* frame) except NULL:
+        try:
+            self.check_open()
+            self.check_ahead(frame.time)
+            self.hold(frame)
+            return frame
+        except BaseException as error:
+            if isinstance(error, InvalidEvent):
+                self.count_invalid(error.field)
+            self.give_frame(frame)
+            raise
 
     # All that may run Python code is done: from here on, until it gives the frame back, the call is alone with the state. Under
     # the GIL it is so by itself, unless google-re2 lets go of it, or garbage is collected: any list, tuple or dict that is
@@ -360,6 +374,16 @@ cdef class Core:
             finally:
                 self.give_frame(frame)
         return decision
+
+    def decide_many(self, events, int64_t first, int64_t last, point=None):
+        """Decides events[first:last] of a list, or these rows of an ArrowRows' batch; the decisions. As `decide` for each."""
+        decisions = []
+        run_span(self, events, first, last, point, decisions)
+        return decisions
+
+    def observe_many(self, events, int64_t first, int64_t last):
+        """Observes them."""
+        run_span(self, events, first, last, None, None)
 
     # None where another policy was put in force meanwhile: the event is read again.
     cdef Decision decide_frame(self, Frame* frame, object point_name):
@@ -567,10 +591,12 @@ cdef class Core:
                 frame.verdict.outcome = <int32_t>tellings[i].value.v.i
             else:
                 frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        if count:
+            hash_keys(self, book, frame)  # anew: an update may be a key
         find_rings(self, book, frame)
         frame.told_at, frame.told_count = frame.time, count
         self.record_event(frame, RECORD_OBSERVED, 0)
-        known = self.find_id(frame)
+        known = self.seen.find(frame.id_hash)
         if count:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
@@ -625,9 +651,10 @@ cdef class Core:
         cdef const Reg* ident = &frame.regs[self.book.id_reg]
         return ident.v.s[: ident.n].decode()
 
+    # What is known of the event's id. Its keys are hashed meanwhile: their buckets are on the way when they are wanted.
     cdef IdRecord* find_id(self, Frame* frame) noexcept:
-        cdef Reg* ident = &frame.regs[self.book.id_reg]
-        frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
+        if not frame.is_hashed:
+            hash_event(self, frame)
         return self.seen.find(frame.id_hash)
 
     cdef IdRecord* known_id(self, object event_id) except NULL:
@@ -1026,9 +1053,10 @@ cdef class Core:
 
     # ---- what outlives the process --------------------------------------------------------------------------------
 
-    def attach(self, JournalRing journal, bint survives):
-        """From here on every record is put into the journal before its call returns. `survives`: the process, there."""
-        self.journal, self.survives = journal, survives
+    def attach(self, JournalRing journal, bint survives, keeper=None):
+        """From here on every record is put into the journal before its call returns. `survives`: the process, there. `keeper`:
+        what takes records out of it, which lives for as long as anybody can decide here."""
+        self.journal, self.survives, self.keeper = journal, survives, keeper
 
     def cut(self, take_spilled=False):
         """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.
@@ -1076,6 +1104,13 @@ cdef class Core:
                     piece = image_piece(store, depth, prefix, self.watermark_)
                     return self.seq, self.watermark, self.log_start(), piece
         return None
+
+    def check_rings(self):
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
+        seen = _Seen()
+        for store in self.store_list:
+            check_store(store, <uint64_t>-1, seen)
+        check_texts(self.texts, seen.texts)
 
     def ring_groups(self):
         """(signature, generation, rings, bytes) of each group."""
@@ -1195,7 +1230,7 @@ cdef class Core:
             "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
             "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
-            "tripped": sorted(self.tripped), "evicted": evicted_by_entity(groups),
+            "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),
             "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
 

@@ -4,7 +4,7 @@
 
 # ---- may a record from outside be trusted? -----------------------------------------------------------------------------
 
-cdef bint value_sound(Quill* quill, uint8_t rep, const FieldSpec* spec) noexcept nogil:
+cdef bint value_sound(Quill* quill, uint8_t rep, uint8_t kind, const FieldSpec* spec) noexcept nogil:
     cdef uint64_t raw
     if rep == REP_FLOAT:
         quill.failed |= quill.end - quill.at < 8
@@ -12,11 +12,20 @@ cdef bint value_sound(Quill* quill, uint8_t rep, const FieldSpec* spec) noexcept
         return not quill.failed
     raw = quill_number(quill)
     if rep == REP_TEXT:
-        quill.failed |= raw > <uint64_t>(quill.end - quill.at)
+        quill.failed |= raw > <uint64_t>(quill.end - quill.at) or not text_sound(<const char*>quill.at, raw, kind, spec)
         quill.at += raw if not quill.failed else 0
     elif spec != NULL and spec.kind == KIND_ENUM:
         quill.failed |= (raw & 1) != 0 or raw >> 1 >= spec.label_count
     return not quill.failed
+
+
+# Whoever reads texts trusts that they are UTF-8, and addresses that they are of some kind.
+cdef inline bint text_sound(const char* s, uint64_t n, uint8_t kind, const FieldSpec* spec) noexcept nogil:
+    if spec != NULL and spec.is_private:
+        return True
+    if kind == KIND_IP:
+        return n in (4, 16)
+    return kind != KIND_STRING or utf8_valid(s, <uint32_t>n)
 
 
 cdef const uint8_t* bits_sound(Quill* quill, uint32_t count) noexcept nogil:
@@ -41,7 +50,10 @@ cdef void facts_sound(Quill* quill, Book book) noexcept nogil:
         if quill.failed:
             return
         if bits[i >> 3] >> (i & 7) & 1:
-            value_sound(quill, book.fact_rep[i], &book.specs[i] if i < specs else NULL)
+            if i < specs:
+                value_sound(quill, book.fact_rep[i], book.specs[i].kind, &book.specs[i])
+            else:
+                value_sound(quill, book.fact_rep[i], KIND_INT, NULL)
         elif i == book.id_reg:
             quill.failed = True
 
@@ -72,7 +84,7 @@ cdef void tail_sound(Quill* quill, Book book, uint8_t flags) noexcept nogil:
         quill.failed |= quill_number(quill) >= book.rule_count
         ids = quill_number(quill)
         while not quill.failed and ids:
-            value_sound(quill, REP_TEXT, NULL)
+            value_sound(quill, REP_TEXT, KIND_STRING, NULL)
             ids -= 1
         alerts -= 1
 
@@ -102,7 +114,7 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
         bits = bits_sound(&quill, book.feature_count)
         for i in range(book.feature_count):
             if not quill.failed and bits[i >> 3] >> (i & 7) & 1:
-                value_sound(&quill, book.features[i].rep, NULL)
+                value_sound(&quill, book.features[i].rep, book.features[i].kind, NULL)
         if quill.failed or quill.at != record + head.verdict_at:
             return False
         verdict_sound(&quill, book)
@@ -164,11 +176,9 @@ cdef int replay_event(Core core, Frame* frame, const uint8_t* record, uint32_t s
 
 
 cdef uint32_t told_in_frame(Core core, Book book, Frame* frame, const RecordHead* head) noexcept:
-    cdef uint32_t i
     get_facts(<const uint8_t*>head, book, frame.regs)
     place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return told_in_record(book, frame, head)
 
 

@@ -287,7 +287,7 @@ def zone_name(c: Checker, node: ast.expr) -> str:
 
 def _use_zone(c: Checker, name: str) -> bool:
     """From here on the zone's transitions are part of the policy."""
-    zone = load_zone(name)
+    zone = c.scope.known_zones.get(name) or load_zone(name)
     if zone is not None:
         c.scope.zones[name] = zone
     return zone is not None

@@ -31,6 +31,9 @@ from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from frmcore.plan import Zone
     from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
@@ -41,16 +44,17 @@ _ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(source: str | Path, *, base: Path | None = None) -> Policy:
+def load(source: str | Path, *, base: Path | None = None, zones: Mapping[str, Zone] | None = None) -> Policy:
     """The checked policy of a file, or of a text (a str with a line break).
 
     `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
-    Nothing outside that folder is read. Raises PolicyError with every problem that was found. O(size).
+    Nothing outside that folder is read. `zones`: time zones as they were when the policy was first loaded; those that
+    are not among them come from the tzdata package. Raises PolicyError with every problem that was found. O(size).
     """
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
-    policy = _Loader(Files(folder, problems), problems).load(main)
+    policy = _Loader(Files(folder, problems), problems, zones or {}).load(main)
     problems.raise_if_any()
     return policy
 
@@ -58,11 +62,11 @@ def load(source: str | Path, *, base: Path | None = None) -> Policy:
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(self, files: Files, problems: Problems) -> None:
+    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone]) -> None:
         self.files = files
         self.problems = problems
         self.reader = Reader(problems)
-        self.scope = Scope()
+        self.scope = Scope(known_zones=zones)
         self.names = Names(problems)
         self.sections: dict[str, list[tuple[Leaf, Node]]] = {key: [] for key in (*_MAIN_ONLY, *_ANYWHERE)}
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from frmcore.plan import Zone
     from frmcore.policy.source import Place
     from frmcore.policy.tree import Const, Feature, Field, ListSpec, LookupTable
@@ -40,6 +42,7 @@ class Scope:
     outcomes: tuple[str, ...] = ("allow", "review", "block")
     base_currency: str = ""
     zones: dict[str, Zone] = field(default_factory=dict)  # those in use; the checker fills it
+    known_zones: Mapping[str, Zone] = field(default_factory=dict)  # what they are, where tzdata is not to be asked
     warnings: list[str] = field(default_factory=list)
     kind_field: str = ""
     time_field: str = ""

@@ -23,6 +23,7 @@ from frmcore.store.layout import (
     unpack_piece,
 )
 from frmcore.store.recovery import replay_start
+from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Inspection(msgspec.Struct):
 def inspect(store: str | Path) -> Inspection:
     """Looks at a store, whoever has it open. Cost: its policies are loaded, its checkpoint's pieces read. Raises
     StoreError."""
-    with viewing(store) as view:
+    with viewing(store) as view, sensible(f"{store}: its parts do not fit together"):
         archive = Archive(view)
         pieces = {unit_of(key): unpack_piece(value) for key, value in view.reader.items(RINGS)}
         _, start, _ = replay_start(view.policies, pieces, view.reader.note(view.folder, b"state"))

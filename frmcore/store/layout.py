@@ -152,11 +152,15 @@ def unpack(value: bytes) -> Any:
 
 def check_format(name: Path, settings: dict[str, Any]) -> None:
     """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
-    found = settings.get("format")
-    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
+    found = settings.get("format") if isinstance(settings, dict) else None
+    if not isinstance(found, int) or not all(_is_key(settings.get(name)) for name in ("id", "key")):
         raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
     if found > FORMAT:
         raise StoreVersion(
             f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
             f"format {FORMAT}: upgrade frmcore"
         )
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) == 16

@@ -9,11 +9,8 @@ them.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -33,6 +30,7 @@ from frmcore.store.layout import (
     unpack_piece,
 )
 from frmcore.store.policies import have_books, load_policy, operation_of, operations, policies_of
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,11 +75,8 @@ class Recovery:
         self._file, self._progress = file, progress
 
     def run(self) -> Restored:
-        with self._database.reading() as reader:
-            try:
-                return self._run(reader)
-            except (ValueError, KeyError, TypeError, struct.error, msgspec.MsgspecError) as error:
-                raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
+        with self._database.reading() as reader, sensible("the store's parts do not fit together"):
+            return self._run(reader)
 
     def _run(self, reader: Reader) -> Restored:
         drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")

@@ -12,8 +12,6 @@ import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
 from frmcore._fast import (
     crc32c,
     frame_records,
@@ -47,6 +45,7 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
+from frmcore.store.sound import NONSENSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +53,6 @@ if TYPE_CHECKING:
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
 _UPDATE: Final = int(RecordType.UPDATE)
-_WRONG: Final = (
-    ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error, msgspec.MsgspecError,
-)  # fmt: skip
 _U32: Final = struct.Struct("<I")
 
 
@@ -127,7 +123,7 @@ class Walk:
         self.counts[table.decode()] += 1
         try:
             self._checks[table](key, value)
-        except _WRONG as error:
+        except NONSENSE as error:
             self.report(f"table {table.decode()}, key {key.hex()}", str(error) or type(error).__name__)
 
     def report(self, place: str, what: str) -> None:
@@ -139,7 +135,7 @@ class Walk:
         for check in (self._check_notes, self._check_runs, self._check_operations, self._check_groups):
             try:
                 check()
-            except _WRONG as error:
+            except NONSENSE as error:
                 self.report("the store as a whole", f"{type(error).__name__}: {error}")
 
     # ---- rows -----------------------------------------------------------------------------------------------------
@@ -312,7 +308,7 @@ def _expect(fits: bool, what: str) -> None:
         raise ValueError(what)
 
 
-_NUMBERS: Final = {b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
+_NUMBERS: Final = {b"store": ("format",), b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
 _BYTES: Final = {b"store": ("id", "key")}
 
 
