@@ -322,29 +322,40 @@ def test_a_crash_between_a_decision_and_what_follows_from_it_loses_nothing(tmp_p
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
-def command(*arguments: str) -> str:
-    """In a process of its own, as beside an engine."""
+def beside(*arguments: str) -> str:
+    """In a process of its own, while an engine has the store open."""
     call = [sys.executable, "-c", "from frmcore.cli import main; main()", *arguments]
     return subprocess.run(call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "160"}).stdout
 
 
-def test_the_command_line_steers_a_store_that_an_engine_has_open(tmp_path: Path) -> None:
-    store = str(tmp_path / "s")
+def said(*arguments: str) -> str:
+    """Here, where no engine has the store open."""
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_command_line_steers_a_store(tmp_path: Path) -> None:
+    store, policy = str(tmp_path / "s"), policy_text(COUNT, BIG + ALERTING)
     event = {"ts": NOON, "kind": "payment", "account": "a", "weight": 1.0}
-    with frmcore.Engine(store, policy=policy_text(COUNT, BIG + ALERTING), clock=lambda: NOON) as engine:
-        command("switch", store, "group", "g", "off", "--reason", "case 12", "--by", "ann")
+    with stored(tmp_path / "s", policy) as engine:
+        beside("switch", store, "group", "g", "off", "--reason", "case 12", "--by", "ann")
         assert engine.decide({**event, "id": "e1"}).outcome == "allow"
-        command("switch", store, "group", "g", "on")
-        command("snooze", store, "big", "account:a", "--until", "4h")
+        assert engine.controls.switches[0].reason == "case 12"
+        engine.switch("group", "g", "on")
+        engine.snooze("big", "account:a", until="4h")
         assert engine.decide({**event, "id": "e2"}).shadow == ("big",)
-        assert "snoozed for account:a until 2025-10-09 16:00:00" in " ".join(command("inspect", store).split())
-        command("snooze", store, "big", "account:a", "--end")
+    assert "snoozed for account:a until 2025-10-09 16:00:00" in " ".join(said("inspect", store).split())
+    assert "burst" in said("alerts", store)
+    assert '"evidence":["e2","e1"]' in said("alerts", store, "--json")
+    recorded = said("tail", store)
+    assert '"type":"alert"' in recorded
+    assert '"control":"snooze"' in recorded
+    said("snooze", store, "big", "account:a", "--end")
+    with stored(tmp_path / "s", policy) as engine:
         assert engine.decide({**event, "id": "e3"}).outcome == "block"
-        engine.flush()
-        assert "burst" in command("alerts", store)
-        assert '"evidence":["e2","e1"]' in command("alerts", store, "--json")
-    command("switch", store, "rule", "big", "shadow")  # nobody has it open
-    with frmcore.Engine(store, policy=policy_text(COUNT, BIG + ALERTING), clock=lambda: NOON) as engine:
+    said("switch", store, "rule", "big", "shadow")
+    with stored(tmp_path / "s", policy) as engine:
         assert engine.decide({**event, "id": "e4"}).shadow == ("big",)
 
 

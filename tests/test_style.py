@@ -118,6 +118,7 @@ def test_the_pieces_are_in_the_table_of_contents_each_once() -> None:
         ("totals.pxi", "COLUMNS_MAX", limits.GROUP_COLUMNS_MAX),
         ("fields.pxi", "STRING_BYTES_MAX", limits.STRING_BYTES_MAX),
         ("fields.pxi", "ID_BYTES_MAX", limits.ID_BYTES_MAX),
+        ("alert.pxi", "EVIDENCE_MAX", limits.EVIDENCE_MAX),
     ],
 )
 def test_bounds_of_the_hot_path_are_those_of_limits(piece: str, name: str, bound: int) -> None:
