@@ -74,8 +74,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename=_NAM
             "intended": self.intended, "holdout": self.holdout, "probability": self.probability,
             "fired": list(self.fired), "shadow": list(self.shadow), "unknown": list(self.unknown),
             "actions": list(self.actions), "alerts": self.raised, "reasons": self.reasons,
-            "features": dict(self.features), "lists": list(self.lists), "policy": self.policy, "seq": self.seq, "duplicate": self.duplicate,
-            "late": self.late, "durable": self.durable, "notes": list(self.notes),
+            "features": dict(self.features), "lists": list(self.lists), "policy": self.policy, "seq": self.seq,
+            "duplicate": self.duplicate, "late": self.late, "durable": self.durable, "notes": list(self.notes),
         }  # fmt: skip
         return plain | {"fallback": True} if self.fallback else plain
 
