@@ -277,6 +277,10 @@ class Core:
         """The decision that an old record holds; None of an observed event. Raises ValueError."""
     def facts_in(self, record: bytes) -> dict[str, Value]:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError."""
+    def entered(self, record: bytes) -> tuple[int, dict[str, Value], dict[str, Value]]:
+        """An event as it came in, by its old record: when the updates were told that came along, its fields, these
+        updates; in the form in which they could come in again. A private value is the hex of its hash. Raises
+        ValueError."""
     def has_book(self, index: int) -> bool:
         """Is the policy of that index at hand, so that its records can be read?"""
     def add_book(self, index: int, plan: Plan, policy: Policy) -> None:

@@ -229,6 +229,17 @@ class Engine:
             decision = self._store.find(self._core, event_id, point)
         return explain(self._core, decision)
 
+    def decision_of(self, record: bytes) -> Decision:
+        """The decision that a `Decision.record` of this engine holds, also where the event is forgotten."""
+        found = self._core.decision_of(record)
+        if found is None:
+            raise UnknownEvent("the record is of an observed event: nothing was decided")
+        return found
+
+    def explain_record(self, record: bytes) -> Explanation:
+        """`explain` of such a record. What windows held is shown as long as the event is remembered."""
+        return explain(self._core, self.decision_of(record))
+
     def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
 

@@ -25,6 +25,10 @@ class PolicyError(FrmcoreError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class HistoryError(FrmcoreError):
+    """A history, or what goes with it (updates, labels, lists), can't be read, or does not say what was asked of it."""
+
+
 class InvalidEvent(FrmcoreError, ValueError):
     """An event or an update does not fit the schema, or lies ahead of the clock. Nothing was changed.
 

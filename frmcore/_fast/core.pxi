@@ -1177,6 +1177,11 @@ cdef class Core:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError when it has none."""
         return recorded_facts(self.book_of(record), record)
 
+    def entered(self, bytes record not None):
+        """An event as it came in, by its old record: (when updates were told, fields, updates that came along)."""
+        fields, told = entered(self.book_of(record), record)
+        return (<const RecordHead*><const char*>record).at, fields, told
+
     # The policy of an event's record, which is sound under it.
     cdef Book book_of(self, bytes record):
         cdef const RecordHead* head = <const RecordHead*><const char*>record
