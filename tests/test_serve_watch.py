@@ -229,7 +229,7 @@ def names(tmp_path: Path) -> set[str]:
 @pytest.mark.parametrize("file", ["grafana/frmcore.json", "prometheus/alarms.yml"])
 def test_dashboard_and_alarms_ask_for_metrics_that_are_there(file: str, names: set[str]) -> None:
     asked = set(re.findall(r"\bfrmcore_\w+", (ROOT / "contrib" / file).read_text("utf-8")))
-    assert len(asked) > 8
+    assert len(asked) > 5
     assert {re.sub(r"_bucket$", "", name) for name in asked} <= names
 
 

@@ -2,6 +2,9 @@
 # thirty features into Python objects first costs ten times what deciding does. docs/protocol.md has its keys; what is empty,
 # zero or false is left out.
 
+from msgspec.msgpack import encode as _pack_plain
+
+
 cdef int pack_byte_and(Ink* ink, uint8_t code, uint64_t value, uint32_t size) except -1:
     cdef uint32_t i
     ink_need(ink, 9)
@@ -162,8 +165,30 @@ cdef int pack_verdict(Ink* ink, Decision decision) except -1:
     while hits:
         p = get_varint(p, &skipped)
         hits -= 1
-    if notes or p[0]:
+    if notes or p[0] or decision.head().flags & ~FLAG_LATE:
         keys += pack_texts(ink, b"notes", decision.notes)
+    return keys
+
+
+# Alerts, and what the holdout did: seldom there, so over Python.
+cdef int pack_steered(Ink* ink, Decision decision) except -1:
+    cdef int keys = 0
+    if not decision.head().flags & ~FLAG_LATE:
+        return 0
+    if decision.intended != decision.outcome:
+        keys += pack_name(ink, b"intended", decision.intended)
+    keys += pack_flag(ink, b"holdout", decision.holdout)
+    if decision.probability != 1.0:
+        pack_text(ink, b"probability", 11)
+        pack_float(ink, decision.probability)
+        keys += 1
+    alerts = decision.alerts
+    if alerts:
+        packed = _pack_plain([alert.to_dict() for alert in alerts])
+        pack_text(ink, b"alerts", 6)
+        ink_need(ink, <uint64_t>len(packed))
+        ink_raw(ink, <const char*>(<bytes>packed), <uint64_t>len(packed))
+        keys += 1
     return keys
 
 
@@ -187,6 +212,7 @@ cdef bytes pack_decision(Decision decision):
         keys += pack_flag(&ink, b"late", head.flags & FLAG_LATE)
         keys += pack_flag(&ink, b"durable", decision.durable)
         keys += pack_verdict(&ink, decision)
+        keys += pack_steered(&ink, decision)
         keys += pack_features(&ink, book, <const uint8_t*>head)
         ink.data[1], ink.data[2] = <uint8_t>(keys >> 8), <uint8_t>keys
         return (<const char*>ink.data)[: ink.used]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from frmcore.client.wire import Wire
     from frmcore.engine import Event, Time
     from frmcore.explain import Explanation
+    from frmcore.lists import Expiry
     from frmcore.values import Value
 
 FRAMES_AT_ONCE = 64  # of decide_many, between two looks at the time that is left
@@ -162,6 +163,23 @@ class Client:
         are filled from a long journal take some."""
         checked = policy if isinstance(policy, Policy) else load(policy)
         messages.plain(self._pool.call(("reload", contents(checked)), timeout))
+
+    def switch(self, kind: str, name: str, state: str, *, reason: str = "", by: str = "") -> None:
+        """Switches a rule or a group, as `Engine.switch`."""
+        self._ask("switch", name, {"kind": kind, "state": state, "reason": reason, "by": by})
+
+    def snooze(self, rule: str, entity: str | None = None, *, until: Expiry, reason: str = "", by: str = "") -> None:
+        """Puts a rule in shadow until a time, as `Engine.snooze`."""
+        told = {"entity": entity, "until": messages.plain_expiry(until), "reason": reason, "by": by}
+        self._ask("snooze", rule, told)
+
+    def unsnooze(self, rule: str, entity: str | None = None, *, reason: str = "", by: str = "") -> None:
+        """Ends a snooze, as `Engine.unsnooze`."""
+        self._ask("unsnooze", rule, {"entity": entity, "reason": reason, "by": by})
+
+    def reset_breaker(self, rule: str, *, reason: str = "", by: str = "") -> None:
+        """Makes a rule live again, as `Engine.reset_breaker`."""
+        self._ask("reset_breaker", rule, {"reason": reason, "by": by})
 
     def flush(self) -> None:
         """Returns once everything recorded so far survives a crash of the machine."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import msgspec
 
 from frmcore._fast import shorten
+from frmcore.changes import Change
 from frmcore.client.decision import Decision
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
@@ -58,6 +59,7 @@ class _Explained(msgspec.Struct, frozen=True):
     features: list[dict[str, Any]]
     rules: list[dict[str, Any]]
     lists: tuple[str, ...]
+    changes: list[dict[str, Any]]
 
 
 _plain: Final = msgspec.msgpack.Decoder(Answer[Any]).decode
@@ -121,8 +123,13 @@ def change(
     values: list[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
 ) -> dict[str, Any]:
     """What is told of values that a list gets or loses."""
-    until = f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires
-    return {"values": values, "reason": reason, "source": source, "owner": owner, "expires": until}
+    said = {"reason": reason, "source": source, "owner": owner}
+    return {"values": values, **said, "expires": plain_expiry(expires)}
+
+
+def plain_expiry(expires: Expiry) -> Any:
+    """A duration or a time as it travels."""
+    return f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires
 
 
 # ---- answers -----------------------------------------------------------------------------------------------------
@@ -168,8 +175,19 @@ def explanation(answer: bytes) -> Explanation:
     """As `Engine.explain` returns it; its decision is of this package's class."""
     found = result_of(_explained(answer))
     features = tuple(FeatureTrace(**{**each, "evidence": tuple(each["evidence"])}) for each in found.features)
-    rules = tuple(RuleTrace(**{**each, "tree": _node(each["tree"])}) for each in found.rules)
-    return Explanation(cast("Any", found.decision), found.fields, found.final, features, rules, found.lists)
+    return Explanation(
+        cast("Any", found.decision), found.fields, found.final, features, tuple(map(_rule, found.rules)), found.lists,
+        _changes(found.changes),
+    )  # fmt: skip
+
+
+def _rule(told: Mapping[str, Any]) -> RuleTrace:
+    made = {"tree": _node(told["tree"]), "failed": tuple(told["failed"]), "changes": _changes(told["changes"])}
+    return RuleTrace(**{**told, **made})
+
+
+def _changes(told: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
+    return tuple(Change(**each) for each in told)
 
 
 def _node(told: Mapping[str, Any]) -> Node:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -44,6 +44,17 @@ class Which(msgspec.Struct, frozen=True):
     start: int = 0
 
 
+class Control(msgspec.Struct, frozen=True):
+    """What steers a rule or a group while it is in force."""
+
+    kind: Literal["rule", "group"] = "rule"
+    state: Any = None
+    entity: str | None = None
+    until: Any = None
+    reason: str = ""
+    by: str = ""
+
+
 class Done(msgspec.Struct, frozen=True):
     """A chore's result, or the exception it ended with, on its way back to the loop."""
 
@@ -54,6 +65,7 @@ class Done(msgspec.Struct, frozen=True):
 
 _change: Final = msgspec.msgpack.Decoder(Change)
 _which: Final = msgspec.msgpack.Decoder(Which | None)
+_control: Final = msgspec.msgpack.Decoder(Control | None)
 _text: Final = msgspec.msgpack.Decoder(str)
 _files: Final = msgspec.msgpack.Decoder(dict[str, str])
 
@@ -71,6 +83,8 @@ class Chores:
             "health": lambda _: health(engine), "lists": self._lists,
             "list_add": self._add, "list_remove": self._remove,
             "list_get": self._get, "list_contains": self._contains, "list_values": self._values,
+            "switch": self._switch, "snooze": self._snooze, "unsnooze": self._unsnooze,
+            "reset_breaker": self._reset_breaker,
             "flush": lambda _: engine.flush(), "snapshot": self._snapshot, "state_hash": lambda _: engine.state_hash(),
         }  # fmt: skip
         self._thread = Thread(target=self._run, name="frmcore-chores", daemon=True)
@@ -107,6 +121,7 @@ class Chores:
         return {
             "decision": explained.decision, "fields": dict(explained.fields), "final": explained.final,
             "features": explained.features, "rules": explained.rules, "lists": explained.lists,
+            "changes": explained.changes,
         }  # fmt: skip
 
     def _stats(self) -> dict[str, Any]:
@@ -124,6 +139,27 @@ class Chores:
         if changed:
             self._engine.reload(policy)
         return changed
+
+    def _steered(self, request: Request) -> tuple[str, Control, dict[str, str]]:
+        """A rule's or group's name, what is to become of it, who says so."""
+        told = _control.decode(request.options) or Control()
+        return _text.decode(request.subject), told, {"reason": told.reason, "by": told.by}
+
+    def _switch(self, request: Request) -> None:
+        name, told, said = self._steered(request)
+        self._engine.switch(told.kind, name, told.state, **said)
+
+    def _snooze(self, request: Request) -> None:
+        rule, told, said = self._steered(request)
+        self._engine.snooze(rule, told.entity, until=told.until, **said)
+
+    def _unsnooze(self, request: Request) -> None:
+        rule, told, said = self._steered(request)
+        self._engine.unsnooze(rule, told.entity, **said)
+
+    def _reset_breaker(self, request: Request) -> None:
+        rule, _, said = self._steered(request)
+        self._engine.reset_breaker(rule, **said)
 
     def _snapshot(self, request: Request) -> None:
         file = _text.decode(request.subject)

@@ -106,7 +106,6 @@ def _store(stats: Mapping[str, Any]) -> Iterator[Family]:
     yield family("store_ring_used_bytes", "gauge", "Journal that waits for the disk.", store["ring_used"])
     yield family("store_ring_size_bytes", "gauge", "Journal that may wait for the disk.", store["ring_size"])
     yield family("store_spilled_bytes", "gauge", "Records that wait in memory, the ring being full.", store["spilled"])
-    yield family("store_lost_total", "counter", "Operations that no disk and no memory took.", store["lost"])
     yield family("store_commits_total", "counter", "Synced commits.", store["commits"])
     yield family("store_commit_seconds_total", "counter", "Time spent in them.", store["commit_seconds"])
     told = "Operations that a crash of the machine would take now."
