@@ -69,9 +69,7 @@ def load(
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(
-        self, files: Files, problems: Problems, zones: Mapping[str, Zone], params: Mapping[str, str]
-    ) -> None:
+    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone], params: Mapping[str, str]) -> None:
         self.files = files
         self.params = params
         self.problems = problems
