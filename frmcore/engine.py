@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import msgspec
 
 from frmcore._fast import Core, shorten, system_clock
+from frmcore.batches import spans
 from frmcore.controls import Controls, reset, snoozed, switched, woken
 from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
 from frmcore.explain import explain
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from frmcore._fast import Decision
     from frmcore.alerts import Alert
+    from frmcore.batches import ArrowStream
     from frmcore.controls import State
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
@@ -106,7 +108,8 @@ class Engine:
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
-        if self._store is not None and self._store.waits:
+        self.waits = self._store is not None and self._store.waits  # must an owner `settle` before it answers?
+        if self.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
 
     def _take_up(self, opened: Opened, wanted: Policy) -> None:
@@ -148,24 +151,26 @@ class Engine:
 
     def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
         """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
-        return self.decide(self._decode(data), point)
+        return self.decide(self.decoded(data), point)
 
-    def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
+    def decide_many(self, events: Iterable[Event | bytes] | ArrowStream, point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
-        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all."""
-        if self._store is None:
-            return [self._core.decide(self._plain(event), point) for event in events]
-        decisions = []
-        for event in events:
-            self._store.make_room()
-            decisions.append(self._core.decide(self._plain(event), point))
-        if decisions and not self._store.settled(self._core.seq):
+        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all.
+
+        events: a list is faster than another iterable, of which each event is taken when the one before is decided. Or
+        an Arrow stream (a table or a reader of pyarrow or polars, a relation of duckdb): its columns are the fields, by
+        name, and its rows are decided without a Python object for each; an error names the row, counted from 0. Raises
+        ValueError for a stream that fails.
+        """
+        decisions: list[Decision] = []
+        for part, first, last in spans(events, self.decoded):
+            if self._store is not None:
+                self._store.make_room()
+            decisions += self._core.decide_many(part, first, last, point)
+        if self._store is not None and decisions and not self._store.settled(self._core.seq):
             for decision in decisions:
                 decision.lose()
         return decisions
-
-    def _plain(self, event: Event | bytes) -> Event:
-        return self._decode(event) if isinstance(event, bytes) else event
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
         """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
@@ -202,6 +207,14 @@ class Engine:
         Raises as `decide`."""
         self._store_guard()
         self._core.observe(event)
+        self._settled()
+
+    def observe_many(self, events: Iterable[Event | bytes] | ArrowStream) -> None:
+        """`observe` for each, in order, of whatever `decide_many` takes."""
+        for part, first, last in spans(events, self.decoded):
+            if self._store is not None:
+                self._store.make_room()
+            self._core.observe_many(part, first, last)
         self._settled()
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
@@ -323,6 +336,11 @@ class Engine:
         stats = self._core.stats()
         return stats if self._store is None else {**stats, "store": self._store.stats()}
 
+    @property
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """What was decided since the engine was opened: counts by (point, outcome), and by rule that counted."""
+        return self._core.verdicts()
+
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
         however they came about. O(state)."""
@@ -391,6 +409,19 @@ class Engine:
         if self._store is not None:
             self._store.settled(self._core.seq)
 
+    def unsettled(self) -> Core:
+        """For the owner of many callers: the calls that record, without waiting for the disk. `settle` waits once for
+        all of them. Raises StoreError where the store fails and the options say to refuse then."""
+        if self.waits:
+            self._store_guard()
+        return self._core
+
+    def settle(self, decisions: Iterable[Decision]) -> None:
+        """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""
+        if self._store is not None and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -400,7 +431,8 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {self._policy.name} version {self._policy.version}, {self._core.seq} operations>"
 
-    def _decode(self, data: bytes | str) -> Event:
+    def decoded(self, data: bytes | str) -> Event:
+        """An event from JSON. Raises InvalidEvent."""
         if len(data) > JSON_BYTES_MAX:
             raise self._core.unreadable(
                 f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"

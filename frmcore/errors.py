@@ -107,3 +107,12 @@ class StoreFull(StoreError):
 
 class StoreVersion(StoreError):
     """The store or snapshot was written by a newer frmcore."""
+
+
+class OwnerUnavailable(FrmcoreError):
+    """The process that owns the store did not answer in time, or is not there. What was asked may have been done: an
+    event that is sent again counts once."""
+
+
+class ProtocolError(FrmcoreError):
+    """Owner and client do not understand each other: another version, or bytes that are no frame."""

@@ -26,10 +26,12 @@ from frmcore.cli.measure import measure
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.serve import serve
 from frmcore.cli.shadow import shadow
 from frmcore.cli.snapshot import restore, snapshot
 from frmcore.cli.sweep import sweep
 from frmcore.cli.tail import tail
+from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
@@ -42,7 +44,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
-    reset_breaker, alerts, tail, export, compact, backtest, sweep, shadow, measure,
+    reset_breaker, alerts, tail, export, compact, serve, top, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
