@@ -29,9 +29,9 @@ def feed(engine: Engine, event: Mapping[str, Any], point: str | None = None) -> 
 
 
 def speaks_for(decision: Decision) -> float:
-    """How many events like it a decision stands for, by which every measure weighs: 1, as long as no share of traffic
-    is let through to learn from."""
-    return 1.0
+    """How many events like it a decision stands for, by which every measure weighs: 1 / the probability of being
+    treated as it was (Horvitz and Thompson, 1952), which is 1 where no lot was drawn for a holdout."""
+    return 1.0 / decision.probability
 
 
 class Replay:

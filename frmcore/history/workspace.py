@@ -26,7 +26,7 @@ def needs_duckdb() -> Any:
     """duckdb and pyarrow, an extra. Raises HistoryError where they are missing."""
     try:
         import duckdb  # noqa: PLC0415
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401, PLC0415
+        import pyarrow  # noqa: F401, PLC0415
     except ImportError:
         raise HistoryError('history is read with duckdb and pyarrow: pip install "frmcore[history]"') from None
     return duckdb

@@ -62,8 +62,8 @@ def is_part(name: str) -> bool:
 
 def write_decisions(path: Path, run: Backtest) -> None:
     """Every decision with its truth, and its features as columns `feature.NAME`."""
-    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     types = arrow_types()
     known = {name: types[kind] for name, kind in COLUMNS.items() if kind != "BLOB"}
