@@ -99,6 +99,8 @@ cdef class Book:
     cdef Reg* defaults  # of updates
     cdef PairSpec* fired
     cdef uint8_t* fact_rep  # representation of each register that is a fact
+    cdef uint32_t* text_regs  # facts and features that are texts: what makes one record longer than another
+    cdef uint32_t text_count
     cdef uint32_t id_reg, time_reg, final_reg, score_reg
     cdef int32_t kind_reg
     cdef int64_t horizon, max_ahead
@@ -140,6 +142,7 @@ cdef class Book:
         self._load_fields()
         self._load_rates()
         self._load_features()
+        self._find_texts()
         self._load_points()
         self._find_offsets()
 
@@ -154,6 +157,7 @@ cdef class Book:
         free(self.defaults)
         free(self.fired)
         free(self.fact_rep)
+        free(self.text_regs)
         if self.points != NULL:
             for i in range(self.point_count):
                 free(self.points[i].rules)
@@ -246,6 +250,19 @@ cdef class Book:
         index_of = {rule.id: index for index, rule in enumerate(plan.rules)}
         for i, (rule, reg) in enumerate(plan.fired):
             self.fired[i].rule, self.fired[i].reg = index_of.get(rule, NO_RULE), reg
+        return 0
+
+    cdef int _find_texts(self) except -1:
+        cdef uint32_t i
+        self.text_regs = <uint32_t*>take(self.fact_count + self.feature_count, sizeof(uint32_t))
+        for i in range(self.fact_count):
+            if self.fact_rep[i] == REP_TEXT:
+                self.text_regs[self.text_count] = i
+                self.text_count += 1
+        for i in range(self.feature_count):
+            if self.features[i].rep == REP_TEXT:
+                self.text_regs[self.text_count] = self.features[i].reg
+                self.text_count += 1
         return 0
 
     cdef int _load_points(self) except -1:

@@ -232,7 +232,7 @@ cdef class Core:
         if frame == NULL:
             return frame_new(self.book, self.layout)
         self.pool = frame.next
-        frame.told_count = 0
+        frame.told_count, frame.is_hashed = 0, False
         return frame
 
     # A frame of an older policy goes; it would not fit the next call.
@@ -274,6 +274,19 @@ cdef class Core:
                 self.give_frame(frame)
                 raise
             self.give_frame(frame)
+
+    # A frame that was read ahead, now that its turn has come. Of one that is refused nothing remains.
+    cdef Frame* admit(self, Frame* frame) except NULL:
+        try:
+            self.check_open()
+            self.check_ahead(frame.time)
+            self.hold(frame)
+            return frame
+        except BaseException as error:
+            if isinstance(error, InvalidEvent):
+                self.count_invalid(error.field)
+            self.give_frame(frame)
+            raise
 
     # All that may run Python code is done: from here on, until it gives the frame back, the call is alone with the state. Under
     # the GIL it is so by itself, unless google-re2 lets go of it, or garbage is collected: any list, tuple or dict that is
@@ -361,6 +374,16 @@ cdef class Core:
             finally:
                 self.give_frame(frame)
         return decision
+
+    def decide_many(self, events, int64_t first, int64_t last, point=None):
+        """Decides events[first:last] of a list, or these rows of an ArrowRows' batch; the decisions. As `decide` for each."""
+        decisions = []
+        run_span(self, events, first, last, point, decisions)
+        return decisions
+
+    def observe_many(self, events, int64_t first, int64_t last):
+        """Observes them."""
+        run_span(self, events, first, last, None, None)
 
     # None where another policy was put in force meanwhile: the event is read again.
     cdef Decision decide_frame(self, Frame* frame, object point_name):
@@ -568,10 +591,12 @@ cdef class Core:
                 frame.verdict.outcome = <int32_t>tellings[i].value.v.i
             else:
                 frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        if count:
+            hash_keys(self, book, frame)  # anew: an update may be a key
         find_rings(self, book, frame)
         frame.told_at, frame.told_count = frame.time, count
         self.record_event(frame, RECORD_OBSERVED, 0)
-        known = self.find_id(frame)
+        known = self.seen.find(frame.id_hash)
         if count:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
@@ -626,9 +651,10 @@ cdef class Core:
         cdef const Reg* ident = &frame.regs[self.book.id_reg]
         return ident.v.s[: ident.n].decode()
 
+    # What is known of the event's id. Its keys are hashed meanwhile: their buckets are on the way when they are wanted.
     cdef IdRecord* find_id(self, Frame* frame) noexcept:
-        cdef Reg* ident = &frame.regs[self.book.id_reg]
-        frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
+        if not frame.is_hashed:
+            hash_event(self, frame)
         return self.seen.find(frame.id_hash)
 
     cdef IdRecord* known_id(self, object event_id) except NULL:

@@ -58,7 +58,7 @@ cdef class _RingDoor:
     def insert(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         cdef int64_t[COLUMNS_MAX] columns
         self.columns(values, True, columns)
-        ring_insert(self.store, self.hash(key), time, seq, columns, watermark)
+        ring_insert(self.store, 0, self.hash(key), time, seq, columns, watermark)
 
     def remove(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         """False: it was given up."""
@@ -143,7 +143,7 @@ cdef class _RingDoor:
             columns[i] = 1
         started = _perf_counter_ns()
         for i in range(rounds):
-            ring_insert(self.store, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
+            ring_insert(self.store, 0, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
         return (_perf_counter_ns() - started) / rounds
 
     def evict(self, int64_t until):

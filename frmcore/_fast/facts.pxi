@@ -90,8 +90,7 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
     reg_set_int(&frame.regs[book.score_reg], latest.score)
     for i in range(book.fired_count):
         reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, i))
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return 0
 
 
@@ -266,6 +265,8 @@ cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, ui
 
 # The updates that an observed event carries.
 cdef dict told_fields(Book book, object event):
+    if isinstance(event, ArrowRows):
+        return told_cells(<ArrowRows>event)
     names = (*book.names[book.field_count + book.derived_count :], "final")
     if isinstance(event, _Mapping):
         return {name: event[name] for name in names if event.get(name) is not None}

@@ -18,8 +18,7 @@ cdef int translate_record(Core core, Book book, Frame* frame, const RecordHead* 
         if book.features[i].reg >= book.fact_count:
             frame.regs[book.features[i].reg].present = 0
     place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return translate_verdict(core, book, frame, head, old)
 
 

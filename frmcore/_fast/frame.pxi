@@ -4,6 +4,7 @@
 cdef struct Member:  # what one group makes of the event at hand
     uint8_t is_member
     uint8_t was_member  # when it was lifted
+    uint32_t handle  # of the key's ring, where it was looked up already; 0: it was not, or there is none
     Hash key
 
 cdef struct Verdict:  # what the rules of a point said
@@ -49,6 +50,7 @@ cdef struct Frame:
     int64_t time
     uint32_t book  # index of the policy it was made for
     bint late
+    bint is_hashed  # its id and its keys are
     bint holds_lock
     bint pauses_gc
 

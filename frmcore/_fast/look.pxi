@@ -7,6 +7,7 @@ cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
     try:
         place_entities(core, frame, given)
         frame.time, frame.kind_bit = at, 0
+        hash_keys(core, book, frame)
         find_rings(core, book, frame)
         read_windows(core, frame, <uint64_t>-1)
         for i in range(book.feature_count):
@@ -187,7 +188,8 @@ cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, uint64_t seq, str 
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
-    prepare_reading(core, frame, i, seq, &reading)
+    start_reading(core, frame, seq, &reading)
+    aim_reading(core, frame, i, &reading)
     for w in range(wanted.window_count):
         range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
         places = window_places(store, handle, &range_, room) if handle else []

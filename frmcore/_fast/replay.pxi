@@ -176,11 +176,9 @@ cdef int replay_event(Core core, Frame* frame, const uint8_t* record, uint32_t s
 
 
 cdef uint32_t told_in_frame(Core core, Book book, Frame* frame, const RecordHead* head) noexcept:
-    cdef uint32_t i
     get_facts(<const uint8_t*>head, book, frame.regs)
     place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return told_in_record(book, frame, head)
 
 

@@ -41,29 +41,6 @@ cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
     return int_set_find(ints, x) >= 0
 
 
-cdef extern from *:
-    """
-    /* The first eight bytes, padded with zeros, in at most two loads (which may overlap) and no call. */
-    static inline uint64_t frm_head(const char *s, uint32_t n) {
-        uint32_t low, high;
-        uint16_t low16, high16;
-        if (n >= 8) return frm_load64(s);
-        if (n >= 4) {
-            __builtin_memcpy(&low, s, 4);
-            __builtin_memcpy(&high, s + n - 4, 4);
-            return low | (uint64_t)high << 8 * (n - 4);
-        }
-        if (n >= 2) {
-            __builtin_memcpy(&low16, s, 2);
-            __builtin_memcpy(&high16, s + n - 2, 2);
-            return low16 | (uint64_t)high16 << 8 * (n - 2);
-        }
-        return n ? (uint8_t)s[0] : 0;
-    }
-    """
-    uint64_t head_of "frm_head"(const char* s, uint32_t n) noexcept nogil
-
-
 cdef inline SetText set_text(const char* s, uint32_t n) noexcept nogil:
     cdef SetText text
     text.head = head_of(s, n)
