@@ -120,6 +120,8 @@ class Decision:
         """Register -> raw value of every recorded fact, feature and constant."""
     def to_dict(self) -> dict[str, Any]:
         """The decision as plain data, for JSON."""
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md). Empty parts are left out."""
 
 @final
 class ArrowRows:
@@ -217,6 +219,8 @@ class Core:
         """The decision's program, to be asked for outcomes under other values."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
@@ -273,6 +277,10 @@ class Core:
         """The decision that an old record holds; None of an observed event. Raises ValueError."""
     def facts_in(self, record: bytes) -> dict[str, Value]:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError."""
+    def entered(self, record: bytes) -> tuple[int, dict[str, Value], dict[str, Value]]:
+        """An event as it came in, by its old record: when the updates were told that came along, its fields, these
+        updates; in the form in which they could come in again. A private value is the hex of its hash. Raises
+        ValueError."""
     def has_book(self, index: int) -> bool:
         """Is the policy of that index at hand, so that its records can be read?"""
     def add_book(self, index: int, plan: Plan, policy: Policy) -> None:

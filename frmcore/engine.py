@@ -108,7 +108,8 @@ class Engine:
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
-        if self._store is not None and self._store.waits:
+        self.waits = self._store is not None and self._store.waits  # must an owner `settle` before it answers?
+        if self.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
 
     def _take_up(self, opened: Opened, wanted: Policy) -> None:
@@ -150,7 +151,7 @@ class Engine:
 
     def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
         """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
-        return self.decide(self._decode(data), point)
+        return self.decide(self.decoded(data), point)
 
     def decide_many(self, events: Iterable[Event | bytes] | ArrowStream, point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
@@ -162,7 +163,7 @@ class Engine:
         stream that fails.
         """
         decisions: list[Decision] = []
-        for part, first, last in spans(events, self._decode):
+        for part, first, last in spans(events, self.decoded):
             if self._store is not None:
                 self._store.make_room()
             if isinstance(part, list):  # reading ahead made these slower: measured, and not yet explained
@@ -213,7 +214,7 @@ class Engine:
 
     def observe_many(self, events: Iterable[Event | bytes] | ArrowStream) -> None:
         """`observe` for each, in order, of whatever `decide_many` takes."""
-        for part, first, last in spans(events, self._decode):
+        for part, first, last in spans(events, self.decoded):
             if self._store is not None:
                 self._store.make_room()
             self._core.observe_many(part, first, last)
@@ -230,6 +231,17 @@ class Engine:
                 raise
             decision = self._store.find(self._core, event_id, point)
         return explain(self._core, decision)
+
+    def decision_of(self, record: bytes) -> Decision:
+        """The decision that a `Decision.record` of this engine holds, also where the event is forgotten."""
+        found = self._core.decision_of(record)
+        if found is None:
+            raise UnknownEvent("the record is of an observed event: nothing was decided")
+        return found
+
+    def explain_record(self, record: bytes) -> Explanation:
+        """`explain` of such a record. What windows held is shown as long as the event is remembered."""
+        return explain(self._core, self.decision_of(record))
 
     def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
@@ -327,6 +339,11 @@ class Engine:
         stats = self._core.stats()
         return stats if self._store is None else {**stats, "store": self._store.stats()}
 
+    @property
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """What was decided since the engine was opened: counts by (point, outcome), and by rule that counted."""
+        return self._core.verdicts()
+
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
         however they came about. O(state)."""
@@ -395,6 +412,19 @@ class Engine:
         if self._store is not None:
             self._store.settled(self._core.seq)
 
+    def unsettled(self) -> Core:
+        """For the owner of many callers: the calls that record, without waiting for the disk. `settle` waits once for
+        all of them. Raises StoreError where the store fails and the options say to refuse then."""
+        if self.waits:
+            self._store_guard()
+        return self._core
+
+    def settle(self, decisions: Iterable[Decision]) -> None:
+        """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""
+        if self._store is not None and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -404,7 +434,8 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {self._policy.name} version {self._policy.version}, {self._core.seq} operations>"
 
-    def _decode(self, data: bytes | str) -> Event:
+    def decoded(self, data: bytes | str) -> Event:
+        """An event from JSON. Raises InvalidEvent."""
         if len(data) > JSON_BYTES_MAX:
             raise self._core.unreadable(
                 f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"

@@ -74,7 +74,11 @@ INTERNAL: Final = {
     "network",
     "obey",
     "private",
-}  # of Decision and EntityList: for the engine itself
+    "decoded",
+    "unsettled",
+    "settle",
+    "packed",
+}  # of Engine, Decision and EntityList: for the engine itself, and for its owner process
 
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------

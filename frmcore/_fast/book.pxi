@@ -83,6 +83,10 @@ cdef uint64_t kind_mask(object kinds) except? 0:
     return mask
 
 
+cdef object fixed_reason(object parts):
+    return "".join([part.text for part in parts]) if all([part.reg < 0 for part in parts]) else None
+
+
 @cython.final
 cdef class Book:
     cdef readonly object plan
@@ -94,6 +98,11 @@ cdef class Book:
     cdef FieldSpec* specs  # fields, derived, updates
     cdef Text* labels
     cdef FeatureSpec* features
+    cdef Text* feature_names
+    cdef Text* rule_names
+    cdef tuple reasons  # of rules, where no value stands in them; None where one does
+    cdef uint64_t* fired_times  # by rule: in how many decisions it counted
+    cdef uint64_t* decided  # by point and outcome
     cdef ProbeSpec* probes
     cdef PointSpec* points
     cdef Reg* defaults  # of updates
@@ -153,6 +162,10 @@ cdef class Book:
         free(self.rates)
         free(self.labels)
         free(self.features)
+        free(self.feature_names)
+        free(self.rule_names)
+        free(self.fired_times)
+        free(self.decided)
         free(self.probes)
         free(self.defaults)
         free(self.fired)
@@ -239,8 +252,10 @@ cdef class Book:
         keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
         self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
+        self.feature_names = <Text*>take(self.feature_count, sizeof(Text))
         for i, feature in enumerate(plan.features):
             self.features[i].reg, self.features[i].rep, self.features[i].kind = feature.reg, feature.rep, feature.kind
+            self.feature_names[i] = self._keep_text(feature.name)
         self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
         for i, probe in enumerate(plan.probes):
             self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
@@ -299,6 +314,12 @@ cdef class Book:
                 point.rules[j] = self._rule(rule_index, bits)
             for j, (score, outcome) in enumerate(spec.thresholds):
                 point.thresholds[j].score, point.thresholds[j].outcome = score, outcome
+        self.rule_names = <Text*>take(self.rule_count, sizeof(Text))
+        for i, rule in enumerate(plan.rules):
+            self.rule_names[i] = self._keep_text(rule.id)
+        self.reasons = tuple([fixed_reason(rule.reason) for rule in plan.rules])
+        self.fired_times = <uint64_t*>take(self.rule_count, sizeof(uint64_t))
+        self.decided = <uint64_t*>take(self.point_count * self.outcome_count, sizeof(uint64_t))
         return 0
 
     cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:

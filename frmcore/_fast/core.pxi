@@ -401,6 +401,7 @@ cdef class Core:
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
+        count_verdict(self.book, &frame.verdict, point)
         followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
@@ -527,6 +528,7 @@ cdef class Core:
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
+        count_verdict(self.book, &frame.verdict, point)
         followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
@@ -1175,6 +1177,11 @@ cdef class Core:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError when it has none."""
         return recorded_facts(self.book_of(record), record)
 
+    def entered(self, bytes record not None):
+        """An event as it came in, by its old record: (when updates were told, fields, updates that came along)."""
+        fields, told = entered(self.book_of(record), record)
+        return (<const RecordHead*><const char*>record).at, fields, told
+
     # The policy of an event's record, which is sound under it.
     cdef Book book_of(self, bytes record):
         cdef const RecordHead* head = <const RecordHead*><const char*>record
@@ -1233,6 +1240,11 @@ cdef class Core:
             "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),
             "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
+
+    def verdicts(self):
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
+        self.check_open()
+        return verdict_counts(self.books)
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""

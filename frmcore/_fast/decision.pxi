@@ -162,9 +162,16 @@ cdef class Decision:
 
     @property
     def reasons(self) -> list[str]:
-        rules = self.book.plan.rules
-        values = self.values()
-        return [_render_reason(rules[index].reason, values) for index in self.verdict()[0] if rules[index].reason]
+        cdef list texts = []
+        values = None
+        for index in self.verdict()[0]:
+            text = self.book.reasons[index]
+            if text is None:
+                values = self.values() if values is None else values
+                text = _render_reason(self.book.plan.rules[index].reason, values)
+            if text:
+                texts.append(text)
+        return texts
 
     @property
     def features(self):
@@ -233,6 +240,10 @@ cdef class Decision:
             "features": dict(self.features), "lists": list(self.lists), "policy": self.policy, "seq": self.seq,
             "duplicate": self.duplicate, "late": self.late, "durable": self.durable, "notes": list(self.notes),
         }
+
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md)."""
+        return pack_decision(self)
 
     def __repr__(self) -> str:
         fired = f" fired={', '.join(self.fired)}" if self.fired else ""

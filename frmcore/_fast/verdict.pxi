@@ -101,3 +101,28 @@ cdef void hold_out(Book book, Frame* frame, const PointSpec* point) noexcept nog
         verdict.flags |= FLAG_HOLDOUT
         verdict.intended = verdict.outcome
         verdict.outcome = tally(book, verdict, point, book.holdout_except, &score)
+
+
+# For who watches: which rules counted, and what was decided where.
+cdef inline void count_verdict(Book book, const Verdict* verdict, uint32_t point) noexcept nogil:
+    cdef uint32_t i
+    book.decided[point * book.outcome_count + <uint32_t>verdict.outcome] += 1
+    for i in range(verdict.fired_count):
+        book.fired_times[verdict.fired[i]] += 1
+
+
+# (decisions by (point, outcome), decisions by rule) under all policies that were in force.
+cdef tuple verdict_counts(list books):
+    cdef uint32_t i
+    cdef Book book
+    decided, fired = {}, {}
+    for each in books:
+        if each is None:
+            continue
+        book = each
+        for i in range(book.point_count * book.outcome_count):
+            key = (book.plan.points[i // book.outcome_count].name, book.plan.outcomes[i % book.outcome_count])
+            decided[key] = decided.get(key, 0) + book.decided[i]
+        for i in range(book.rule_count):
+            fired[book.plan.rules[i].id] = fired.get(book.plan.rules[i].id, 0) + book.fired_times[i]
+    return decided, fired

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from frmcore.cli.alerts import alerts
+from frmcore.cli.backtest import backtest
 from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
@@ -21,11 +22,16 @@ from frmcore.cli.export import export
 from frmcore.cli.generate import generate
 from frmcore.cli.inspect import inspect
 from frmcore.cli.lists import lists
+from frmcore.cli.measure import measure
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.serve import serve
+from frmcore.cli.shadow import shadow
 from frmcore.cli.snapshot import restore, snapshot
+from frmcore.cli.sweep import sweep
 from frmcore.cli.tail import tail
+from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
@@ -38,7 +44,7 @@ app = typer.Typer(
 )
 for command in (
     demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
-    reset_breaker, alerts, tail, export, compact,
+    reset_breaker, alerts, tail, export, compact, serve, top, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

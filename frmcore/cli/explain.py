@@ -19,8 +19,8 @@ from frmcore.cli.arguments import AsJson, Updates, private_key
 from frmcore.cli.console import complain, plain
 from frmcore.cli.formats import format_of
 from frmcore.cli.replay import Invalid, Replay
-from frmcore.cli.rows_in import EPOCH
 from frmcore.cli.run import row
+from frmcore.history.cells import EPOCH
 from frmcore.report.latency import Latency
 from frmcore.store.archive import Archive
 from frmcore.store.view import viewing

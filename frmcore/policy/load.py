@@ -44,17 +44,24 @@ _ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(source: str | Path, *, base: Path | None = None, zones: Mapping[str, Zone] | None = None) -> Policy:
+def load(
+    source: str | Path,
+    *,
+    base: Path | None = None,
+    zones: Mapping[str, Zone] | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Policy:
     """The checked policy of a file, or of a text (a str with a line break).
 
     `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
     Nothing outside that folder is read. `zones`: time zones as they were when the policy was first loaded; those that
-    are not among them come from the tzdata package. Raises PolicyError with every problem that was found. O(size).
+    are not among them come from the tzdata package. `params`: values that hold instead of those written down, to try
+    them. Raises PolicyError with every problem that was found. O(size).
     """
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
-    policy = _Loader(Files(folder, problems), problems, zones or {}).load(main)
+    policy = _Loader(Files(folder, problems), problems, zones or {}, params or {}).load(main)
     problems.raise_if_any()
     return policy
 
@@ -62,8 +69,9 @@ def load(source: str | Path, *, base: Path | None = None, zones: Mapping[str, Zo
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone]) -> None:
+    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone], params: Mapping[str, str]) -> None:
         self.files = files
+        self.params = params
         self.problems = problems
         self.reader = Reader(problems)
         self.scope = Scope(known_zones=zones)
@@ -186,7 +194,7 @@ class _Loader:
     def declarations(self, schema: SchemaReader) -> None:
         """What expressions may name, beyond fields."""
         for node in self.nodes("params"):
-            read_params(node, self.reader, self.scope, self.names)
+            read_params(node, self.reader, self.scope, self.names, self.params)
         lookups = LookupReader(self.reader, self.scope, self.names, self.files)
         for node in self.nodes("lookups"):
             lookups.read(node)

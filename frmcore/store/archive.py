@@ -105,6 +105,11 @@ class Archive:
             found = {"event_id": record_event(record)} if decision is None else decision.to_dict()
             return {**found, "fields": self._core.facts_in(record)}
 
+    def entered(self, record: bytes) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """An event as it came in, by its record: when updates were told, its fields, the updates that came along."""
+        self.plan_of(record_head(record)[3])
+        return self._core.entered(record)
+
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """A decision as it was made; what windows held is known to a running engine only. Raises UnknownEvent."""
         self.need_key("explaining")
@@ -113,6 +118,18 @@ class Archive:
             if decision is not None and decision.event_id == event_id and point in {None, decision.point}:
                 return explain(self._core, decision)
         raise UnknownEvent(f"event {event_id!r} was not decided here, or longer ago than keep_decisions")
+
+    def recorded(self, record: bytes) -> Decision:
+        """The decision of a record that is known to hold one."""
+        found = self.decision(record)
+        if found is None:
+            raise UnknownEvent("the record holds no decision")
+        return found
+
+    def explain_record(self, record: bytes) -> Explanation:
+        """`explain` of such a record."""
+        self.need_key("explaining")
+        return explain(self._core, self.recorded(record))
 
     def _find(self, event_id: str) -> list[int]:
         """Sequence numbers of what may be about the event, newest first."""
