@@ -40,6 +40,7 @@ PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wid
 REGEX_BYTES_MAX: Final = 1_024  # one pattern
 REGEX_STATES_MAX: Final = 2_048  # states of one DFA (512 KiB at 256 classes); beyond it google-re2 runs the pattern
 SCORE_MAX: Final = 1_000_000  # +-: one rule's score or a threshold; 4,096 of them stay far below 64 bits
+TEST_EVENTS_MAX: Final = 100_000  # events of one test of a policy, repetitions counted: a second or two
 WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
 
 # -- what an event may bring -------------------------------------------------------------------------------------

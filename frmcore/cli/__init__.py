@@ -24,6 +24,7 @@ from frmcore.cli.reload import reload
 from frmcore.cli.run import run
 from frmcore.cli.snapshot import restore, snapshot
 from frmcore.cli.tail import tail
+from frmcore.cli.test import test
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    demo, new, check, test, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

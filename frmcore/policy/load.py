@@ -1,7 +1,7 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `limits`); any file may hold the other sections. `params`, `lists`,
+(`policy`, `version`, `outcomes`, `points`, `score`, `limits`, `tests`); any file may hold the other sections. `params`, `lists`,
 `features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
 patterns by path. `event`, `base` and `rates` stand once.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
 
-_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits")
+_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits", "tests")
 _ONCE: Final = ("event", "base", "rates")
 _ADDING: Final = ("include", "params", "lists", "features", "rules")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
@@ -104,6 +104,7 @@ class _Loader:
             base_currency=scope.base_currency,
             rates=rates,
             zones=scope.zones,
+            test_setup=self.node("tests"),
             warnings=tuple(scope.warnings),
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from frmcore.limits import RULE_GROUPS_MAX, RULES_MAX, SCORE_MAX
 from frmcore.plan import Kind, Mode
 from frmcore.policy.check import check_expression, check_reason, check_rollout
-from frmcore.policy.envelope import Leaf, Map, Node, Seq
+from frmcore.policy.envelope import Leaf, Map, Node
 from frmcore.policy.sections import kinds_of
 from frmcore.policy.tree import ReasonText, Rule, Type
 from frmcore.policy.words import check_identifier, check_label, quoted
@@ -156,15 +156,6 @@ class RuleReader:
         leaf = section.leaf(key)
         return check_label(leaf.scalar, key, self._problems) if leaf else ""
 
-    def _tests(self, section: Section) -> tuple[object, ...]:
+    def _tests(self, section: Section) -> tuple[Node, ...]:
         node = section.get("tests")
-        return () if node is None else tuple(plain(item) for item in self._reader.items(node, '"tests"'))
-
-
-def plain(node: Node) -> object:
-    """A tree as dicts, lists and texts."""
-    if isinstance(node, Leaf):
-        return node.text
-    if isinstance(node, Seq):
-        return [plain(item) for item in node.items]
-    return {key.text: plain(value) for key, value in node.entries}
+        return () if node is None else self._reader.items(node, '"tests"')

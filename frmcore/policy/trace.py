@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def trace(emitter: Emitter, expr: Expr) -> TraceNode:
-    """The tree as it was written. Literals say it all in their parent's text; a parameter's value is worth a line."""
-    shown = (child for child in children(expr) if not isinstance(child, Const) or child.param)
+    """The tree as it was written."""
     kind = expr.type
     return TraceNode(
         text=expr.text,
@@ -25,8 +24,13 @@ def trace(emitter: Emitter, expr: Expr) -> TraceNode:
         values=kind.values,
         currency=kind.currency,
         private=kind.private,
-        children=tuple(trace(emitter, child) for child in shown),
+        children=tuple(trace(emitter, child) for child in shown_children(expr)),
     )
+
+
+def shown_children(expr: Expr) -> tuple[Expr, ...]:
+    """Literals say it all in their parent's text; a parameter's value is worth a line."""
+    return tuple(child for child in children(expr) if not isinstance(child, Const) or child.param)
 
 
 def reason(emitter: Emitter, text: ReasonText) -> tuple[ReasonPart, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from frmcore.policy.envelope import Node
     from frmcore.policy.source import Place
 
 
@@ -249,7 +250,7 @@ class Rule:
     rollout: Expr | None  # bool: inside the rollout; None: no rollout
     reason: ReasonText
     owner: str
-    tests: tuple[object, ...]  # plain data as written, checked where they are run
+    tests: tuple[Node, ...] = field(compare=False)  # as written: what runs them reads them
     place: Place = field(compare=False)
 
 
@@ -288,6 +289,7 @@ class Policy:
     base_currency: str
     rates: tuple[RatePoint, ...]
     zones: Mapping[str, Zone]
+    test_setup: Node | None  # `tests:`, what the tests of its rules share
     warnings: tuple[str, ...]  # what `check` says though the policy is sound: unused features, google-re2 patterns
 
     @cached_property
