@@ -30,3 +30,13 @@ def conditions(expr: Expr, node: Node) -> Iterator[tuple[Expr, Node]]:
         return
     for child, seen in zip(shown_children(expr), node.children, strict=True):
         yield from conditions(child, seen)
+
+
+def decisive(expr: Expr, node: Node) -> Iterator[Node]:
+    """Those of the conditions that made the whole what it is: the false ones of an `and` that is false, and so on."""
+    if not isinstance(expr, BoolOp | Not):
+        yield node
+        return
+    for child, seen in zip(shown_children(expr), node.children, strict=True):
+        if isinstance(expr, Not) or seen.value is node.value:
+            yield from decisive(child, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from frmcore.authoring.conditions import conditions
+from frmcore.authoring.conditions import decisive
 from frmcore.authoring.expectations import BY_RULE, BY_TEXT
 from frmcore.durations import format_timestamp
 
@@ -128,14 +128,12 @@ class _Judge:
                 yield from self._rule(trace.id, 1)
 
     def _rule(self, rule: str, depth: int) -> Iterator[tuple[int, str, str]]:
-        """The conditions that decided it: of a rule that is silent or unknown those that were not true."""
+        """The conditions that decided it."""
         checked = next(each for each in self.policy.rules if each.id == rule)
         trace = next((each for each in self.explained.rules if each.id == rule), None)
         if trace is None or trace.state == "not evaluated":
             return
-        parts = [node for _, node in conditions(checked.when, trace.tree)]
-        missed = [node for node in parts if trace.tree.value is not True and node.value is not True]
-        for node in missed or parts:
+        for node in decisive(checked.when, trace.tree):
             yield from _lines(node, depth)
 
     @staticmethod

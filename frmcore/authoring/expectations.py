@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from frmcore.authoring.cases import Expectation
 from frmcore.authoring.wishes import Unfit, Wish, wish
 from frmcore.limits import SCORE_MAX
-from frmcore.policy.envelope import Leaf, Seq
+from frmcore.policy.envelope import Leaf, Map, Seq
 
 if TYPE_CHECKING:
     from frmcore.policy import Policy
@@ -55,7 +55,7 @@ class ExpectationReader:
     def _state(self, leaf: Leaf) -> tuple[Expectation, ...]:
         """`fires` and its like, beside a rule."""
         if self._rule is None or not leaf.text:
-            self._reader.wrong_shape(leaf, '"expect"', Seq if not leaf.text else type(leaf), self._hint())
+            self._reader.wrong_shape(leaf, '"expect"', Map, self._hint())
             return ()
         state = self._reader.choice(leaf, '"expect"', tuple(STATES))
         return (_expect(leaf, "state", self._rule.id, STATES[state]),) if state else ()
@@ -77,8 +77,12 @@ class ExpectationReader:
 
     def _several(self, key: str, section: Section) -> tuple[Expectation, ...]:
         """Names that must be among those of the decision, or `none`."""
+        node = section.get(key)
+        if isinstance(node, Seq) and not node.items and key != "not_fired":
+            section.add(key, f'"{key}" is empty', f"write {key}: none where there must be none")
+            return ()
         leaves = section.one_or_more(key)
-        if key != "not_fired" and [leaf.text for leaf in leaves] == [_NONE] and isinstance(section.get(key), Leaf):
+        if key != "not_fired" and [leaf.text for leaf in leaves] == [_NONE] and isinstance(node, Leaf):
             return (_expect(leaves[0], key, "", _NONE),)
         known = self._known(key)
         for leaf in leaves:

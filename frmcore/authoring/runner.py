@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from frmcore.explain import Explanation
     from frmcore.policy import Policy
 
-_KEYS: Final = {"key": bytes(16), "private_key": bytes(16)}  # no decision depends on them
+_KEY: Final = bytes(16)  # no decision depends on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _World:
         self._now = 0
         self._after = {point.name: point.after for point in policy.points}
         self._required = dict.fromkeys((field.name for field in policy.fields if not field.optional), None)
-        self.engine = Engine(None, policy=policy, clock=lambda: self._now, max_ahead=0, **_KEYS)
+        self.engine = Engine(None, policy=policy, clock=lambda: self._now, max_ahead=0, key=_KEY, private_key=_KEY)
 
     def take(self, step: Step) -> None:
         self._now = step.at

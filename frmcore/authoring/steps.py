@@ -49,9 +49,9 @@ class StepReader:
     def read(self, node: Node) -> list[Step]:
         """One item of `history`: the key that it has tells what it is."""
         first = {key.text for key, _ in node.entries} if isinstance(node, Map) else set()
-        if "update" in first and "update" not in self._fields:
+        if "update" in first:
             return list(self._update(node))
-        if "list" in first and "list" not in self._fields:
+        if "list" in first and ("list" not in self._fields or first & {"add", "remove"}):
             return list(self._list(node))
         return list(self.event(node, "an event", once=False))
 

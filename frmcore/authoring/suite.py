@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from frmcore.authoring.case_reader import CaseReader
-from frmcore.policy.envelope import Leaf, Map, read_envelope
+from frmcore.policy.envelope import Leaf, Map
 from frmcore.policy.files import Files
 from frmcore.policy.reader import Reader
 from frmcore.policy.source import Problems

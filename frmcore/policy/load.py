@@ -1,9 +1,9 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `limits`, `tests`); any file may hold the other sections. `params`, `lists`,
-`features` and `rules` add up: the main file's first, then those of each included file in the order of `include`,
-patterns by path. `event`, `base` and `rates` stand once.
+(`policy`, `version`, `outcomes`, `points`, `score`, `limits`, `tests`); any file may hold the other sections.
+`params`, `lists`, `features` and `rules` add up: the main file's first, then those of each included file in the order
+of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations
