@@ -70,10 +70,14 @@ def _refuse(error: PolicyError, as_json: bool) -> None:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     place = problem.place
-    return {"file": place.file, "line": place.line, "column": place.column} | {
-        "message": problem.message,
-        "hint": problem.hint,
-    }
+    return (
+        {"file": place.file, "line": place.line, "column": place.column}
+        | {
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        | ({"cell": place.cell} if place.cell else {})
+    )
 
 
 def _table(policy: Policy) -> Table:

@@ -34,7 +34,7 @@ class Files:
         self._bytes = 0
         self.complete = True  # every file that was asked for could be read
         self.texts: dict[str, str] = {}  # path below `base` -> text, of everything that is YAML
-        self.list_texts: dict[str, str] = {}  # the same of list files
+        self.list_texts: dict[str, str] = {}  # the same of list files and tables
         self._origins: dict[str, PurePosixPath] = {}  # file name in messages -> its path below `base`
 
     def load_main(self, source: Path | str) -> Node | None:
@@ -58,18 +58,27 @@ class Files:
 
     def read(self, leaf: Leaf, bytes_max: int) -> tuple[str, str] | None:
         """(name for messages, text) of the one file that `leaf` names."""
+        found = self.read_bytes(leaf, bytes_max)
+        text = None if found is None else self.decoded(found[1], leaf.place)
+        if found is None or text is None:
+            return None
+        self.list_texts[found[0]] = text
+        return str(self._base / found[0]), text
+
+    def read_bytes(self, leaf: Leaf, bytes_max: int) -> tuple[str, bytes] | None:
+        """(path below the folder, content) of the one file that `leaf` names. Who reads bytes puts into `list_texts`
+        from what text they can be read again."""
         paths = self._matching(leaf)
         if len(paths) > 1:
             self._refuse(leaf.place, f"{quoted(leaf.text)} names {len(paths)} files", "name one")
         if len(paths) != 1:
             return None
-        path = self._base / paths[0]
-        content = self._content(path, leaf.place, bytes_max)
-        text = None if content is None else self._decoded(content, leaf.place)
-        if text is None:
-            return None
-        self.list_texts[str(paths[0])] = text
-        return str(path), text
+        content = self._content(self._base / paths[0], leaf.place, bytes_max)
+        return None if content is None else (str(paths[0]), content)
+
+    def shown(self, path: str) -> str:
+        """A path below the folder as messages have it."""
+        return str(self._base / path)
 
     def _include(self, leaf: Leaf, path: PurePosixPath) -> Node | None:
         content = self._content(self._base / path, leaf.place, POLICY_BYTES_MAX)
@@ -82,7 +91,7 @@ class Files:
             hint = "put long lists of values into list files"
             self._refuse(place, f"the policy is larger than {POLICY_BYTES_MAX:,} bytes", hint)
             return None
-        text = self._decoded(content, place)
+        text = self.decoded(content, place)
         if text is None:
             return None
         self.texts[str(path)] = text
@@ -140,7 +149,7 @@ class Files:
             return None
         return content
 
-    def _decoded(self, content: bytes, place: Place) -> str | None:
+    def decoded(self, content: bytes, place: Place) -> str | None:
         try:
             return normalised(content.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -2,8 +2,8 @@
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
 (`policy`, `version`, `outcomes`, `points`, `score`, `limits`, `tests`); any file may hold the other sections.
-`params`, `lists`, `features` and `rules` add up: the main file's first, then those of each included file in the order
-of `include`, patterns by path. `event`, `base` and `rates` stand once.
+`params`, `lists`, `features`, `rules` and `tables` add up: the main file's first, then those of each included file in
+the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from frmcore.policy.schema import Roles, SchemaReader
 from frmcore.policy.scope import Scope
 from frmcore.policy.sections import DEFAULT_LIMITS, PointReader, read_limits, read_outcomes, read_params
 from frmcore.policy.source import Place, Problems
+from frmcore.policy.tables.reader import TableReader
 from frmcore.policy.tree import Policy
 from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits", "tests")
 _ONCE: Final = ("event", "base", "rates")
-_ADDING: Final = ("include", "params", "lists", "features", "rules")
+_ADDING: Final = ("include", "params", "lists", "features", "rules", "tables")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
@@ -73,9 +74,13 @@ class _Loader:
         rules = RuleReader(self.reader, self.scope)
         for node in self.nodes("rules"):
             rules.collect(node)
+        tables = TableReader(self.reader, self.scope, self.names, self.files)
+        for node in self.nodes("tables"):
+            rules.collect(tables.read(node))
         points = PointReader(self.reader, self.scope).read(self.node("points"), self.node("score"))
         features = self.features()
-        checked = rules.check(tuple(point.name for point in points))
+        checked = rules.check(tuple(point.name for point in points), tables.declare())
+        decided, rows = tables.check(checked)
         limits_node = self.node("limits")
         limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
         self.warn(features, checked)
@@ -84,7 +89,7 @@ class _Loader:
         return Policy(
             name=name,
             version=version,
-            hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones),
+            hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones, decided),
             files=self.files.texts,
             list_files=self.files.list_texts,
             outcomes=scope.outcomes,
@@ -98,12 +103,13 @@ class _Loader:
             updates=tuple(scope.updates.values()),
             points=points,
             lists=lists,
-            features=features,
+            features=(*features, *rows),
             rules=checked,
             limits=limits,
             base_currency=scope.base_currency,
             rates=rates,
             zones=scope.zones,
+            tables=decided,
             test_setup=self.node("tests"),
             warnings=tuple(scope.warnings),
         )

@@ -13,13 +13,15 @@ from frmcore.policy.tree import ReasonText, Rule, Type
 from frmcore.policy.words import check_identifier, check_label, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
     from frmcore.policy.reader import Reader, Section
     from frmcore.policy.scope import Scope
+    from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Expr
 
-_KEYS: Final = (
+RULE_KEYS: Final = (
     "id", "group", "when", "on", "point", "exempts", "outcome", "score", "actions", "if_unknown", "mode", "rollout",
     "reason", "owner", "tests",
 )  # fmt: skip
@@ -40,13 +42,14 @@ class RuleReader:
         self._problems = reader.problems
         self._scope = scope
         self._drafts: dict[str, _Draft] = {}
+        self._conditions: Mapping[str, Scalar | None] = {}
 
     def collect(self, node: Node) -> None:
         """Ids and groups of one `rules:` list."""
         for item in self._reader.items(node, '"rules"'):
             name = item.get("id") if isinstance(item, Map) else None
             what = f"rule {quoted(name.text)}" if isinstance(name, Leaf) else "a rule"
-            section = self._reader.section(item, what, _KEYS)
+            section = self._reader.section(item, what, RULE_KEYS)
             leaf = section and section.required("id", "give it a name of its own, by which decisions report it")
             if section and leaf:
                 self._add(section, leaf)
@@ -64,8 +67,10 @@ class RuleReader:
             self._drafts[rule_id] = _Draft(rule_id, self._label(section, "group"), section)
             self._scope.rules.add(rule_id)
 
-    def check(self, points: tuple[str, ...]) -> tuple[Rule, ...]:
-        """Every rule, in file order; those with problems are left out."""
+    def check(self, points: tuple[str, ...], conditions: Mapping[str, Scalar | None]) -> tuple[Rule, ...]:
+        """Every rule, in file order; those with problems are left out. `conditions`: those of rows of tables by id,
+        None where the row is wrong."""
+        self._conditions = conditions
         firsts: dict[str, _Draft] = {}
         for draft in self._drafts.values():
             if draft.group and firsts.setdefault(draft.group, draft) is draft and len(firsts) == RULE_GROUPS_MAX + 1:
@@ -80,7 +85,7 @@ class RuleReader:
         rule = Rule(
             id=draft.id,
             group=draft.group,
-            when=cast("Expr", self._when(section)),
+            when=cast("Expr", self._when(draft)),
             on=kinds_of(section.one_or_more("on"), self._reader, self._scope),
             points=self._known(section, "point", points) or None,
             outcome=next(iter(self._outcome(section)), ""),
@@ -101,10 +106,11 @@ class RuleReader:
             section.add("id", f"{section.what} has no effect", hint)
         return rule if rule.when is not None else None
 
-    def _when(self, section: Section) -> Expr | None:
+    def _when(self, draft: _Draft) -> Expr | None:
+        section = draft.section
         if "when" not in section.found:
             section.add("id", f'{section.what} lacks "when"', "give the expression that makes it fire")
-        text = section.text("when")
+        text = self._conditions[draft.id] if draft.id in self._conditions else section.text("when")
         return check_expression(text, self._scope, self._problems, want=Type(Kind.BOOL)) if text else None
 
     def _known(self, section: Section, key: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -255,6 +255,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A decision table; its rows are among the rules. With `hit` "first" it is a feature as well: the number of the
+    row that hit, 0 for none."""
+
+    name: str
+    file: str
+    hit: Literal["first", "unique", "collect"]
+    rows: tuple[tuple[int, str], ...]  # (number in the sheet, id of the rule)
+    cells: tuple[tuple[str, ...], ...] = field(repr=False)  # the whole sheet, its header first
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RatePoint:
     """From `since_ms` on one unit of `currency` is worth `rate / 10**10` units of the base currency."""
 
@@ -271,7 +284,7 @@ class Policy:
     version: str
     hash: str
     files: Mapping[str, str]  # path as included -> text; the main file first
-    list_files: Mapping[str, str]  # path -> text of the files that lists are read from
+    list_files: Mapping[str, str]  # path -> text of the files that lists, rates and tables are read from
     outcomes: tuple[str, ...]
     params: Mapping[str, Const]
     id_field: str
@@ -289,6 +302,7 @@ class Policy:
     base_currency: str
     rates: tuple[RatePoint, ...]
     zones: Mapping[str, Zone]
+    tables: tuple[Table, ...]
     test_setup: Node | None  # `tests:`, what the tests of its rules share
     warnings: tuple[str, ...]  # what `check` says though the policy is sound: unused features, google-re2 patterns
 
