@@ -23,6 +23,7 @@ from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
 from frmcore.cli.snapshot import restore, snapshot
+from frmcore.cli.table import table
 from frmcore.cli.tail import tail
 from frmcore.cli.test import test
 from frmcore.cli.verify import verify
@@ -40,6 +41,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
+app.add_typer(table)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class RuleReader:
         self._problems = reader.problems
         self._scope = scope
         self._drafts: dict[str, _Draft] = {}
-        self._conditions: Mapping[str, Scalar | None] = {}
+        self._conditions: Mapping[str, Scalar] = {}
 
     def collect(self, node: Node) -> None:
         """Ids and groups of one `rules:` list."""
@@ -67,9 +67,8 @@ class RuleReader:
             self._drafts[rule_id] = _Draft(rule_id, self._label(section, "group"), section)
             self._scope.rules.add(rule_id)
 
-    def check(self, points: tuple[str, ...], conditions: Mapping[str, Scalar | None]) -> tuple[Rule, ...]:
-        """Every rule, in file order; those with problems are left out. `conditions`: those of rows of tables by id,
-        None where the row is wrong."""
+    def check(self, points: tuple[str, ...], conditions: Mapping[str, Scalar]) -> tuple[Rule, ...]:
+        """Every rule, in file order; those with problems are left out. `conditions`: those of rows of tables by id."""
         self._conditions = conditions
         firsts: dict[str, _Draft] = {}
         for draft in self._drafts.values():

@@ -80,29 +80,24 @@ def typed_column(column: Column, scope: Scope, problems: Problems) -> Column:
     return replace(column, type=expr.type if expr else None)
 
 
-def when(row_columns: Sequence[Column], row: Sequence[Cell], suffix: str, problems: Problems) -> Scalar | None:
-    """The condition of a row: its cells', joined by `and`. `suffix`: one more. None where a cell is wrong."""
+def when(row_columns: Sequence[Column], row: Sequence[Cell], suffix: str, problems: Problems) -> Scalar:
+    """The condition of a row: its cells', joined by `and`. `suffix`: one more. Cells that are wrong are left out."""
     parts: list[tuple[str, Place]] = []
-    sound = True
     for column, cell in zip(row_columns, row, strict=False):
-        if column.role != "when":
-            continue
-        if column.type is None:
-            sound = False
+        if column.role != "when" or column.type is None:
             continue
         subject = column.text if _SIMPLE.fullmatch(column.text) else f"({column.text})"
         try:
             text = condition(cell.text, subject, column.type)
         except Unfit as unfit:
             problems.add(cell.place, unfit.message, unfit.hint)
-            sound = False
-            continue
-        parts += [(text, cell.place)] * bool(text)
+        else:
+            parts += [(text, cell.place)] * bool(text)
     place = next(cell.place for cell in row if cell.text)
     own = _joined(parts, place)
     if suffix:
         own = Scalar(f"({own.text}) and {suffix}", own.starts, _shifted(own))
-    return own if sound else None
+    return own
 
 
 def _joined(parts: Sequence[tuple[str, Place]], place: Place) -> Scalar:

@@ -97,6 +97,10 @@ class TableReader:
             self._scope.broken.add(name.text)
             return []
         found = columns(rows[0] if rows else [], leaf.place, _SHARED, self._problems)
+        if len(rows) < 2 and found:
+            self._problems.add(rows[0][0].place, "the table has no rows", "write one below its header")
+        if any(column.role == "wrong" for column in found):
+            rows = rows[:1]
         texts = [[cell.text for cell in row] for row in rows]
         draft = _Draft(name, leaf.text, cast("Literal['first', 'unique', 'collect']", hit), found, cells=texts)
         self._drafts.append(draft)
@@ -157,13 +161,13 @@ class TableReader:
 
     # -- once features, then rules are known
 
-    def declare(self) -> dict[str, Scalar | None]:
-        """The conditions of all rows by the rule's id, None for one that is wrong. A table of which the first row hits
+    def declare(self) -> dict[str, Scalar]:
+        """The conditions of all rows by the rule's id. A table of which the first row hits
         gets a name that they, and other rules, may read: the row that hit."""
         for draft in self._drafts:
             if draft.hit == "first":
                 self._scope.features[draft.name.text] = hit_feature(draft.name, draft.file, [])
-        found: dict[str, Scalar | None] = {}
+        found: dict[str, Scalar] = {}
         for draft in self._drafts:
             typed = [typed_column(column, self._scope, self._problems) for column in draft.columns]
             for number, rule_id, row in draft.rows:

@@ -31,7 +31,7 @@ Sheets = dict[str, list[list[str]]]
 _ZIP: Final = b"PK\x03\x04"
 _PARTS_MAX: Final = 1_000  # files in a workbook; a plain one has about a dozen
 _ROW_NUMBER_MAX: Final = 1_048_576  # Excel's own
-_COLUMN_NUMBER_MAX: Final = 16_384
+_COLUMN_NUMBER_MAX: Final = 512  # of what is looked at: each row of the file takes so many
 _SEPARATOR: Final = " | "
 _EXTRA: Final = "pip install frmcore[xlsx], or save the sheet as CSV"
 
@@ -154,19 +154,22 @@ def read_workbook(content: bytes, sheet: str) -> tuple[str, list[list[str]]]:
         page = book[name]
         page.reset_dimensions()
         rows = page.iter_rows(max_row=_ROW_NUMBER_MAX, max_col=_COLUMN_NUMBER_MAX)
-        return name, _bounded(
-            (number, [_text(cell, name) for cell in _filled(row)]) for number, row in enumerate(rows, 1)
-        )
+        return name, _bounded((number, [_text(cell, name) for cell in row]) for number, row in _filled(rows))
     except Unreadable:
         raise
     except Exception as error:  # openpyxl raises whatever a broken part makes it stumble over
         raise Unreadable(f"not a workbook that can be read: {type(error).__name__}", "save it anew as XLSX") from None
 
 
-def _filled(row: tuple[Any, ...]) -> list[Any]:
-    """The row up to its last cell with something in it."""
-    end = next((index for index in range(len(row), 0, -1) if row[index - 1].value is not None), 0)
-    return list(row[:end])
+def _filled(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, list[Any]]]:
+    """(number, cells up to the last with something in it) of each row; of those that are missing in the file, of which
+    there can be a million, all are one object."""
+    before: tuple[Any, ...] | None = None
+    for number, row in enumerate(rows, 1):
+        if row is not before:
+            end = next((index for index in range(len(row), 0, -1) if row[index - 1].value is not None), 0)
+            yield number, list(row[:end])
+        before = row
 
 
 def _check_parts(content: bytes) -> None:

@@ -1,0 +1,67 @@
+"""What can be said of a decision table without an event: rows that never hit, and whether a row always does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from frmcore.policy.logic import Logic
+from frmcore.policy.tables.hits import own_part
+from frmcore.policy.tree import BoolOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from frmcore.policy import Policy
+    from frmcore.policy.tree import Expr, Table
+
+
+@dataclass(frozen=True, slots=True)
+class TableNotes:
+    """`complete`: it is certain that every event fits a row. `notes`: a line for each row that is odd."""
+
+    name: str
+    file: str
+    hit: str
+    cells: tuple[tuple[str, ...], ...]
+    complete: bool
+    notes: tuple[str, ...]
+
+
+def notes_of(policy: Policy, table: Table) -> TableNotes:
+    """Quadratic in the rows."""
+    logic = logic_of(policy)
+    rows = conditions(policy, table)
+    complete = bool(rows) and logic.always(_any_of([condition for _, condition in rows]))
+    return TableNotes(table.name, table.file, table.hit, table.cells, complete, tuple(_notes(rows, table, logic)))
+
+
+def logic_of(policy: Policy) -> Logic:
+    fields = {field.name: field for field in (*policy.fields, *policy.derived, *policy.updates)}
+    return Logic(fields, {feature.name: feature for feature in policy.features})
+
+
+def conditions(policy: Policy, table: Table) -> list[tuple[int, Expr]]:
+    """(number, condition that its cells make) of each row."""
+    rules = {rule.id: rule for rule in policy.rules}
+    return [
+        (number, own_part(rules[rule_id]) if table.hit == "first" else rules[rule_id].when)
+        for number, rule_id in table.rows
+    ]
+
+
+def _notes(rows: list[tuple[int, Expr]], table: Table, logic: Logic) -> Iterator[str]:
+    possible: list[tuple[int, Expr]] = []
+    for number, condition in rows:
+        if logic.never(condition):
+            yield f"row {number} can never hit: its cells contradict each other"
+            continue
+        earlier = (first for first, other in possible if table.hit == "first" and logic.implies(condition, other))
+        if (covering := next(earlier, None)) is not None:
+            yield f"row {number} can never hit: row {covering} fits whenever it does"
+        possible.append((number, condition))
+
+
+def _any_of(items: list[Expr]) -> Expr:
+    first = items[0]
+    return first if len(items) == 1 else BoolOp(first.type, first.place, first.text, "or", tuple(items))
