@@ -52,7 +52,7 @@ KEYS: Final = {
     "an update": fields._UPDATE,
     "a point": ("on", "after", "score"),
     "a list": list_sections._KEYS,
-    "a rule": rules._KEYS,
+    "a rule": rules.RULE_KEYS,
     "`limits`": sections._LIMITS,
     "an aggregate": (*_ARGUMENTS, "ddof"),
 }

@@ -58,7 +58,7 @@ def problems_of(error: PolicyError, folder: Path) -> str:
         place = problem.place
         lines.append(f"{place.cell or f'{place.line - above}:{place.column}'}: {problem.message}\n")
         lines.append(f"hint: {problem.hint}\n" if problem.hint else "")
-    return re.sub(r"/tmp/\w+/|" + re.escape(f"{folder}/"), "", "".join(lines))
+    return "".join(lines).replace(f"{folder}/", "")
 
 
 @pytest.mark.parametrize("case", list(wrong_cases()), ids=lambda case: case.title)
@@ -120,7 +120,8 @@ def test_no_row_is_row_zero_and_rules_may_ask(tmp_path: Path) -> None:
 
 
 def test_rows_apart_are_unique(tmp_path: Path) -> None:
-    table = "when items,when vip,when fee,then score\n<5,,,1\n[5..9],true,< 10.00,2\n[5..9],true,>= 10,3\n[5..9],false,,4\nabsent,,,5\n> 9,,,6\n"
+    table = "when items,when vip,when fee,then score\n<5,,,1\n"
+    table += "[5..9],true,< 10.00,2\n[5..9],true,>= 10,3\n[5..9],false,,4\nabsent,,,5\n> 9,,,6\n"
     policy = load(written(tmp_path, table, "{hit: unique}"))
     assert [decided(policy, items=i, vip=v, fee=f).score for i, v, f in (
         (4, None, None), (5, True, 999), (9, True, 1000), (7, False, 1), (None, True, 1), (10, None, None), (7, None, 1),

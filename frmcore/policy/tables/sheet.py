@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
-from zipfile import BadZipFile, ZipFile
 
 import msgspec
 
@@ -174,6 +173,8 @@ def _filled(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, list[Any]]]:
 
 def _check_parts(content: bytes) -> None:
     """Sizes are those that the archive declares, which is as far as zipfile unpacks."""
+    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  of policies with workbooks alone
+
     try:
         with ZipFile(BytesIO(content)) as archive:
             parts = archive.infolist()
