@@ -124,7 +124,8 @@ def test_rows_apart_are_unique(tmp_path: Path) -> None:
     table += "[5..9],true,< 10.00,2\n[5..9],true,>= 10,3\n[5..9],false,,4\nabsent,,,5\n> 9,,,6\n"
     policy = load(written(tmp_path, table, "{hit: unique}"))
     assert [decided(policy, items=i, vip=v, fee=f).score for i, v, f in (
-        (4, None, None), (5, True, 999), (9, True, 1000), (7, False, 1), (None, True, 1), (10, None, None), (7, None, 1),
+        (4, None, None), (5, True, 999), (9, True, 1000), (7, False, 1),
+        (None, True, 1), (10, None, None), (7, None, 1),
     )] == [1, 2, 3, 4, 5, 6, 0]  # fmt: skip
 
 

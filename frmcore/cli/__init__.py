@@ -14,6 +14,7 @@ from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.demo import demo
+from frmcore.cli.diff import diff
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
 from frmcore.cli.generate import generate
@@ -37,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, test, run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    demo, new, check, test, diff,
+    run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
