@@ -14,6 +14,7 @@ from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.demo import demo
+from frmcore.cli.describe import describe
 from frmcore.cli.diff import diff
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, test, diff,
+    demo, new, check, test, describe, diff,
     run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
 ):  # fmt: skip
     app.command()(command)
