@@ -187,6 +187,8 @@ class Core:
         """From here on every record is put into the journal before its call returns."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""
+    def waiting(self, most: int) -> bytes | None: ...
+    def evict(self, windows: dict[str, int], ids: int | None = None) -> None: ...
     def cut(self, take_spilled: bool = False) -> dict[str, Any]:
         """Where the state stands, as of one sequence number; with the records that wait in memory, if asked."""
     def image(self, signature: str, depth: int, prefix: int) -> tuple[int, int | None, int, bytes] | None:
@@ -257,7 +259,7 @@ class JournalRing:
     taken: int
     epoch: int
     spilled_bytes: int
-    lost: int
+    waiting: int
     spilling: bool
 
     def __init__(

@@ -444,6 +444,8 @@ class Limits:
     ids_max: int
     ring_events_max: int
     max_ahead_ms: int
+    max_memory: int  # bytes
+    entities: tuple[tuple[str, int], ...]  # (entity type, "card+merchant" for a composite key; keys at most), by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,13 @@ def test_defaults() -> None:
     policy = ok("rules: []\n")
     assert policy.outcomes == ("allow", "review", "block")
     assert policy.limits == Limits(
-        limits.HORIZON_MS, limits.IDS_MIN, limits.IDS_MAX, limits.RING_EVENTS_MAX, limits.MAX_AHEAD_MS
+        limits.HORIZON_MS,
+        limits.IDS_MIN,
+        limits.IDS_MAX,
+        limits.RING_EVENTS_MAX,
+        limits.MAX_AHEAD_MS,
+        limits.MAX_MEMORY,
+        (),
     )
     assert policy.points == (Point("default", None, "", ()),)
     assert policy.warnings == ()
@@ -146,8 +152,11 @@ def test_values_of_parameters() -> None:
 
 
 def test_limits_are_read() -> None:
-    policy = ok("limits: {horizon: 2d, ids_min: 10, ids_max: 1_000, ring_events_max: 7, max_ahead: 1s}\n")
-    assert policy.limits == Limits(172_800_000, 10, 1_000, 7, 1_000)
+    policy = ok(
+        "limits: {horizon: 2d, ids_min: 10, ids_max: 1_000, ring_events_max: 7, max_ahead: 1s, max_memory: 1.5GB,"
+        " entities: {account: 2_000}}\n"
+    )
+    assert policy.limits == Limits(172_800_000, 10, 1_000, 7, 1_000, 1_500_000_000, (("account", 2_000),))
 
 
 def test_defaults_of_updates() -> None:
@@ -428,12 +437,12 @@ def test_the_hash_covers_every_file(cards: Path) -> None:
 def test_the_hash_covers_what_is_not_in_the_files() -> None:
     zone = Zone("Europe/Oslo", (-(2**62), 5), (0, 3_600_000))
     spec = ListSpec("a", "string", Type(Kind.STRING), False, ("x", "y"), Place("f", 1, 1))
-    parts = ({"f": "text"}, [spec], [RatePoint("USD", 1, 2)], Limits(1, 2, 3, 4, 5), {"Europe/Oslo": zone})
+    parts = ({"f": "text"}, [spec], [RatePoint("USD", 1, 2)], Limits(1, 2, 3, 4, 5, 6, ()), {"Europe/Oslo": zone})
     changed = (
         {"f": "texts"},
         [replace(spec, values=None)],
         [RatePoint("USD", 1, 3)],
-        Limits(1, 2, 3, 4, 6),
+        Limits(1, 2, 3, 4, 5, 6, (("card", 7),)),
         {"Europe/Oslo": zone._replace(offset_ms=(0, 7_200_000))},
     )
     hashes = {fingerprint(*parts)}  # type: ignore[arg-type]

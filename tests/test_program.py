@@ -106,7 +106,7 @@ def plan_of(code: Sequence[Instr], **changes: Any) -> Plan:
     fields = tuple(FieldPlan(f"f{index}", kind, (f"f{index}",), True) for index, kind in enumerate(FIELDS))
     here, nothing = Segment(0, len(code)), Segment(0, 0)
     plan = Plan(
-        name="test", version="1", hash="0" * 64, limits=Limits(0, 0, 0, 0, 0), outcomes=("allow", "block"),
+        name="test", version="1", hash="0" * 64, limits=Limits(0, 0, 0, 0, 0, 0, ()), outcomes=("allow", "block"),
         kinds=("a", "b"), fields=fields, derived=(), updates=(), id=0, time=1, kind=-1, final=14, score=15, fired=(),
         registers=60, constants=((16, 1), (17, 0.5), (18, "ab"), (19, b"\x01\x02")), features=(), code=tuple(code),
         derive=nothing, keys=nothing, compute=nothing, groups=(), lists=LISTS, probes=(), rules=(),

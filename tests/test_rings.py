@@ -15,13 +15,16 @@ from windows_driver import INT_MAX, Drive, group_of, random_group
 from windows_model import Entry, Model, Ring, Value
 
 from frmcore._fast import _RingDoor
+from frmcore.limits import MAX_MEMORY
 from frmcore.plan import Agg, ColumnKind, Group, Limits, Query, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAY = 86_400_000
-EVER = Limits(horizon_ms=DAY, ids_min=1, ids_max=1, ring_events_max=10**9, max_ahead_ms=1)
+EVER = Limits(
+    horizon_ms=DAY, ids_min=1, ids_max=1, ring_events_max=10**9, max_ahead_ms=1, max_memory=MAX_MEMORY, entities=()
+)
 AGG_OF = {
     ColumnKind.INT: Agg.STD,
     ColumnKind.FLOAT: Agg.MAX,
@@ -253,7 +256,9 @@ def test_a_hot_key_is_capped_and_says_so() -> None:
 
 
 def capped(most: int) -> Limits:
-    return Limits(horizon_ms=DAY, ids_min=1, ids_max=1, ring_events_max=most, max_ahead_ms=1)
+    return Limits(
+        horizon_ms=DAY, ids_min=1, ids_max=1, ring_events_max=most, max_ahead_ms=1, max_memory=MAX_MEMORY, entities=()
+    )
 
 
 def test_a_capped_ring_that_was_retracted_stays_capped() -> None:
@@ -310,7 +315,15 @@ def state(random: Random, group: Group, events: list[tuple[int, int, int, tuple[
 
 
 def limits_of(group: Group) -> Limits:
-    return Limits(horizon_ms=1 + 20 * group.every_ms, ids_min=1, ids_max=1, ring_events_max=10**6, max_ahead_ms=1)
+    return Limits(
+        horizon_ms=1 + 20 * group.every_ms,
+        ids_min=1,
+        ids_max=1,
+        ring_events_max=10**6,
+        max_ahead_ms=1,
+        max_memory=MAX_MEMORY,
+        entities=(),
+    )
 
 
 # -- costs -------------------------------------------------------------------------------------------------------------

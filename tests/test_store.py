@@ -159,22 +159,44 @@ def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> No
         assert engine.state_hash() == before
 
 
-def test_what_finds_no_room_anywhere_ends_the_journal_not_the_decisions(tmp_path: Path) -> None:
-    options = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
-    engine = opened(tmp_path / "s", store=options)
+NO_ROOM = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
+
+
+def test_what_finds_no_room_in_the_spill_waits_in_memory_and_catches_up(tmp_path: Path) -> None:
+    with opened(tmp_path / "s", store=NO_ROOM) as engine:
+        for number in range(3_000):
+            decision = engine.decide(event(number))
+            if number % 100 == 0:
+                engine.update(decision.event_id, label="fraud")
+        engine.lists["blocked"].add("c-9", reason="test")
+        assert engine.stats["store"]["waiting"] > 500
+        assert not decision.durable
+        engine.flush()
+        assert not engine.stats["store"]["degraded"]
+        assert engine.decide(event(4_000)).durable
+        assert [seq for _, seq, _ in engine.tail()] == list(range(1, engine.stats["seq"] + 1))
+        before = engine.state_hash()
+    with opened(tmp_path / "s") as engine:
+        assert engine.state_hash() == before
+
+
+def test_what_was_forgotten_meanwhile_ends_the_journal_not_the_decisions(tmp_path: Path) -> None:
+    forgetful = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"
+    engine = opened(tmp_path / "s", forgetful, store=NO_ROOM)
     for number in range(1_500):
         assert not engine.decide(event(number)).duplicate
-    lost = engine.stats["store"]["lost"]
-    assert lost > 0
-    with pytest.raises(frmcore.StoreFull, match=f"{lost:,} operations found no room"):
+    waiting = engine.stats["store"]["waiting"]
+    assert waiting > 0
+    with pytest.raises(frmcore.StoreFull, match="were forgotten"):
         engine.flush()
     assert not engine.decide(event(2_000)).durable
     with pytest.raises(frmcore.StoreFull):
         engine.close()
-    with opened(tmp_path / "s") as engine:
-        assert engine.stats["seq"] == 1_500 - lost
-        assert engine.decide(event(1_499 - lost)).duplicate
-        assert not engine.decide(event(1_500 - lost)).duplicate
+    with opened(tmp_path / "s", forgetful) as engine:
+        last = 1_500 - waiting
+        assert engine.stats["seq"] == last
+        assert engine.decide(event(last - 1)).duplicate
+        assert not engine.decide(event(last)).duplicate
         assert engine.decide(event(2_000)).durable
 
 

@@ -6,7 +6,6 @@ import ast
 import re
 import subprocess
 import sys
-import time
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,7 +204,7 @@ def test_the_library_imports_no_more_than_it_needs() -> None:
 
 
 def test_the_import_is_quick() -> None:
-    """A tenth of a second on two cores; ten times that is a mistake."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import frmcore"], check=True, cwd=ROOT)
-    assert time.perf_counter() - started < 2.0
+    """A tenth of a second of one core; a busy machine takes some times that."""
+    code = "import time; started = time.process_time(); import frmcore; print(time.process_time() - started)"
+    said = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert float(said.stdout) < 1.5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from windows_model import Model, Value
 
 from frmcore._fast import _RingDoor
+from frmcore.limits import MAX_MEMORY
 from frmcore.plan import Agg, CalendarUnit, Column, ColumnKind, Group, Limits, Lookup, Query, Segment, Span
 from frmcore.policy.zones import load_zone
 
@@ -149,17 +150,26 @@ class Drive:
         self.marks: list[Event] = []
         self.gone: list[Event] = []
         self.wide = random.random() < 0.2  # values at the ends of their range
+        self.evictions = random.choice((0, 0, 1, 4))
         self.done = 0
 
     def random_limits(self) -> Limits:
         horizon = self.random.choice((1, max(1, self.scale.late // 10), self.scale.late, 40 * self.scale.late))
         ring = self.random.choice((1, 3, 20, 31, 32, 33, 60, 10**6, 10**6, 10**6))
-        return Limits(horizon_ms=horizon, ids_min=1, ids_max=1, ring_events_max=ring, max_ahead_ms=1)
+        return Limits(
+            horizon_ms=horizon,
+            ids_min=1,
+            ids_max=1,
+            ring_events_max=ring,
+            max_ahead_ms=1,
+            max_memory=MAX_MEMORY,
+            entities=(),
+        )
 
     def step(self) -> None:
         weights: dict[Callable[[], None], float] = {
             self.append: 30, self.late: 10, self.retract: 8, self.restore: 3, self.mark: 4,
-            self.read: 25, self.read_again: 8, self.sweep: 8, self.reload: 0.3,
+            self.read: 25, self.read_again: 8, self.sweep: 8, self.reload: 0.3, self.evict: self.evictions,
         }  # fmt: skip
         self.random.choices(list(weights), list(weights.values()))[0]()
         self.done += 1
@@ -250,11 +260,11 @@ class Drive:
             return
         event = self.random.choice(self.events[-60:])
         sides = (self.door, self.model) if self.group.every_ms else ()
-        for side in sides:
-            side.remove(event.key, event.time, event.seq, event.values, self.watermark)
+        place = event.time, event.seq, event.values, self.watermark
+        lifted = [side for side in sides if side.lift(event.key, *place)]
         self.compare(event.key, event.time, event.seq, event.values)
-        for side in sides:
-            side.insert(event.key, event.time, event.seq, event.values, self.watermark)
+        for side in lifted:
+            side.lower(*place)
 
     def compare(self, key: int, time: int, seq: int, itself: tuple[Value, ...] | None) -> None:
         ours = self.door.read(key, time, seq, self.watermark, self.oldest, itself, 0, self.marks_door)
@@ -270,6 +280,11 @@ class Drive:
         self.door.sweep(self.watermark, self.random.choice((1, 64, 200)))
         self.marks_door.sweep(self.watermark, self.random.choice((1, 64)))
         assert self.door.fingerprint(self.watermark) == before, "a sweep changed the logical state"
+
+    def evict(self) -> None:
+        until = self.late_time()
+        for side in (self.door, self.model) if self.random.random() < 0.7 else (self.marks_door, self.marks_model):
+            side.evict(until)
 
     def reload(self) -> None:
         limits = self.random_limits()

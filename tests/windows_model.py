@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 Value = int | float | str
 Place = tuple[int, int]
 
-LATE, CAPPED, LOST, OVERFLOW = 1, 2, 3, 4  # the notes of record.pxi
+LATE, CAPPED, LOST, OVERFLOW, EVICTED = 1, 2, 3, 4, 6  # the notes of record.pxi
 FAR = 1 << 62
+NEVER = -1 << 63
 SINGLES = (Agg.FIRST, Agg.LAST, Agg.SINCE_LAST, Agg.SINCE_FIRST)
 
 
@@ -65,6 +66,7 @@ class Ring:
     entries: list[Entry] = field(default_factory=list)
     base: Base = field(default_factory=Base)
     capped: Place | None = None
+    since: int = NEVER  # up to this time entries may lack
 
 
 class Model:
@@ -73,7 +75,9 @@ class Model:
     def __init__(self, group: Group, limits: Limits, zones: Sequence[str] = ()) -> None:
         self.group, self.limits, self.zones = group, limits, zones
         self.given_up = -FAR
+        self.evicted = NEVER
         self.rings: dict[int, Ring] = {}
+        self.lifted: Ring | None = None
         self.merges = group.every_ms > 0 and not group.life and all(c.sums and not c.extremes for c in group.columns)
 
     def line(self, watermark: int) -> int:
@@ -89,10 +93,52 @@ class Model:
     def floor(self, time: int) -> int:
         return time - time % self.group.every_ms if self.group.every_ms else time
 
+    # -- evictions -----------------------------------------------------------------------------------------------
+    def evict(self, until: int) -> None:
+        """Rings without an entry behind `until` are gone; of cells whole ones only."""
+        until = self.floor(until + 1) - 1 if self.group.every_ms else until
+        self.evicted = max(self.evicted, until)
+
+    def is_void(self, ring: Ring, watermark: int) -> bool:
+        line = self.line(watermark)
+        signs = [ring.entries[-1].place[0]] if ring.entries else []
+        signs += [ring.base.last_place[0]] if ring.base.entries else []
+        signs += [ring.capped[0]] if ring.capped is not None and ring.capped[0] > line else []
+        return max(signs, default=NEVER) <= (self.evicted if self.group.life else max(self.evicted, line))
+
+    def living(self, key: int, watermark: int) -> Ring:
+        """The ring as it may be read."""
+        ring = self.settled(key, watermark)
+        if self.evicted == NEVER or ring is self.lifted or not self.is_void(ring, watermark):
+            return ring
+        return Ring(since=self.evicted)
+
+    def lift(self, key: int, time: int, seq: int, values: tuple[Value, ...], watermark: int) -> bool:
+        ring = self.living(key, watermark)
+        entry = Entry((self.floor(time), seq), values)
+        if ring.since >= entry.place[0] or entry not in [*ring.entries, *ring.base.entries]:
+            return False
+        (ring.entries if entry in ring.entries else ring.base).remove(entry)
+        self.lifted = ring
+        return True
+
+    def lower(self, time: int, seq: int, values: tuple[Value, ...], watermark: int) -> None:
+        assert self.lifted is not None
+        ring, self.lifted = self.lifted, None
+        self.enter(ring, Entry((self.floor(time), seq), values), watermark)
+
     # -- changes -------------------------------------------------------------------------------------------------
     def insert(self, key: int, time: int, seq: int, values: tuple[Value, ...], watermark: int) -> None:
         ring = self.settled(key, watermark)
         entry = Entry((self.floor(time), seq), values)
+        if entry.place[0] <= self.line(watermark) and not self.group.life:
+            return
+        if self.evicted != NEVER and self.is_void(ring, watermark):
+            ring = self.rings[key] = Ring(since=self.evicted)
+        if entry.place[0] > ring.since:
+            self.enter(ring, entry, watermark)
+
+    def enter(self, ring: Ring, entry: Entry, watermark: int) -> None:
         if self.group.life and ring.base.entries and entry.place < ring.base.last_place:
             ring.base.add(entry)
         elif entry.place[0] <= self.line(watermark) or (ring.capped is not None and self.unit(entry) <= ring.capped):
@@ -104,8 +150,10 @@ class Model:
                 self.cap(ring)
 
     def remove(self, key: int, time: int, seq: int, values: tuple[Value, ...], watermark: int) -> None:
-        ring = self.settled(key, watermark)
+        ring = self.living(key, watermark)
         entry = Entry((self.floor(time), seq), values)
+        if entry.place[0] <= ring.since:
+            return
         if entry in ring.entries:
             ring.entries.remove(entry)
         elif entry in ring.base.entries:
@@ -174,7 +222,7 @@ class Model:
 
     def mark(self, key: int, place: Place, watermark: int) -> tuple[Place | None, int]:
         """The last entry before the place, and why it can't be told (a lost one's place is given)."""
-        ring = self.settled(key, watermark)
+        ring = self.living(key, watermark)
         problem = self.life_problem(ring, place, self.line(watermark))
         if problem:
             return None, problem
@@ -182,7 +230,7 @@ class Model:
         if earlier:
             return max(earlier), 0
         if not ring.base.entries:
-            return None, 0
+            return (None, 0) if ring.since == NEVER else ((ring.since, 1 << 64), EVICTED)
         return ring.base.last_place, 0 if ring.base.last else LOST
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -199,22 +247,31 @@ class Model:
     ) -> tuple[dict[int, Value | None], dict[int, int]]:
         values: dict[int, Value | None] = {}
         notes: dict[int, int] = {}
-        ring = self.settled(key, watermark)
+        ring = self.living(key, watermark)
         mark, trouble = marks.mark(key, (time, seq), watermark) if marks else (None, 0)
         for query in self.group.lookups[lookup].queries:
             value, note = None, 0
             if query.span is Span.SINCE and trouble:
-                note = trouble if trouble != LOST or not self.is_cut(query, time, mark) else 0
+                note = trouble if trouble not in (LOST, EVICTED) or not self.is_cut(query, time, mark) else 0
             known = None if trouble else mark
             if not note:
                 bounds = self.bounds(query, time, seq, known)
                 note = self.problem(query, ring, bounds, (time, seq), watermark, oldest)
+                if not note and bounds.lo[0] <= ring.since and self.lacks(query, ring, bounds):
+                    note = EVICTED
                 if not note:
                     value, note = self.answer(query, ring, bounds, time, itself)
             values[query.dst] = value
             if note:
                 notes[query.dst] = note
         return values, notes
+
+    def lacks(self, query: Query, ring: Ring, bounds: Bounds) -> bool:
+        """A last entry that is there is the last one, whatever was evicted before it."""
+        if query.agg not in (Agg.LAST, Agg.SINCE_LAST):
+            return True
+        known = [entry.place for entry in ring.entries if entry.place < bounds.hi]
+        return not known and not (query.span is Span.LIFE and ring.base.entries)
 
     def is_cut(self, query: Query, time: int, mark: Place | None) -> bool:
         """Does `over` start the window at or after a mark that was lost?"""

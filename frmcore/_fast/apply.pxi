@@ -26,24 +26,36 @@ cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* recor
         if group.reads_decision and group.kinds & frame.kind_bit:
             weigh_group(core, book, frame, i, frame.members, frame.columns)
         if frame.members[i].is_member:
-            enter_ring(core, frame, i, frame.members, frame.columns, record)
+            enter_ring(core, frame, i, record, 0)
     return 0
 
 
-cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_t* columns, const RecordHead* record) except -1:
+# `taken`: the ring that the event was taken out of, to go back with other values; 0: it enters.
+cdef int enter_ring(Core core, Frame* frame, uint32_t i, const RecordHead* record, uint32_t taken) except -1:
     cdef GroupSpec* group = &core.layout.groups[i]
+    cdef RingStore store = <RingStore>core.stores[i]
+    cdef int64_t* columns = frame.columns + group.column_first
     cdef uint32_t c
     cdef Reg* reg
-    if already_holds(core, <RingStore>core.stores[i], members[i].key):
+    if already_holds(core, store, frame.members[i].key):
         return 0
     for c in range(group.column_count):
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
-            columns[group.column_first + c] = core.texts.intern(reg.v.s, reg.n)
-    ring_insert(
-        <RingStore>core.stores[i], members[i].key, record.time, record.seq, columns + group.column_first, core.watermark_
+            columns[c] = core.texts.intern(reg.v.s, reg.n)
+    if taken:
+        return ring_put(store, taken, record.time, record.seq, columns, core.watermark_)
+    return ring_insert(store, frame.members[i].key, record.time, record.seq, columns, core.watermark_)
+
+
+# Takes the event out of a ring that holds it; that ring, or 0.
+cdef uint32_t leave_ring(Core core, uint32_t i, const Member* member, const int64_t* columns, const RecordHead* record) except? 0:
+    cdef RingStore store = <RingStore>core.stores[i]
+    if not member.is_member or already_holds(core, store, member.key):
+        return 0
+    return ring_take(
+        store, member.key, record.time, record.seq, columns + core.layout.groups[i].column_first, core.watermark_
     )
-    return 0
 
 
 # After something was told: each group that reads updates, as it was before (members_before) and as it is now.
@@ -51,48 +63,48 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, Member* members, int64_
 cdef int mend_groups(Core core, Book book, Frame* frame, const RecordHead* record, bint lifted) except -1:
     cdef GroupSpec* group
     cdef Member* earlier
-    cdef uint32_t i
+    cdef uint32_t i, taken
     weigh_groups(core, book, frame, True, frame.members, frame.columns)
     for i in range(core.layout.group_count):
         group = &core.layout.groups[i]
         earlier = &frame.members_before[i]
         if not group.reads_updates or same_entry(frame, group, i) or (lifted and group.has_cells):
             continue
-        if earlier.is_member and not already_holds(core, <RingStore>core.stores[i], earlier.key):
-            ring_remove(
-                <RingStore>core.stores[i], earlier.key, record.time, record.seq,
-                frame.columns_before + group.column_first, core.watermark_,
-            )
-        if frame.members[i].is_member:
-            enter_ring(core, frame, i, frame.members, frame.columns, record)
+        taken = leave_ring(core, i, earlier, frame.columns_before, record)
+        if frame.members[i].is_member and (taken or not earlier.is_member):
+            enter_ring(core, frame, i, record, taken)
+        elif taken:
+            ring_compact(<RingStore>core.stores[i], taken)
     return 0
 
 
 # An event that is decided again counts itself, virtually, once: its own part in cells, which know no places inside, is taken out
 # for that long. The registers hold what is known of it.
 cdef int lift_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
-    cdef GroupSpec* group
-    cdef uint32_t i
-    for i in range(core.layout.group_count):
-        group = &core.layout.groups[i]
-        if not group.has_cells:
-            continue
-        weigh_group(core, book, frame, i, frame.members, frame.columns)
-        if frame.members[i].is_member and not already_holds(core, <RingStore>core.stores[i], frame.members[i].key):
-            ring_remove(
-                <RingStore>core.stores[i], frame.members[i].key, record.time, record.seq,
-                frame.columns + group.column_first, core.watermark_,
-            )
-    return 0
-
-
-cdef int lower_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef Member* member
     cdef uint32_t i
     for i in range(core.layout.group_count):
         if core.layout.groups[i].has_cells:
             weigh_group(core, book, frame, i, frame.members, frame.columns)
-            if frame.members[i].is_member:
-                enter_ring(core, frame, i, frame.members, frame.columns, record)
+            member = &frame.members[i]
+            member.was_member = member.is_member
+            (<RingStore>core.stores[i]).lifted = leave_ring(core, i, member, frame.columns, record)
+    return 0
+
+
+cdef int lower_cells(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
+    cdef Member* member
+    cdef RingStore store
+    cdef uint32_t i, lifted
+    for i in range(core.layout.group_count):
+        if core.layout.groups[i].has_cells:
+            weigh_group(core, book, frame, i, frame.members, frame.columns)
+            member, store = &frame.members[i], <RingStore>core.stores[i]
+            lifted, store.lifted = store.lifted, 0
+            if member.is_member and (lifted or not member.was_member):
+                enter_ring(core, frame, i, record, lifted)
+            elif lifted:
+                ring_compact(store, lifted)
     return 0
 
 

@@ -102,7 +102,7 @@ cdef class Book:
     cdef uint32_t id_reg, time_reg, final_reg, score_reg
     cdef int32_t kind_reg
     cdef int64_t horizon, max_ahead
-    cdef uint64_t ids_min, ids_max
+    cdef uint64_t ids_min, ids_max, max_memory
     cdef object names  # of fields, derived, updates
     cdef object keys  # interned top-level keys of fields and updates, in register order (None where nested)
     cdef object label_codes  # by register: dict label -> code, for enums
@@ -124,7 +124,7 @@ cdef class Book:
         self.final_reg, self.score_reg = plan.final, plan.score
         limits = plan.limits
         self.horizon, self.max_ahead = limits.horizon_ms, limits.max_ahead_ms
-        self.ids_min, self.ids_max = limits.ids_min, limits.ids_max
+        self.ids_min, self.ids_max, self.max_memory = limits.ids_min, limits.ids_max, limits.max_memory
         self.outcome_count = len(plan.outcomes)
         self.rule_count = len(plan.rules)
         self.keep_alive = []

@@ -52,6 +52,7 @@ cdef extern from *:
     int64_t float_order "frm_float_order"(double x) noexcept nogil
     double order_float "frm_order_float"(int64_t order) noexcept nogil
     int64_t INT64_MIN
+    uint64_t UINT64_MAX
     int64_t INT64_MAX
     uint32_t UINT32_MAX
 

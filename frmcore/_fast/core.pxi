@@ -86,6 +86,10 @@ cdef class Core:
     cdef uint64_t covered_until  # every piece holds at least the operations up to here
     cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
     cdef bint is_settled  # replay has reached the state's own sequence number
+    cdef uint64_t ids_limit  # what max_memory leaves of ids_max
+    cdef uint32_t unchecked  # events recorded since memory was looked at
+    cdef bint is_pressed  # something is to be evicted
+    cdef bint is_sweeping  # what was evicted goes in larger steps
 
     def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead, Recovered recovered=None):
         memset(&self.log, 0, sizeof(Log))
@@ -96,7 +100,7 @@ cdef class Core:
         self.lock = _RLock()
         self.books, self.store_list, self.hooks, self.invalid_by_field = [], [], [], {}
         self.watermark_ = self.oldest = self.floor_ = self.guard = self.list_line = INT64_MIN
-        self.born, self.is_open = forks, True
+        self.born, self.is_open, self.ids_limit = forks, True, UINT64_MAX
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
         self.pieces, self.origins = {}, {}
@@ -360,7 +364,7 @@ cdef class Core:
         self.counters.decided += 1
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_hooks(decision.record)
+        self.tell_event(decision.record)
         return decision
 
     # The decision that a record is.
@@ -460,7 +464,7 @@ cdef class Core:
         self.counters.again += 1
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_hooks(decision.record)
+        self.tell_event(decision.record)
         return decision
 
     cdef int route_again(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
@@ -529,8 +533,7 @@ cdef class Core:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
         self.finish(frame)
-        if self.hooks:
-            self.tell_hooks((<const char*>known.record)[: known.record.size])
+        self.tell_event((<const char*>known.record)[: known.record.size] if self.hooks else None)
         return True
 
     def update(self, event_id, at, by, source, dict fields):
@@ -719,6 +722,11 @@ cdef class Core:
             self.sweep_at = (self.sweep_at + 1) % (SWEEP_EVERY * self.layout.group_count)
             if self.sweep_at % SWEEP_EVERY == 0:
                 rings_sweep(<RingStore>self.stores[self.sweep_at // SWEEP_EVERY], self.watermark_)
+        if self.is_sweeping:
+            sweep_evicted(self)
+        self.unchecked += 1
+        if self.unchecked >= CHECK_EVERY:
+            self.unchecked, self.is_pressed = 0, presses(self)
         return self.sweep_list()
 
     # One bucket of one list an event, the lists in turn.
@@ -733,7 +741,7 @@ cdef class Core:
         return 0
 
     cdef bint may_forget(self, const RecordHead* head) noexcept:
-        if self.seen.count() > self.book.ids_max:
+        if self.seen.count() > min(self.book.ids_max, self.ids_limit):
             return True
         return self.seen.count() > self.book.ids_min and self.book.facts_ms >= 0 and head.time < self.watermark_ - self.book.facts_ms
 
@@ -752,6 +760,34 @@ cdef class Core:
     # The record of such an operation into the journal, before anything else can get there.
     cdef int write(self, bytes record) except -1:
         return self.journal.put(<const char*>record, <uint32_t>len(record)) if self.journal is not None else 0
+
+    def evict(self, dict windows, ids=None):
+        """Gives up what is idle, as if memory were over its limit: group's signature -> up to which time (epoch ms); `ids`: how
+        many are remembered at most."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            was_on = gc_pause()
+            try:
+                record = record_eviction(self, {"windows": windows, "ids": ids})
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    # An event's record is told; then memory is given up where it is over its limit, as an operation of its own.
+    cdef int tell_event(self, object record) except -1:
+        self.tell_hooks(record)
+        if not self.is_pressed:
+            return 0
+        self.is_pressed = False
+        cdef bint was_on = gc_pause()
+        try:
+            record = relieve(self)
+        finally:
+            if was_on:
+                gc_resume()
+        return self.tell_hooks(record)
 
     cdef int tell_hooks(self, object record) except -1:
         if record is not None:
@@ -904,11 +940,24 @@ cdef class Core:
                 return {
                     "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                     "position": self.journal.position if self.journal is not None else 0,
-                    "lost": self.journal.lost if self.journal is not None else 0,
+                    "waiting": self.journal.waiting if self.journal is not None else 0,
                     "spilled": self.journal.take_spilled() if take_spilled else b"",
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
-                    "counters": self.counters,
+                    "counters": self.counters, "ids_limit": self.ids_limit,
                 }
+            finally:
+                if was_on:
+                    gc_resume()
+
+    def waiting(self, uint64_t most):
+        """The frames of records that found no room in ring or spill, in order, some `most` bytes of them; b'' when there are no
+        more, and the ring may be used again. None where some of them are gone."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            was_on = gc_pause()
+            try:
+                return waiting_frames(self, most)
             finally:
                 if was_on:
                     gc_resume()
@@ -921,7 +970,7 @@ cdef class Core:
             for each in self.store_list:
                 store = each
                 if store.group.signature == signature:
-                    piece = image_piece(store, depth, prefix)
+                    piece = image_piece(store, depth, prefix, self.watermark_)
                     return self.seq, self.watermark, self.log_start(), piece
         return None
 
@@ -1025,6 +1074,8 @@ cdef class Core:
             groups.append({
                 "signature": (<RingStore>store).group.signature, "entity": (<RingStore>store).group.entity,
                 "entities": (<RingStore>store).table.count, "bytes": (<RingStore>store).bytes_used(),
+                "evicted": (<RingStore>store).rings_evicted,
+                "evicted_until": (<RingStore>store).evicted if (<RingStore>store).evicted != NEVER else None,
             })
         memory = {
             "rings": sum([group["bytes"] for group in groups]),
@@ -1041,13 +1092,14 @@ cdef class Core:
             "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
             "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
-            "memory": {**memory, "total": sum(memory.values())},
+            "evicted": evicted_by_entity(groups),
+            "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
         cdef Fingerprint sum_
-        cdef int64_t[5] order
+        cdef int64_t[6] order
         self.check_open()
         sum_.lo = sum_.hi = 0
         sum_.key = self.key
@@ -1055,6 +1107,6 @@ cdef class Core:
             fingerprint_store(&sum_, <RingStore>store, self.watermark_)
         fingerprint_seen(&sum_, self)
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
-        order[4] = self.list_line
+        order[4], order[5] = self.list_line, <int64_t>self.ids_limit
         fingerprint_add(&sum_, order, sizeof(order))
         return f"{sum_.hi:016x}{sum_.lo:016x}"

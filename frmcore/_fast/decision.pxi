@@ -11,6 +11,7 @@ _NOTES = {
     NOTE_LOST: "is absent: the event it rests on was retracted, and the one before is no longer kept",
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
     NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
+    NOTE_EVICTED: "is absent: its window reaches what was evicted to keep within limits.max_memory or limits.entities",
 }
 
 

@@ -66,6 +66,21 @@ cdef class _RingDoor:
         self.columns(values, False, columns)
         return ring_remove(self.store, self.hash(key), time, seq, columns, watermark)
 
+    def lift(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
+        """Takes an event out for a while; False: it was given up."""
+        cdef int64_t[COLUMNS_MAX] columns
+        self.columns(values, False, columns)
+        self.store.lifted = ring_take(self.store, self.hash(key), time, seq, columns, watermark)
+        return self.store.lifted != 0
+
+    def lower(self, int64_t time, uint64_t seq, values, int64_t watermark):
+        """What was lifted goes back, with these values."""
+        cdef int64_t[COLUMNS_MAX] columns
+        cdef uint32_t handle = self.store.lifted
+        self.columns(values, True, columns)
+        self.store.lifted = 0
+        ring_put(self.store, handle, time, seq, columns, watermark)
+
     cdef Reading reading(
         self, uint64_t key, int64_t time, uint64_t seq, int64_t watermark, int64_t oldest, object itself, int64_t* columns,
         _RingDoor marks,
@@ -130,6 +145,9 @@ cdef class _RingDoor:
         for i in range(rounds):
             ring_insert(self.store, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
         return (_perf_counter_ns() - started) / rounds
+
+    def evict(self, int64_t until):
+        self.store.evict(until)
 
     def sweep(self, int64_t watermark, uint32_t buckets=1):
         cdef uint32_t i

@@ -31,9 +31,11 @@ cdef struct RingPrint:  # of a life group: what was given up, whether it is fold
     ColumnTotals totals[COLUMNS_MAX]
 
 
-cdef struct GapPrint:  # a group that lacks events up to a time
+cdef struct GapPrint:  # a group, or one of its rings, that lacks events up to a time
     Hash group
-    int64_t until
+    Hash ring
+    int64_t gap
+    int64_t evicted
 
 
 # One ring: its entries after the line, the place up to which it was capped; of a life group also what was given up.
@@ -122,13 +124,21 @@ cdef int fingerprint_store(Fingerprint* sum_, RingStore store, int64_t watermark
     signature = store.group.signature.encode()
     cdef Hash group = hash_text(sum_.key, <const char*>signature, <uint32_t>len(signature))
     cdef GapPrint lacking
-    if store.gap > line:  # some window can still reach it
-        lacking.group, lacking.until = group, store.gap
+    memset(&lacking, 0, sizeof(GapPrint))
+    lacking.group = group
+    if store.gap > line or store.evicted > line:  # some window can still reach it
+        lacking.gap, lacking.evicted = max(store.gap, line), max(store.evicted, line)
         fingerprint_add(sum_, &lacking, sizeof(GapPrint))
+    lacking.gap = 0
     while True:
         count = table_scan(&store.table, &cursor, handles, 64)
         for i in range(count):
+            if not store.living(handles[i], watermark):
+                continue
             fingerprint_ring(sum_, store, group, handles[i], line)
+            if store.at(handles[i]).since > line:
+                lacking.ring, lacking.evicted = store.at(handles[i]).hash, store.at(handles[i]).since
+                fingerprint_add(sum_, &lacking, sizeof(GapPrint))
         if cursor == 0:
             return 0
 

@@ -3,6 +3,7 @@
 
 cdef struct Member:  # what one group makes of the event at hand
     uint8_t is_member
+    uint8_t was_member  # when it was lifted
     Hash key
 
 cdef struct Verdict:  # what the rules of a point said

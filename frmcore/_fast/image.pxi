@@ -2,7 +2,7 @@
 # piece is written between two operations, so it is whole as of one sequence number; pieces of different sequence numbers make
 # one state, because replay leaves out for each ring what its piece already holds (`already_holds`).
 #
-#   piece   uint32 rings, then for each: hash, flags, count of entries, [capped], [base], entries
+#   piece   int64 evicted, uint32 rings, then for each: hash, flags, count of entries, [capped], [since], [base], entries
 #   entry   time and sequence as differences from the one before, then the columns
 #
 # Ints are zigzag varints; floats and hashes are eight bytes; texts a varint length and their bytes.
@@ -12,6 +12,7 @@ cdef enum:
     IMAGE_BASE = 2
     IMAGE_FIRST_LOST = 4
     IMAGE_LAST_LOST = 8
+    IMAGE_SINCE = 16
     IMAGE_DEPTH_MAX = 24  # bits that choose a piece
 
 cdef struct Ink:  # bytes being written
@@ -111,6 +112,8 @@ cdef int ink_ring(Ink* ink, RingStore store, uint32_t handle) except -1:
     ink_need(ink, 128)
     if tree != NULL and tree.is_capped:
         flags |= IMAGE_CAPPED
+    if ring.since != NEVER:
+        flags |= IMAGE_SINCE
     if not store.base_empty(ring):
         flags |= IMAGE_BASE
         flags |= IMAGE_FIRST_LOST if store.base(ring).first_lost else 0
@@ -120,6 +123,8 @@ cdef int ink_ring(Ink* ink, RingStore store, uint32_t handle) except -1:
     ink_number(ink, tree.entries if tree != NULL else store.chunk(ring).n)
     if flags & IMAGE_CAPPED:
         ink_raw(ink, &tree.capped, sizeof(Place))
+    if flags & IMAGE_SINCE:
+        ink_raw(ink, &ring.since, sizeof(int64_t))
     if flags & IMAGE_BASE:
         ink_base(ink, store, ring)
     if tree == NULL:
@@ -130,7 +135,7 @@ cdef int ink_ring(Ink* ink, RingStore store, uint32_t handle) except -1:
 
 
 # The piece `prefix` of `depth` bits. O(its rings); the GIL is held, so the caller keeps pieces small.
-cdef bytes image_piece(RingStore store, uint32_t depth, uint64_t prefix):
+cdef bytes image_piece(RingStore store, uint32_t depth, uint64_t prefix, int64_t watermark):
     cdef uint64_t stride = 1, mask = (<uint64_t>1 << depth) - 1, cursor, bucket
     cdef uint32_t[64] handles
     cdef uint32_t i, count, rings = 0
@@ -140,17 +145,18 @@ cdef bytes image_piece(RingStore store, uint32_t depth, uint64_t prefix):
     memset(&ink, 0, sizeof(Ink))
     try:
         ink_need(&ink, 4096)
-        ink.used = 4
+        ink_raw(&ink, &store.evicted, sizeof(int64_t))
+        ink.used += sizeof(uint32_t)
         bucket = prefix & (stride - 1)
         while bucket < store.table.buckets:
             cursor = bucket
             count = table_scan(&store.table, &cursor, handles, 64)
             for i in range(count):
-                if store.at(handles[i]).hash.lo & mask == prefix:
+                if store.at(handles[i]).hash.lo & mask == prefix and store.living(handles[i], watermark):
                     ink_ring(&ink, store, handles[i])
                     rings += 1
             bucket += stride
-        memcpy(ink.data, &rings, 4)
+        memcpy(ink.data + sizeof(int64_t), &rings, sizeof(uint32_t))
         return (<const char*>ink.data)[: ink.used]
     finally:
         free(ink.data)
@@ -234,7 +240,7 @@ cdef uint32_t ring_of_class(RingStore store, Hash hash, uint32_t k) except 0:
     if index == 0 or not table_reserve(&store.table):
         raise MemoryError
     ring = <Ring*>slab_at(&store.slabs[k], index)
-    ring.hash = hash
+    ring.hash, ring.since = hash, NEVER
     if store.life:
         store.base_clear(ring)
     chunk_init(&store.forest.shape, store.chunk(ring), CAPACITY[k])
@@ -277,6 +283,9 @@ cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefi
     handle = ring_of_class(store, hash, k)
     if flags & IMAGE_CAPPED:
         quill_raw(quill, &capped, sizeof(Place))
+    if flags & IMAGE_SINCE:
+        quill_raw(quill, &store.at(handle).since, sizeof(int64_t))
+        quill.failed |= not -TIME_FAR < store.at(handle).since < TIME_FAR
     if flags & IMAGE_BASE:
         quill_base(quill, store, store.at(handle), flags)
     for i in range(count):
@@ -314,11 +323,15 @@ cdef uint32_t empty_tree(RingStore store, uint32_t handle) except 0:
 # The rings of a piece, as of the sequence number `seq`, into a store that has none of them. False: the bytes are no such piece.
 cdef bint read_piece(RingStore store, uint32_t depth, uint64_t prefix, uint64_t seq, bytes piece) except -1:
     cdef Quill quill
+    cdef int64_t evicted
     cdef uint32_t rings = 0, i
     quill.at = <const uint8_t*><const char*>piece
     quill.end = quill.at + len(piece)
     quill.failed = False
-    quill_raw(&quill, &rings, 4)
+    quill_raw(&quill, &evicted, sizeof(int64_t))
+    quill.failed |= evicted != NEVER and not -TIME_FAR < evicted < TIME_FAR
+    quill_raw(&quill, &rings, sizeof(uint32_t))
+    store.evicted = min(store.evicted, evicted)  # where replay of this group starts
     for i in range(rings):
         if quill.failed:
             return False
@@ -353,6 +366,7 @@ cdef int load_pieces(RingStore store, list pieces) except -1:
     free(store.covered)
     store.covered = <uint64_t*>take(<uint64_t>1 << deepest, sizeof(uint64_t))
     store.covered_mask = (<uint64_t>1 << deepest) - 1
+    store.evicted = TIME_FAR if pieces else NEVER
     store.ring_max = <uint64_t>-1  # what a reload's lower limit has not taken away yet is still there
     for depth, prefix, seq, piece in pieces:
         if prefix >> depth or not read_piece(store, depth, prefix, seq, piece):

@@ -34,6 +34,7 @@ cdef int put_in_force(Core core, tuple prepared) except -1:
         pointers[i] = <PyObject*>store
     free(core.stores)
     core.stores, core.store_list, core.sweep_at = pointers, stores, 0
+    core.ids_limit = UINT64_MAX
     core.list_count, core.sweep_list_at = <uint32_t>len(lists.tables), 0
     core.book, core.layout, core.lists, core.list_tables = book, layout, lists, changing
     core.books.append(book)
@@ -107,7 +108,7 @@ cdef int back_fill(Core core, list fresh) except -1:
                 for i in fresh:
                     weigh_group(core, core.book, frame, i, frame.members, frame.columns)
                     if frame.members[i].is_member:
-                        enter_ring(core, frame, i, frame.members, frame.columns, head)
+                        enter_ring(core, frame, i, head, 0)
                 arena_reset(&frame.arena)
             head = log_next(&segment, head)
     finally:

@@ -59,9 +59,13 @@ cdef inline bint frame_sound(const char* at, uint64_t room) noexcept nogil:
     )
 
 
+from collections import deque as _deque
+
+
 @cython.final
 cdef class JournalRing:
-    """The ring over a writable buffer (a mapped file). `position` counts bytes ever written; records lie at it modulo the size."""
+    """The ring over a writable buffer (a mapped file). A record that finds no room in it is spilled into memory; one that finds no
+    room there waits where it is, in the log of events (`waiting_records`), until the disk is back. `position` counts bytes ever written; records lie at it modulo the size."""
 
     cdef Py_buffer buffer
     cdef Py_buffer mark
@@ -76,7 +80,11 @@ cdef class JournalRing:
     cdef list spilled
     cdef readonly uint64_t spilled_bytes  # of those that are taken and not yet safe too
     cdef uint64_t taken_bytes
-    cdef readonly uint64_t lost  # records that nothing kept
+    cdef readonly uint64_t waiting  # records that found no room there either; of events the log has them
+    cdef uint64_t waiting_from  # the first of them
+    cdef object others  # those that are in no log
+    cdef uint64_t others_bytes
+    cdef readonly bint broken  # some of them are gone
     cdef uint64_t spill_max
     cdef readonly bint spilling
     cdef readonly uint64_t spilled_from  # the first record that is not in the ring
@@ -93,7 +101,7 @@ cdef class JournalRing:
             self.detach()
             raise ValueError("the ring's area must be a multiple of 16 bytes, and at least 4096")
         self.epoch, self.position, self.taken, self.released = epoch, position, position, position
-        self.spilled, self.spill_max = [], spill_max
+        self.spilled, self.spill_max, self.others = [], spill_max, _deque()
 
     def __dealloc__(self):
         self.detach()
@@ -124,11 +132,22 @@ cdef class JournalRing:
     cdef int spill(self, const void* record, uint32_t size) except -1:
         if not self.spilling:
             self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
-        if self.lost or self.spilled_bytes + size > self.spill_max:
-            self.lost += 1
-            return 0
+        if self.waiting or self.spilled_bytes + size > self.spill_max:
+            return self.wait(<const RecordHead*>record)
         self.spilled.append((<const char*>record)[:size])
         self.spilled_bytes += size
+        return 0
+
+    cdef int wait(self, const RecordHead* record) except -1:
+        if not self.waiting:
+            self.waiting_from = record.seq
+        self.waiting += 1
+        if has_facts(record):
+            return 0
+        self.broken |= self.others_bytes + record.size > self.spill_max
+        if not self.broken:
+            self.others.append((<const char*>record)[: record.size])
+            self.others_bytes += record.size
         return 0
 
     # Is the record of that sequence number safe from a crash of the process?
@@ -198,7 +217,7 @@ cdef class JournalRing:
         """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
         self.spilled_bytes -= self.taken_bytes
         self.taken_bytes = 0
-        if self.spilling and not self.spilled and not self.lost and self.released == self.position:
+        if self.spilling and not self.spilled and not self.waiting and self.released == self.position:
             self.spilling = False
 
     def recovered(self, uint64_t position, uint64_t seq):
@@ -464,7 +483,7 @@ def frame_operations(bytes frames not None):
     found = []
     while at < size:
         record = <const RecordHead*>(start + at + sizeof(FrameHead))
-        if record.type >= RECORD_LIST:
+        if record.type in (RECORD_LIST, RECORD_POLICY):
             found.append((<const char*>record)[: record.size])
         at += frame_size(record.size)
     return found

@@ -1,18 +1,30 @@
 # The life of a ring: an event enters it or is retracted, what the watermark passed is given up, memory is given back.
 
-# Enters one event. `values`: one int64 for each column of the group. `watermark` says what may be given up on the way.
+# Enters one event; a ring that evictions took begins anew. `values`: one int64 for each column of the group. `watermark` says
+# what may be given up on the way.
 cdef int ring_insert(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
-    cdef int64_t[STORED_MAX] stored
     cdef uint32_t handle
     cdef Place where = store.place_of(time, seq)
     cdef int64_t line = store.line(watermark)
     if where.time <= line and not store.life:
         store.release(values)
         return 0
-    store.fill(stored, values)
     handle = table_find(&store.table, hash)
+    if unlikely(store.evicted != NEVER):
+        if handle and store.is_void(handle, line):
+            void_ring(store, handle, line)
+            handle = 0
+        if where.time <= (store.at(handle).since if handle else store.evicted):
+            store.release(values)
+            return 0
     if handle == 0:
         handle = store.create(hash)
+    return ring_enter(store, handle, where, values, line)
+
+
+cdef int ring_enter(RingStore store, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
+    cdef int64_t[STORED_MAX] stored
+    store.fill(stored, values)
     if store.life and into_base(store, handle, where, stored, line):
         return 0
     if store.forest.shape.weight != NONE and merge_cell(store, handle, where, stored):
@@ -74,12 +86,21 @@ cdef int trim_inline(RingStore store, Ring* ring, int64_t line) except -1:
 
 # Retracts the event at that place; `values` are what it brought. False when it is not there any more.
 cdef bint ring_remove(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+    cdef uint32_t handle = ring_take(store, hash, time, seq, values, watermark)
+    if handle:
+        ring_compact(store, handle)
+    return handle != 0
+
+
+# Takes the event out of a ring that stays, even with nothing in it: until `ring_put`, or `ring_compact` of the handle, which is 0
+# where the event is not there any more.
+cdef uint32_t ring_take(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except? 0:
     cdef Place where = store.place_of(time, seq)
-    cdef uint32_t handle = table_find(&store.table, hash), at
+    cdef uint32_t handle = store.living(table_find(&store.table, hash), watermark), at
     cdef Chunk* chunk
     cdef bint found
-    if handle == 0:
-        return False
+    if handle == 0 or where.time <= store.at(handle).since:
+        return 0
     if store.life:
         fold_to(store, handle, store.line(watermark))
     chunk = store.seek(store.at(handle), handle, where, &at)
@@ -89,8 +110,12 @@ cdef bint ring_remove(RingStore store, Hash hash, int64_t time, uint64_t seq, co
             remove_entry(store, handle, chunk, at, where)
     else:
         found = store.life and out_of_base(store, store.at(handle), where, values)
-    ring_compact(store, handle)
-    return found
+    return handle if found else 0
+
+
+# An event that was taken out goes back, with these values: it was there all the time, so no eviction is judged anew.
+cdef int ring_put(RingStore store, uint32_t handle, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
+    return ring_enter(store, handle, store.place_of(time, seq), values, store.line(watermark))
 
 
 cdef int remove_entry(RingStore store, uint32_t handle, Chunk* chunk, uint32_t at, Place where) except -1:
@@ -139,6 +164,8 @@ cdef int rings_sweep(RingStore store, int64_t watermark) except -1:
 cdef int ring_sweep(RingStore store, uint32_t handle, int64_t line) except -1:
     cdef Ring* ring = store.at(handle)
     cdef TreeHead* tree = store.tree(ring)
+    if store.evicted != NEVER and store.is_void(handle, line):
+        return void_ring(store, handle, line)
     if handle >> CLASS_SHIFT != TREE:
         trim_inline(store, ring, line)
     else:
@@ -146,3 +173,14 @@ cdef int ring_sweep(RingStore store, uint32_t handle, int64_t line) except -1:
         if tree.is_capped and tree.capped.time <= line:
             tree.is_capped = False
     return ring_compact(store, handle)
+
+
+# What evictions took goes, with all that is in it. O(its entries).
+cdef int void_ring(RingStore store, uint32_t handle, int64_t line) except -1:
+    cdef Ring* ring = store.at(handle)
+    store.rings_evicted += line < store.last_time(handle, line)
+    if handle >> CLASS_SHIFT == TREE:
+        while store.tree(ring).root:
+            drop_first_leaf(store, ring)
+    store.release_ring(handle)
+    return store.drop_ring(handle)

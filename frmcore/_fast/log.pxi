@@ -89,8 +89,15 @@ cdef void log_drop_head(Log* log) noexcept nogil:
         free(emptied)
 
 
-# The record of that sequence number, or NULL: a walk over segments, then inside one.
+# The record of that sequence number, or NULL.
 cdef const RecordHead* log_find(const Log* log, uint64_t seq) noexcept nogil:
+    cdef const Segment* segment
+    cdef const RecordHead* head = log_from(log, seq, &segment)
+    return head if head != NULL and head.seq == seq else NULL
+
+
+# The first record that is not before that sequence number, or NULL; its segment. A walk over segments, then inside one.
+cdef const RecordHead* log_from(const Log* log, uint64_t seq, const Segment** found) noexcept nogil:
     cdef const Segment* segment = log.first
     cdef const RecordHead* head
     if not log.records:
@@ -100,4 +107,5 @@ cdef const RecordHead* log_find(const Log* log, uint64_t seq) noexcept nogil:
     head = <const RecordHead*>(<const uint8_t*>(segment + 1) + (log.head if segment == log.first else 0))
     while head != NULL and head.seq < seq:
         head = log_next(&segment, head)
-    return head if head != NULL and head.seq == seq else NULL
+    found[0] = segment
+    return head

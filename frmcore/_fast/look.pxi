@@ -93,7 +93,7 @@ cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
 cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
     cdef RingStore store = <RingStore>core.stores[core.layout.lookups[i].group]
     cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
-    cdef uint32_t handle = frame.looked[i].handle, w, o
+    cdef uint32_t handle = store.living(frame.looked[i].handle, core.watermark_), w, o
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
@@ -112,6 +112,33 @@ cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, i
                 if spec.reg == dst:
                     found[spec.name] = (start, end, [ident for ident in ids if ident is not None][:room])
     return 0
+
+
+# Records that wait for the disk, each where it is: an event's in the log, others with the journal. None where the log has
+# forgotten one.
+cdef bytes waiting_frames(Core core, uint64_t most):
+    cdef JournalRing journal = core.journal
+    cdef const Segment* segment = NULL
+    cdef const RecordHead* head = log_from(&core.log, journal.waiting_from, &segment)
+    cdef uint64_t size = 0
+    records = []
+    if journal.broken:
+        return None
+    while journal.waiting and size < most:
+        if head != NULL and head.seq == journal.waiting_from:
+            record = (<const char*>head)[: head.size]
+            head = log_next(&segment, head)
+        elif journal.others and head_in(journal.others[0]).seq == journal.waiting_from:
+            record = journal.others.popleft()
+            journal.others_bytes -= <uint64_t>len(record)
+        else:
+            journal.broken = True
+            return None
+        records.append(record)
+        size += <uint64_t>len(record)
+        journal.waiting_from += 1
+        journal.waiting -= 1
+    return frames_of(records, journal.epoch)
 
 
 cdef object id_of(Core core, uint64_t seq):

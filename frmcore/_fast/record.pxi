@@ -15,6 +15,7 @@ cdef enum RecordType:
     RECORD_UPDATE = 4
     RECORD_LIST = 5
     RECORD_POLICY = 6
+    RECORD_EVICT = 7
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -22,6 +23,7 @@ cdef enum Note:
     NOTE_LOST = 3  # feature. The entry it needs was retracted after it had left the ring
     NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
     NOTE_INCOMPLETE = 5  # feature, present. Its window reaches events that were forgotten before a reload added it
+    NOTE_EVICTED = 6  # feature. Its window reaches what was evicted to keep memory bounded
 
 cdef enum:
     FLAG_LATE = 1

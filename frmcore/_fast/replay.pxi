@@ -56,7 +56,7 @@ cdef void verdict_sound(Quill* quill, Book book) noexcept nogil:
     quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>book.feature_count
     while not quill.failed and notes:
         note, feature = quill_number(quill), quill_number(quill)
-        quill.failed |= not NOTE_LATE <= note <= NOTE_INCOMPLETE or feature >= book.feature_count
+        quill.failed |= not NOTE_LATE <= note <= NOTE_EVICTED or feature >= book.feature_count
         notes -= 2
 
 
@@ -206,6 +206,8 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
     core.replay_seq = head.seq
     if head.type == RECORD_UPDATE:
         replay_update(core, frame, record, size)
+    elif head.type == RECORD_EVICT:
+        obey_eviction(core, plain_content((<const char*>record)[:size]))
     else:
         if head.book != core.book.index or not record_sound(core.book, record, size):
             raise ValueError(f"record {head.seq} does not fit the policy that was in force")
@@ -218,7 +220,7 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
     core.seq = head.seq
     if core.is_settled:
         count_replayed(core, head)
-        if head.type != RECORD_UPDATE:
+        if has_facts(head):
             core.finish(frame)
     return 0
 
@@ -231,7 +233,7 @@ cdef void count_replayed(Core core, const RecordHead* head) noexcept:
         core.counters.again += 1
     elif head.type == RECORD_OBSERVED:
         core.counters.observed += 1
-    else:
+    elif head.type == RECORD_UPDATE:
         core.counters.updated += 1
 
 
@@ -272,6 +274,6 @@ cdef int settle_at(Core core, dict cut) except -1:
         core.watermark_, core.oldest, core.list_line = cut["watermark"], cut["oldest"], cut["list_line"]
     core.any_forgotten = cut["floor"] is not None
     core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
-    core.counters = cut["counters"]
+    core.counters, core.ids_limit = cut["counters"], cut["ids_limit"]
     core.is_settled, core.covered_until, core.pieces = True, 0, {}
     return 0

@@ -8,6 +8,7 @@ cdef enum:
     INDEX_MASK = (1 << 28) - 1
 
 cdef int64_t TIME_FAR = <int64_t>1 << 62  # beyond every time, with room to add a window
+cdef int64_t NEVER = INT64_MIN  # before every time
 
 cdef uint32_t[8] CAPACITY
 CAPACITY[:] = [2, 4, 6, 8, 12, 16, 24, 32]
@@ -30,6 +31,7 @@ cdef struct TreeHead:
 
 cdef struct Ring:
     Hash hash
+    int64_t since  # up to this time entries may lack: evicted before it was born
     # Base (life groups), then a Chunk (inline) or a TreeHead
 
 cdef struct Latest:  # large rings: where a value of a MEMBER column occurred last
@@ -54,6 +56,11 @@ cdef class RingStore:
     cdef int64_t given_up  # the line when a reload last changed the limits: what it took away does not come back
     cdef int64_t gap  # up to this time events may lack: their records had been forgotten when a reload filled these rings
     cdef uint64_t ring_max
+    cdef int64_t evicted  # rings without an entry behind this time are gone
+    cdef uint64_t rings_evicted
+    cdef uint64_t unswept  # buckets that the sweep after an eviction has before it
+    cdef uint64_t rings_max  # limits.entities
+    cdef uint32_t lifted  # a ring that an event was taken out of for a while
     cdef Texts texts
     cdef uint64_t sweep_cursor
     cdef uint64_t* covered  # recovery: the sequence number up to which a piece held its rings, by the last bits of the hash
@@ -65,8 +72,9 @@ cdef class RingStore:
         cdef uint32_t k
         self.group, self.texts = group, texts
         self.life, self.span, self.every = group.life, group.span_ms, group.every_ms
-        self.horizon, self.ring_max, self.given_up = limits.horizon_ms, limits.ring_events_max, -TIME_FAR
-        self.gap = INT64_MIN
+        self.given_up = -TIME_FAR
+        self.obey(limits)
+        self.gap = self.evicted = NEVER
         shape_init(&self.forest.shape, group)
         if self.life:
             self.base_bytes = <uint32_t>(sizeof(Base) + self.forest.shape.shown * (sizeof(ColumnTotals) + 16))
@@ -96,7 +104,12 @@ cdef class RingStore:
     # A reload keeps the rings; limits and the group's other words are the new policy's.
     cdef int adopt(self, group, limits, int64_t watermark) except -1:
         self.given_up = self.line(watermark)
-        self.group, self.horizon, self.ring_max = group, limits.horizon_ms, limits.ring_events_max
+        self.group = group
+        return self.obey(limits)
+
+    cdef int obey(self, limits) except -1:
+        self.horizon, self.ring_max = limits.horizon_ms, limits.ring_events_max
+        self.rings_max = dict(limits.entities).get(self.group.entity, UINT64_MAX)
         return 0
 
     # ---- finding ----------------------------------------------------------------------------------------------------
@@ -145,6 +158,38 @@ cdef class RingStore:
             return self.given_up
         return max(self.given_up, floor_to(watermark - self.horizon, self.every) - self.span - 1)
 
+    # ---- evictions --------------------------------------------------------------------------------------------------
+
+    # Everything that is idle since `until` is given up: at once as far as anybody can tell, and swept as time goes by. Of a group
+    # with cells whole ones only.
+    cdef inline void evict(self, int64_t until) noexcept nogil:
+        until = until if self.every == 0 else floor_to(until + 1, self.every) - 1
+        self.evicted = max(self.evicted, until)
+
+    # The last sign of life. What was retracted since is none.
+    cdef inline int64_t last_time(self, uint32_t handle, int64_t line) noexcept nogil:
+        cdef Ring* ring = self.at(handle)
+        cdef int64_t last = self.base(ring).last.time if not self.base_empty(ring) else NEVER
+        cdef Chunk* chunk
+        cdef TreeHead* tree
+        if handle >> CLASS_SHIFT != TREE:
+            chunk = self.chunk(ring)
+            return max(last, chunk_time(&self.forest.shape, chunk, chunk.n - 1)) if chunk.n else last
+        tree = self.tree(ring)
+        if tree.is_capped and tree.capped.time > line:  # a sweep forgets older ones
+            last = max(last, tree.capped.time)
+        return max(last, tree.last.time) if tree.root else last
+
+    # Judged by the line and by evictions, never by what happens to be swept.
+    cdef inline bint is_void(self, uint32_t handle, int64_t line) noexcept nogil:
+        return self.last_time(handle, line) <= (self.evicted if self.life else max(self.evicted, line))
+
+    # The ring, 0 where evictions took it.
+    cdef inline uint32_t living(self, uint32_t handle, int64_t watermark) noexcept nogil:
+        if likely(self.evicted == NEVER) or handle == 0 or handle == self.lifted or not self.is_void(handle, self.line(watermark)):
+            return handle
+        return 0
+
     # Where an event stands. In a merged cell it has no place of its own.
     cdef inline Place place_of(self, int64_t time, uint64_t seq) noexcept nogil:
         return place(floor_to(time, self.every), seq if self.forest.shape.weight == NONE else 0)
@@ -182,7 +227,7 @@ cdef class RingStore:
         if handle == 0 or not table_reserve(&self.table):
             raise MemoryError
         ring = <Ring*>slab_at(&self.slabs[0], handle)
-        ring.hash = hash
+        ring.hash, ring.since = hash, self.evicted
         if self.life:
             self.base_clear(ring)
         chunk_init(&self.forest.shape, self.chunk(ring), CAPACITY[0])

@@ -142,7 +142,7 @@ cdef void since_range(const Window* window, const Reading* reading, int64_t t, R
     is_cut = window.over != 0 and before(result.lo, bound)
     if is_cut:
         result.lo = bound
-    if reading.mark_problem != NOTE_LOST or not is_cut or before(bound, reading.mark):
+    if reading.mark_problem not in (NOTE_LOST, NOTE_EVICTED) or not is_cut or before(bound, reading.mark):
         result.problem = reading.mark_problem
 
 
@@ -190,13 +190,17 @@ cdef uint8_t life_problem(
 cdef uint32_t read_lookup(
     RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
-    cdef Ring* ring = store.at(handle) if handle else NULL
+    cdef Ring* ring
     cdef LastRead seen
     cdef Range range_
     cdef Window* window
     cdef const Output* output
+    cdef int64_t since
     cdef uint32_t w, i, noted, count = 0
     seen.valid = False
+    handle = store.living(handle, reading.watermark)
+    ring = store.at(handle) if handle else NULL
+    since = ring.since if handle else store.evicted
     for w in range(wanted.window_count):
         window = &wanted.windows[w]
         range_ = window_range(store, ring, handle, window, reading)
@@ -208,10 +212,13 @@ cdef uint32_t read_lookup(
             read_totals(store, ring, handle, reading, &range_, &seen)
         for i in range(window.output_count):
             output = &wanted.outputs[window.output_first + i]
+            if range_.lo.time <= since and lacks(store, ring, handle, window, output, &range_, since):
+                count += put_note(notes + 2 * count, NOTE_EVICTED, output, regs)
+                continue
             noted = put_output(
                 store, ring, handle, window, output, reading, &range_, &seen, regs, notes + 2 * count, overflows
             )
-            if not noted and range_.lo.time <= reading.gap and lacks(store, ring, handle, window, output, reading, &range_):
+            if not noted and range_.lo.time <= reading.gap and lacks(store, ring, handle, window, output, &range_, reading.gap):
                 notes[2 * count], notes[2 * count + 1], noted = NOTE_INCOMPLETE, output.feature, 1
             count += noted
     return count
@@ -223,20 +230,19 @@ cdef inline uint32_t put_note(uint32_t* notes, uint32_t note, const Output* outp
     return 1
 
 
-# Of a window that starts in the gap: may what this output tells be another than what is recorded? A last entry after the gap is
-# the last one, whatever lacks before it.
+# Of a window that starts at or before `until`, up to which entries may lack: may what this output tells be another than what is
+# there? A last entry behind it is the last one, whatever lacks before it.
 cdef bint lacks(
-    RingStore store, Ring* ring, uint32_t handle, const Window* window, const Output* output, const Reading* reading,
-    const Range* range_,
-) noexcept:
+    RingStore store, Ring* ring, uint32_t handle, const Window* window, const Output* output, const Range* range_, int64_t until
+) noexcept nogil:
     cdef Chunk* chunk
     cdef uint32_t at
     if ring == NULL or (output.agg != AGG_LAST and output.agg != AGG_SINCE_LAST):
         return True
     chunk = store.seek_before(ring, handle, range_.hi, &at)
     if chunk != NULL:
-        return chunk_time(&store.forest.shape, chunk, at) <= reading.gap
-    return window.span != SPAN_LIFE or not store.base(ring).count or store.base(ring).last.time <= reading.gap
+        return chunk_time(&store.forest.shape, chunk, at) <= until
+    return window.span != SPAN_LIFE or not store.base(ring).count or store.base(ring).last.time <= until
 
 
 # The totals of the window, from those of the last one where that lies inside it.
@@ -508,7 +514,9 @@ cdef void find_mark(RingStore marks, uint32_t handle, Reading* reading) noexcept
     cdef uint32_t at
     cdef Range range_
     reading.has_mark, reading.mark_problem = False, 0
+    handle = marks.living(handle, reading.watermark)
     if handle == 0:
+        mark_evicted(marks.evicted, reading)
         return
     ring = marks.at(handle)
     range_.lo, range_.hi = place(-TIME_FAR, 0), reading.at
@@ -522,6 +530,14 @@ cdef void find_mark(RingStore marks, uint32_t handle, Reading* reading) noexcept
     elif base.count:
         reading.mark, reading.has_mark = base.last, not base.last_lost
         reading.mark_problem = NOTE_LOST if base.last_lost else 0
+    else:
+        mark_evicted(ring.since, reading)
+
+
+# No mark is there, but up to that time there may have been one.
+cdef void mark_evicted(int64_t since, Reading* reading) noexcept nogil:
+    if since != NEVER:
+        reading.mark, reading.mark_problem = place(since, UINT64_MAX), NOTE_EVICTED
 
 
 # ---- evidence ----------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class _Loader:
         checked = rules.check(tuple(point.name for point in points), tables.declare())
         decided, rows = tables.check(checked)
         limits_node = self.node("limits")
-        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader)
+        limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader, self.scope)
         self.warn(features, checked)
         scope = self.scope
         lists = tuple(scope.lists.values())

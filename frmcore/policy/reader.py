@@ -10,6 +10,7 @@ from frmcore.durations import parse_duration
 from frmcore.names import nearest
 from frmcore.policy.envelope import Leaf, Map, Node, Seq
 from frmcore.policy.words import quoted, shown
+from frmcore.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,6 +154,20 @@ class Reader:
             value = None
         return value
 
+    def size(self, node: Node, what: str, least: int, most: int) -> int | None:
+        """Bytes, `least` to `most`."""
+        leaf = self.leaf(node, what)
+        if leaf is None:
+            return None
+        value = parse_size(leaf.text)
+        if value is None:
+            hint = "write a number and a unit: 512MB, 4GB, 4GiB"
+            self.problems.add(leaf.place, f"{what} must be an amount of memory, not {quoted(leaf.text)}", hint)
+        elif not least <= value <= most:
+            self.problems.add(leaf.place, f"{what} must lie between {least >> 20:,} MiB and {most >> 40:,} TiB")
+            value = None
+        return value
+
     def choice(self, node: Node, what: str, options: Sequence[str]) -> str | None:
         wanted = " or ".join(options)
         leaf = self.leaf(node, what, f"write {wanted}")
@@ -216,3 +231,7 @@ class Section(NamedTuple):
     def duration(self, key: str, most: int) -> int | None:
         node = self.get(key)
         return None if node is None else self.reader.duration(node, f'"{key}"', most)
+
+    def size(self, key: str, least: int, most: int) -> int | None:
+        node = self.get(key)
+        return None if node is None else self.reader.size(node, f'"{key}"', least, most)

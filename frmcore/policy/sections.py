@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from frmcore.durations import parse_duration
 from frmcore.limits import (
     COUNT_MAX,
+    ENTITIES_LEAST,
     HORIZON_MS,
     IDS_MAX,
     IDS_MIN,
     MAX_AHEAD_MS,
+    MAX_MEMORY,
+    MAX_MEMORY_LEAST,
+    MAX_MEMORY_MOST,
     OUTCOMES_MAX,
     PARAMS_MAX,
     POINTS_MAX,
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from frmcore.policy.source import Scalar
 
 DEFAULT_POINT: Final = "default"
-_LIMITS: Final = ("horizon", "ids_min", "ids_max", "ring_events_max", "max_ahead")
+_LIMITS: Final = ("horizon", "ids_min", "ids_max", "ring_events_max", "max_ahead", "max_memory", "entities")
 _LITERAL: Final = re.compile(r"""[-+]?[0-9].*|true|false|money\(.*|".*"|'.*'""", re.DOTALL)
 
 
@@ -77,7 +81,7 @@ def read_outcomes(node: Node, reader: Reader) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for label in labels if label))
 
 
-def read_limits(node: Node, reader: Reader) -> Limits:
+def read_limits(node: Node, reader: Reader, scope: Scope) -> Limits:
     """`limits:`; what it does not name keeps its default."""
     section = reader.section(node, '"limits"', _LIMITS)
     if section is None:
@@ -88,6 +92,8 @@ def read_limits(node: Node, reader: Reader) -> Limits:
         ids_max=section.integer("ids_max", 1, COUNT_MAX) or IDS_MAX,
         ring_events_max=section.integer("ring_events_max", 1, COUNT_MAX) or RING_EVENTS_MAX,
         max_ahead_ms=section.duration("max_ahead", WINDOW_MS_MAX) or MAX_AHEAD_MS,
+        max_memory=section.size("max_memory", MAX_MEMORY_LEAST, MAX_MEMORY_MOST) or MAX_MEMORY,
+        entities=_entity_limits(section.get("entities"), reader, scope),
     )
     if limits.ids_min > limits.ids_max:
         key = "ids_min" if "ids_min" in section.found else "ids_max"
@@ -96,7 +102,20 @@ def read_limits(node: Node, reader: Reader) -> Limits:
     return limits
 
 
-DEFAULT_LIMITS: Final = Limits(HORIZON_MS, IDS_MIN, IDS_MAX, RING_EVENTS_MAX, MAX_AHEAD_MS)
+DEFAULT_LIMITS: Final = Limits(HORIZON_MS, IDS_MIN, IDS_MAX, RING_EVENTS_MAX, MAX_AHEAD_MS, MAX_MEMORY, ())
+
+
+def _entity_limits(node: Node | None, reader: Reader, scope: Scope) -> tuple[tuple[str, int], ...]:
+    """`{account: 5_000_000, card+merchant: 20_000_000}`: how many keys each window may be kept for."""
+    found: dict[str, int] = {}
+    for name, value in () if node is None else reader.entries(node, '"entities"'):
+        for part in name.text.split("+"):
+            if part not in scope.entities:
+                reader.unknown(name, "entity", sorted(scope.entities))
+        found[name.text] = (
+            reader.integer(value, f"limit of {quoted(name.text)}", ENTITIES_LEAST, COUNT_MAX) or COUNT_MAX
+        )
+    return tuple(sorted(found.items()))
 
 
 class _Draft(NamedTuple):

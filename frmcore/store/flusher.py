@@ -148,21 +148,33 @@ class Flusher:
         """Commits everything recorded so far; `whole`: with a whole checkpoint. Raises StoreError, and loses
         nothing then."""
         with self._writing:
-            pieces = self._pieces(whole) if not self._ring.lost else []
+            self._catch_up()
+            pieces = self._pieces(whole)
             cut = self._core.cut(take_spilled=True)
-            if cut["lost"]:
-                self._save_what_is_left(cut)
+            if cut["waiting"]:  # since a moment ago: pieces would be ahead of the journal
+                self._drain(cut, [])
             elif cut["seq"] != self.synced or pieces:
                 self._drain(cut, pieces)
 
-    # The journal has a hole: what is before it is committed, as operations without a cut; nothing behind it can follow.
-    def _save_what_is_left(self, cut: dict[str, Any]) -> None:
-        if cut["spilled"] or self._ring.used:
-            self._drain(cut, [])
-        raise StoreFull(
-            f"{cut['lost']:,} operations found no room in journal or memory (spill_bytes) while the disk failed: "
-            f"the store ends at operation {self.synced:,}. Open it anew to be durable again"
-        )
+    # After an outage that neither ring nor spill could hold: what waits in memory, in order, before anything newer.
+    def _catch_up(self) -> None:
+        while self._ring.waiting:
+            cut = self._core.cut(take_spilled=True)
+            self._drain(cut, [])  # what is before it; fails while the disk does
+            while frames := self._waiting():
+                self._drain({**cut, "spilled": frames}, [])
+
+    def _waiting(self) -> bytes:
+        found: list[bytes] = []
+        while len(found) < COMMIT_BYTES // STRETCH_BYTES and (frames := self._core.waiting(STRETCH_BYTES)) != b"":
+            if frames is None:
+                raise StoreFull(
+                    "operations that found no room in journal or memory (spill_bytes) while the disk failed were "
+                    f"forgotten: the store ends at operation {self.synced:,}. Open it anew to be durable again"
+                )
+            found.append(frames)
+            time.sleep(0)  # the deciding thread goes first
+        return b"".join(found)
 
     def _pieces(self, whole: bool) -> list[Put]:
         now = time.monotonic()
@@ -194,7 +206,7 @@ class Flusher:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
             changes += pieces
-            if not cut["lost"]:
+            if not cut["waiting"]:
                 changes.append(Put(META, b"state", pack(cut)))
             self._commit(changes, cut["position"])
             self._head = cut["head"]
@@ -275,7 +287,7 @@ class Flusher:
         ring = self._ring
         return {
             "synced": self.synced, "ring_used": ring.used, "ring_size": ring.size, "commits": self.commits,
-            "commit_seconds": self.commit_seconds, "spilled": ring.spilled_bytes, "lost": ring.lost,
+            "commit_seconds": self.commit_seconds, "spilled": ring.spilled_bytes, "waiting": ring.waiting,
             "degraded": self.failure is not None or ring.spilling,
             "failure": str(self.failure) if self.failure else None,
             "checkpoint": self.checkpointer.oldest(),

@@ -59,6 +59,7 @@ class RecordType(IntEnum):
     UPDATE = 4
     LIST = 5
     POLICY = 6
+    EVICT = 7
 
 
 _U64: Final = struct.Struct(">Q")

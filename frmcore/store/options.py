@@ -19,10 +19,10 @@ class StoreOptions:
     durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the
     machine `flush_ms` later. "power": `decide` returns it once it survives a crash of the machine. "none":
     both take `flush_ms`. ring_bytes: of the mapped journal in front of the database: what may be recorded
-    while the disk stalls. spill_bytes: of records that wait in memory once the ring is full; what comes after
-    is lost with the process. map_max: bytes that the database may grow to. keep_decisions: how long the
-    journal is kept, for explanations. on_store_failure: "degrade": decide on, in memory, while the disk fails;
-    "raise": refuse then.
+    while the disk stalls. spill_bytes: of records that wait in memory once the ring is full; events that come
+    after wait as long as they are remembered (the policy's `limits`). map_max: bytes that the database may grow
+    to. keep_decisions: how long the journal is kept, for explanations. on_store_failure: "degrade": decide on, in
+    memory, while the disk fails; "raise": refuse then.
     """
 
     durability: Durability = "process"

@@ -24,14 +24,17 @@ BEFORE, AFTER = 50, 50  # operations
 MOST = 4_000  # operations until the ring of 64 KiB is full
 WITHOUT = 200  # operations while it is
 PATIENCE = 10.0  # seconds
+SPILL = 1 << 12
 PAUSE = 0.005
 
 
 class Outage(NamedTuple):
-    """hangs: syncs do not return; else they fail. crash: the process dies before the disk is back."""
+    """hangs: syncs do not return; else they fail. crash: the process dies before the disk is back. waits: the spill is
+    full too, and events wait in memory."""
 
     hangs: bool
     crash: bool
+    waits: bool
 
 
 class Life:
@@ -45,7 +48,7 @@ class Life:
         flusher.RETRY_SECONDS = PAUSE
         logging.disable()
         self.tracer.watch(folder)
-        self.engine = Found(folder, self.clock, flush_ms=5)
+        self.engine = Found(folder, self.clock, flush_ms=5, spill_bytes=SPILL if outage.waits else 1 << 30)
         self.engine.on_store_failure(self.told.append)
 
     def step(self) -> bool | None:
@@ -68,6 +71,7 @@ class Life:
         self._break()
         assert any(self.step() is False for _ in range(MOST)), "the ring never filled"
         assert True not in [self.step() for _ in range(WITHOUT)], "durable without a place to be"
+        assert self.outage.waits == (self.engine.stats["store"]["waiting"] > 0)
         self._until(lambda: bool(self.told), "nobody was told of the outage")
         assert self.engine.stats["store"]["degraded"]
         os.write(self.pipe, f"slowest {self.slowest}\n".encode())
@@ -127,7 +131,7 @@ class Without(Stream):
 def main(count: int) -> int:
     started, random, slowest = time.monotonic(), Random(1), 0.0
     for seed in range(count):
-        outage = Outage(hangs=seed % 2 == 0, crash=seed % 4 < 2)
+        outage = Outage(hangs=seed % 2 == 0, crash=seed % 4 < 2, waits=seed % 8 < 4)
         slowest = max(slowest, run(outage, random.randrange(1 << 30))[1])
     print(
         f"{count} outages, half of them hanging, half of them with a crash: nothing durable lost, decisions went on; "

@@ -67,6 +67,7 @@ class Stream:
             (3, self.invalid),
             (6, self.look),
             (4, self.explain),
+            (self.random.choice((0, 1, 4)), self.evict),
         )
 
     def step(self) -> None:
@@ -207,6 +208,13 @@ class Stream:
 
     def explain(self) -> None:
         self.pair.explain(self.some_event()["id"], self.a_point() if self.random.random() < 0.3 else None)
+
+    def evict(self) -> None:
+        """What an engine does by itself when its memory is full."""
+        random, names = self.random, self.pair.aggregates()
+        chosen = random.sample(names, random.randint(0, min(3, len(names))))
+        windows = {name: self.time - random.choice((0, 1, *LATE, *LEAPS)) for name in chosen}
+        self.pair.evict(windows, random.choice((None, None, 1, 5, 100)))
 
     def reload(self) -> None:
         self.policy = changed(self.random, self.policy)

@@ -34,6 +34,7 @@ NOTES = {
     "late": "is absent: the event is later than limits.horizon, and its window reaches events that were given up",
     "capped": "is absent: its window reaches beyond limits.ring_events_max events of one key",
     "lost": "is absent: the event it rests on was retracted, and the one before is no longer kept",
+    "evicted": "is absent: its window reaches what was evicted to keep within limits.max_memory or limits.entities",
     "overflow": "is absent: its value does not fit into 64 bits",
     "incomplete": "is incomplete: its window reaches events that had been forgotten when a reload added it",
 }
@@ -47,6 +48,7 @@ class Twin:
         self.events: list[Event] = []  # all that were ever recorded, in order
         self.known: dict[str, Event] = {}  # those whose ids are remembered, in recorded order
         self.log: deque[tuple[Event, bool]] = deque()  # records of decisions and observations; True: the event's first
+        self.ids_limit = 2**64  # what evictions left of ids_max
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         self.retention = Retention(policy)
@@ -155,7 +157,7 @@ class Twin:
 
     def reload(self, policy: Policy) -> None:
         kept = self.lists
-        self.policy = policy
+        self.policy, self.ids_limit = policy, 2**64
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         for spec in policy.lists:
             if spec.values is None and spec.name in kept:
@@ -313,9 +315,19 @@ class Twin:
         self.retention.record(event.time)
         self.forget()
         for group in self.groups:
-            group.file(event)
             if (key := group.key(event)) is not None:
+                if self.retention.belongs(group, event):
+                    self.retention.admit(group, key, event)
+                group.file(event)
                 self.retention.settle(group, key)
+
+    def evict(self, windows: Mapping[str, int], ids: int | None) -> None:
+        """`windows`: a feature, or "~" and a feature whose `since` is meant, -> up to which time its idle keys go."""
+        for name, until in windows.items():
+            group = self.group_of[name.lstrip("~")]
+            self.retention.evict(cast("Group", group.marks) if name.startswith("~") else group, until)
+        self.ids_limit = self.ids_limit if ids is None else ids
+        self.seq += 1
 
     def forget(self) -> None:
         """Records leave in recorded order, FORGET_MAX at most an operation; with an event's first goes its id."""
@@ -329,8 +341,8 @@ class Twin:
 
     def may_forget(self, head: Event) -> bool:
         """Above `ids_max` any; above `ids_min` those out of reach."""
-        limits = self.policy.limits
-        return len(self.known) > limits.ids_max or (len(self.known) > limits.ids_min and self.out_of_reach(head))
+        known, limits = len(self.known), self.policy.limits
+        return known > min(limits.ids_max, self.ids_limit) or (known > limits.ids_min and self.out_of_reach(head))
 
     def out_of_reach(self, event: Event) -> bool:
         """Past the horizon, and past every window in which an update of it could still be seen."""

@@ -74,7 +74,9 @@ def evidence(twin: Twin, reader: Reader, aggregate: Aggregate, group: Group) -> 
     bounds, event = reader.bounds(aggregate, group), reader.reader
     if twin.retention.lost(reader, aggregate, group, bounds) is not None:
         return None
-    seqs = [entry.seq for entry in reversed(reader.window(aggregate, group, bounds))][:EVIDENCE_MAX]
+    since = twin.retention.since(group, reader.key(aggregate.lookup))
+    entries = reversed(reader.window(aggregate, group, bounds))
+    seqs = [entry.seq for entry in entries if since is None or entry.time > since][:EVIDENCE_MAX]
     same_key = reader.key(aggregate.by) == reader.key(aggregate.lookup)
     if bounds.right and not aggregate.delay_ms and same_key and counts(twin.policy, group, event):
         seqs.insert(0, event.seq)

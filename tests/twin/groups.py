@@ -71,6 +71,8 @@ class Group:
     given_up: int | None = None  # what the limits before a reload took away
     capped: dict[Key, Place] = field(default_factory=dict)  # by key: the last entry dropped
     bases: dict[Key, Base] = field(default_factory=dict)
+    evicted: int | None = None  # keys without an event behind this time are gone
+    since: dict[Key, int] = field(default_factory=dict)  # by key: up to this time events were evicted
     unknown: frozenset[int] = frozenset()  # sequences of events that were forgotten before a reload filled it
     gap: int | None = None  # the greatest time of these
     filed: dict[Key, list[Event]] = field(default_factory=dict)  # the events that may belong, in recorded order
@@ -149,6 +151,7 @@ def going_on(need: Need, groups: list[Group], running: Sequence[Group]) -> Group
             columns = {column: kept for column, kept in group.columns.items() if column in group.read}
             again = Group(group.members, group.span_ms, group.life, True, columns)
             again.capped, again.bases = group.capped, group.bases
+            again.evicted, again.since = group.evicted, group.since
             again.unknown, again.given_up, again.gap = group.unknown, group.given_up, group.gap
             if again.serves(need) and not any(known.capped is group.capped for known in groups):
                 return again

@@ -46,6 +46,22 @@ class Pair:
     def decide(self, event: dict[str, object]) -> object:
         return self.both(lambda side: side.decide(event), ("decide", event))
 
+    def evict(self, windows: dict[str, int], ids: int | None) -> None:
+        """`windows`: feature, or "~" and a feature whose `since` is meant, -> up to which time its idle keys go."""
+        plan = self.engine._core.book.plan
+        of = {feature.name: plan.groups[feature.group] for feature in plan.features if feature.group >= 0}
+        untils: dict[str, int] = {}
+        for name, until in windows.items():
+            group = plan.groups[of[name[1:]].marks_group] if name.startswith("~") else of[name]
+            untils[group.signature] = max(until, untils.get(group.signature, until))
+        self.engine._core.evict(untils, ids)
+        self.twin.evict(windows, ids)
+
+    def aggregates(self) -> list[str]:
+        """The names that `evict` knows."""
+        placed = self.twin.group_of
+        return [*placed, *(f"~{name}" for name, group in placed.items() if group.marks is not None)]
+
     def reload(self, text: str) -> None:
         policy = load(text)
         self.both(lambda side: side.reload(policy), "reload")
