@@ -11,6 +11,7 @@ from frmcore.policy.reader import Reader
 from frmcore.policy.source import Problems
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from frmcore.authoring.cases import Case
@@ -23,11 +24,20 @@ ENDING: Final = ".test.yaml"
 def beside_rules(policy: Policy, path: Path | None) -> list[Case]:
     """The tests in the policy itself. `path`: its main file, so that messages show the lines. Raises PolicyError."""
     problems = Problems()
-    for index, (name, text) in enumerate(policy.files.items()):
-        problems.add_file(str(path) if path and not index else str(path.parent / name) if path else name, text)
+    for name, text in shown_files(policy, path):
+        problems.add_file(name, text)
     cases = CaseReader(policy, Reader(problems)).beside_rules()
     problems.raise_if_any()
     return cases
+
+
+def shown_files(policy: Policy, path: Path | None) -> Iterator[tuple[str, str]]:
+    """(name in messages, text) of each file of a policy that was loaded from `path`, or from a text."""
+    for index, (name, text) in enumerate(policy.files.items()):
+        yield str(path) if path and not index else str(path.parent / name) if path else name, text
+    for table in policy.tables:
+        name = str(path.parent / table.file) if path else table.file
+        yield name, "\n".join(" | ".join(row) for row in table.cells)
 
 
 def of_file(policy: Policy, path: Path) -> list[Case]:

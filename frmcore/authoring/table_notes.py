@@ -51,14 +51,20 @@ def conditions(policy: Policy, table: Table) -> list[tuple[int, Expr]]:
 
 
 def _notes(rows: list[tuple[int, Expr]], table: Table, logic: Logic) -> Iterator[str]:
+    for number, why in dead_rows(rows, table, logic):
+        yield f"row {number} can never hit: {why}"
+
+
+def dead_rows(rows: list[tuple[int, Expr]], table: Table, logic: Logic) -> Iterator[tuple[int, str]]:
+    """(number, why) of each row that no event can hit."""
     possible: list[tuple[int, Expr]] = []
     for number, condition in rows:
         if logic.never(condition):
-            yield f"row {number} can never hit: its cells contradict each other"
+            yield number, "its cells contradict each other"
             continue
         earlier = (first for first, other in possible if table.hit == "first" and logic.implies(condition, other))
         if (covering := next(earlier, None)) is not None:
-            yield f"row {number} can never hit: row {covering} fits whenever it does"
+            yield number, f"row {covering} fits whenever it does"
         possible.append((number, condition))
 
 

@@ -107,7 +107,11 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
+    @property
+    def found(self) -> tuple[Problem, ...]:
+        """In file order."""
+        return tuple(sorted(self._found.values(), key=lambda p: (p.place.file, p.place.line, p.place.column)))
+
     def raise_if_any(self) -> None:
         if self._found:
-            order = sorted(self._found.values(), key=lambda p: (p.place.file, p.place.line, p.place.column))
-            raise PolicyError(tuple(order))
+            raise PolicyError(self.found)

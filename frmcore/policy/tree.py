@@ -225,6 +225,7 @@ class Point:
     on: tuple[str, ...] | None
     after: str  # "" for none
     thresholds: tuple[tuple[int, str], ...]  # (score at least, outcome), ascending
+    place: Place | None = field(default=None, compare=False)  # None: of the point that nobody declared
 
 
 @dataclass(frozen=True, slots=True)
