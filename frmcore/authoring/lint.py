@@ -5,18 +5,20 @@ Every warning is certain: what is only likely is not said. Parameters count as t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from frmcore.authoring.aspects import flat
 from frmcore.authoring.changes import readers_of
 from frmcore.authoring.lint_rules import idle, implied, kinds_of
 from frmcore.authoring.suite import shown_files
 from frmcore.authoring.table_notes import conditions, dead_rows, logic_of
+from frmcore.durations import format_duration
 from frmcore.plan import Mode
-from frmcore.policy.lower import lower
 from frmcore.policy.source import Problem, Problems
-from frmcore.policy.tree import BoolOp, Const
+from frmcore.policy.tree import Aggregate, BoolOp, Const, Duration, Fired, Ref
+from frmcore.policy.unused import nodes_of
 from frmcore.policy.words import quoted
+from frmcore.store.options import StoreOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
     from frmcore.policy.tree import Expr, Point, Rule
 
 
-def lint(policy: Policy, path: Path | None) -> tuple[Problem, ...]:
-    """Warnings with their places and hints, in file order. `path`: of the policy's main file. Quadratic in the rules
-    of a point."""
+KEEP_MS: Final = StoreOptions().keep_ms
+
+
+def lint(policy: Policy, path: Path | None, keep_ms: int = KEEP_MS) -> tuple[Problem, ...]:
+    """Warnings with their places and hints, in file order. `path`: of the policy's main file; `keep_ms`: how long the
+    store's journal is kept. Quadratic in the rules."""
     problems = Problems()
     for name, text in shown_files(policy, path):
         problems.add_file(name, text)
@@ -39,7 +44,7 @@ def lint(policy: Policy, path: Path | None) -> tuple[Problem, ...]:
     implied(policy, logic, problems)
     _thresholds(policy, problems)
     _lists(policy, problems)
-    _kept_for_ever(policy, problems)
+    _windows(policy, keep_ms, problems)
     return problems.found
 
 
@@ -120,14 +125,25 @@ def _lists(policy: Policy, problems: Problems) -> None:
             problems.add(spec.place, f"no rule asks for list {quoted(spec.name)}", "remove it, or write a rule with in")
 
 
-def _kept_for_ever(policy: Policy, problems: Problems) -> None:
-    """Aggregates over all that was recorded which read what is told later keep the facts of every event."""
-    plan = lower(policy)
-    for feature in plan.features:
-        if feature.group < 0:
+def _windows(policy: Policy, keep_ms: int, problems: Problems) -> None:
+    """Aggregates that a reload could not fill again, and those over all that was recorded which read what is told
+    later, and so keep the facts of every event."""
+    for feature in policy.features:
+        aggregate = feature.aggregate
+        if aggregate is None:
             continue
-        group = plan.groups[feature.group]
-        declared = next(each for each in policy.features if each.name == feature.name)
-        if group.reads_updates and declared.aggregate is not None and declared.aggregate.over is None:
+        reach = aggregate.over.ms + aggregate.delay_ms if isinstance(aggregate.over, Duration) else 0
+        if reach > keep_ms:
+            message = f"feature {quoted(feature.name)} looks back {format_duration(reach)}"
+            hint = f"a store's journal is kept for {format_duration(keep_ms)}: later windows can't be filled from it"
+            problems.add(feature.place, f"{message}, further than the journal reaches", hint)
+        if aggregate.over is None and _reads_what_is_told(aggregate):
             message = f"feature {quoted(feature.name)} keeps the facts of every event, up to ids_max"
-            problems.add(declared.place, message, "it reads what is told later, without an end: give it an over")
+            problems.add(feature.place, message, "it reads what is told later, without an end: give it an over")
+
+
+def _reads_what_is_told(aggregate: Aggregate) -> bool:
+    return any(
+        isinstance(node, Fired) or (isinstance(node, Ref) and node.source in ("update", "final", "score"))
+        for node in nodes_of(aggregate)
+    )

@@ -15,8 +15,10 @@ from frmcore.authoring.lint import lint
 from frmcore.authoring.needs import Memory, memory, work
 from frmcore.cli.arguments import AsJson, PolicyFile
 from frmcore.cli.console import complain, plain
+from frmcore.durations import parse_duration
 from frmcore.errors import PolicyError
 from frmcore.policy import load
+from frmcore.store.options import StoreOptions
 
 if TYPE_CHECKING:
     from frmcore.policy import Policy
@@ -29,6 +31,9 @@ def check(
         list[str] | None, typer.Option(help="account=1000000: how many there will be. Says what memory that takes.")
     ] = None,
     per_day: Annotated[float, typer.Option(min=0.001, help="Events of each entity a day, for --entities.")] = 1.0,
+    keep: Annotated[
+        str, typer.Option(help="How long the store's journal is kept (keep_decisions).")
+    ] = StoreOptions().keep_decisions,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where there is a warning.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +44,7 @@ def check(
     except PolicyError as error:
         _refuse(error, as_json)
         raise typer.Exit(1) from None
-    warnings = lint(checked, policy)
+    warnings = lint(checked, policy, _keep_ms(keep))
     needed = memory(checked, counts, per_day) if counts else []
     if as_json:
         found = {"lint": [_problem(problem) for problem in warnings], "work": asdict(work(checked))}
@@ -52,6 +57,13 @@ def check(
         for warning in (*checked.warnings, *warnings):
             complain(f"warning: {warning}")
     raise typer.Exit(int(strict and bool(warnings or checked.warnings)))
+
+
+def _keep_ms(text: str) -> int:
+    found = parse_duration(text)
+    if found is None:
+        raise typer.BadParameter(f"--keep {text}: write 90d")
+    return found
 
 
 def _counts(entities: list[str]) -> dict[str, int]:
