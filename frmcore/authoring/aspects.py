@@ -128,7 +128,9 @@ def _rates(policy: Policy) -> dict[str, Aspects]:
     return found
 
 
-def _limit(name: str, value: int) -> str:
+def _limit(name: str, value: int | tuple[tuple[str, int], ...]) -> str:
+    if not isinstance(value, int):
+        return ", ".join(f"{entity} {most:,}" for entity, most in value)
     return format_duration(value) if name.endswith("_ms") else f"{value:,}"
 
 
