@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from frmcore.policy import Policy
     from frmcore.policy.tree import Expr, Table
 
+_PAIRS_MAX = 20_000  # all pairs of 200 rows: some seconds
+
 
 @dataclass(frozen=True, slots=True)
 class TableNotes:
@@ -56,13 +58,16 @@ def _notes(rows: list[tuple[int, Expr]], table: Table, logic: Logic) -> Iterator
 
 
 def dead_rows(rows: list[tuple[int, Expr]], table: Table, logic: Logic) -> Iterator[tuple[int, str]]:
-    """(number, why) of each row that no event can hit."""
+    """(number, why) of each row that no event can hit. Of a long table only so many pairs of rows are compared."""
+    pairs_left = _PAIRS_MAX
     possible: list[tuple[int, Expr]] = []
     for number, condition in rows:
         if logic.never(condition):
             yield number, "its cells contradict each other"
             continue
-        earlier = (first for first, other in possible if table.hit == "first" and logic.implies(condition, other))
+        compared = possible[:pairs_left] if table.hit == "first" else []
+        pairs_left -= len(compared)
+        earlier = (first for first, other in compared if logic.implies(condition, other))
         if (covering := next(earlier, None)) is not None:
             yield number, f"row {covering} fits whenever it does"
         possible.append((number, condition))

@@ -45,6 +45,7 @@ class Logic:
         self._fields = fields
         self._features = features
         self._texts = Texts()
+        self._known: dict[tuple[int, bool, bool], tuple[Expr, list[Facts]]] = {}  # of whole conditions, by identity
 
     def never(self, *conditions: Expr) -> bool:
         """Is it impossible that all of them are true."""
@@ -75,12 +76,19 @@ class Logic:
         try:
             alternatives: list[Facts] = [{}]
             for condition, wanted, or_unknown in claims:
-                alternatives = self._both(alternatives, self._cases(condition, wanted, or_unknown))
+                alternatives = self._both(alternatives, self._whole(condition, wanted, or_unknown))
             return not alternatives
         except TooMany:
             return False
 
     # -- alternatives
+
+    def _whole(self, condition: Expr, wanted: bool, or_unknown: bool) -> list[Facts]:
+        """The alternatives of a condition that is asked about many times."""
+        key = id(condition), wanted, or_unknown
+        if key not in self._known:
+            self._known[key] = condition, self._cases(condition, wanted, or_unknown)
+        return self._known[key][1]
 
     def _cases(self, expr: Expr, wanted: bool, or_unknown: bool) -> list[Facts]:
         """The alternatives in which `expr` is `wanted` (or unknown)."""
@@ -167,12 +175,14 @@ _WHOLE: Final = (Kind.INT, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP)
 
 def _joined(one: Facts, other: Facts) -> Facts | None:
     """Both, or None where they contradict each other."""
-    found = dict(one)
+    met: Facts = {}
     for key, domain in other.items():
-        found[key] = found[key].meet(domain) if key in found else domain
-        if found[key].is_empty:
-            return None
-    return found
+        if key in one:
+            domain = one[key].meet(domain)  # noqa: PLW2901
+            if domain.is_empty:
+                return None
+        met[key] = domain
+    return {**one, **met}
 
 
 def _is_missing(expr: Expr) -> bool:
@@ -191,19 +201,21 @@ def _anything(of: Type) -> tuple[tuple[Interval, ...] | None, frozenset[object] 
     return ((EVERY,), None) if _is_ordered(of) else (None, None)
 
 
-def _measure(value: float | str, of: Type) -> Fraction | str:
+def _measure(value: float | str, of: Type) -> Fraction | int | str:
     """A constant's exact size; decimals without their scale, so that they compare with ints and floats."""
     if isinstance(value, str):
         return value
-    return Fraction(value) / 10**of.scale if of.kind is Kind.DECIMAL else Fraction(value)
+    if isinstance(value, int):  # much faster than a fraction of 1
+        return value if of.kind is not Kind.DECIMAL else Fraction(value, 10**of.scale)
+    return Fraction(value)
 
 
-def _compared(of: Type, op: str, value: Fraction | str, wanted: bool) -> Domain:
+def _compared(of: Type, op: str, value: Fraction | int | str, wanted: bool) -> Domain:
     op = op if wanted else _OPPOSITE[op]
     if not _is_ordered(of):
         values = frozenset([value])
         return Domain(False, None, values) if op == "==" else Domain(False, None, None, values)
-    assert isinstance(value, Fraction)  # noqa: S101  what has an order is a number
+    assert not isinstance(value, str)  # noqa: S101  what has an order is a number
     return Domain(False, _whole(of, _INTERVALS[op](value)))
 
 
@@ -211,7 +223,7 @@ def _listed(of: Type, values: Iterable[float | str], wanted: bool) -> Domain:
     found = [_measure(value, of) for value in values]
     if not _is_ordered(of):
         return Domain(False, None, frozenset(found)) if wanted else Domain(False, None, None, frozenset(found))
-    points = sorted(value for value in found if isinstance(value, Fraction))
+    points = sorted(value for value in found if not isinstance(value, str))
     if wanted:
         return Domain(False, tuple(Interval(value, value) for value in points))
     ends = [None, *points, None]

@@ -12,8 +12,8 @@ from typing import Final
 class Interval:
     """From `low` to `high`; None is without end. The ends belong to it where they are `closed`."""
 
-    low: Fraction | None = None
-    high: Fraction | None = None
+    low: Fraction | int | None = None
+    high: Fraction | int | None = None
     low_closed: bool = True
     high_closed: bool = True
 
@@ -32,13 +32,13 @@ class Interval:
         """The same whole numbers, with ends that belong to it."""
         low, high = self.low, self.high
         if low is not None:
-            low = Fraction(ceil(low) if self.low_closed else floor(low) + 1)
+            low = ceil(low) if self.low_closed else floor(low) + 1
         if high is not None:
-            high = Fraction(floor(high) if self.high_closed else ceil(high) - 1)
+            high = floor(high) if self.high_closed else ceil(high) - 1
         return Interval(low, high)
 
 
-_End = tuple[Fraction | None, bool]
+_End = tuple[Fraction | int | None, bool]
 
 
 def _tighter(one: _End, other: _End, sign: int) -> _End:
