@@ -9,7 +9,8 @@ EVENTS ?= 1000000
 SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
-.PHONY: demo test lint soak faults sanitize bench clean store-times
+.PHONY: demo test lint soak faults serve-faults sanitize bench bench-peers bench-baseline bench-hashes instructions serve-bench go clean
+.PHONY: store-times store-soak
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -25,18 +26,61 @@ lint: $(VENV)/built
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+DECISIONS ?= 100000000
+FOLDER ?=
 soak: $(VENV)/built
 	@echo "long runs: some hours"
 	@$(BIN)/python -m pytest -m soak -s
-	@cd tests && for part in "kill 5000" "power 200000"; do PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
+	@cd tests && for part in "kill 5000" "power 200000" "soak $(DECISIONS)"; do \
+		PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults $$part || exit 1; done
+
+# A line a minute; what a FOLDER holds by then is where the next run goes on.
+store-soak: $(VENV)/built
+	@cd tests && PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults soak $(DECISIONS)
 
 faults: $(VENV)/built
-	@echo "kills, power cuts, failing disks, rot: most of an hour"
-	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000"; do \
+	@echo "kills, power cuts, failing disks, rot, mutants: some hours"
+	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000" "snapshots 100000"; do \
 		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
+serve-faults: $(VENV)/built
+	@echo "owners and clients killed 200 times, 1,000,000 frames that are none: some minutes"
+	@cd tests && for part in "owner 200" "frames 1000000"; do \
+		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
+
+serve-bench: $(VENV)/built
+	@$(BIN)/python bench/serve_times.py
+
+# The Go client against a real owner, where Go is installed.
+go: $(VENV)/built
+	@if command -v go >/dev/null; then \
+		echo "testing the Go client" && cd clients/go && go vet ./... && FRMCORE="$(CURDIR)/$(BIN)/frmcore" go test -count=1 ./...; \
+	else echo "the Go client is not tested: go is not installed"; fi
+
+# What measuring takes, then every budget beside what was measured. The tables of docs/performance.md follow.
 bench: $(VENV)/built
-	@$(BIN)/python -m pytest bench
+	@$(BIN)/python -m pytest bench -p no:cacheprovider -s
+	@echo "percentiles, growth, memory: some minutes"
+	@for part in percentiles growth memory; do $(BIN)/python -m bench.$$part || exit 1; done
+	@$(MAKE) --no-print-directory instructions
+	@$(BIN)/python -m bench.plots
+	@$(BIN)/python -m bench.page
+	@$(BIN)/python -m bench.budget
+
+bench-peers: $(VENV)/built
+	@echo "installing what frmcore is measured against"
+	@$(PIP) install --no-build-isolation --editable ".[peers]"
+	@$(BIN)/python -m bench.peers
+	@$(BIN)/python -m bench.page
+
+bench-baseline: $(VENV)/built
+	@$(BIN)/python -m pytest bench -p no:cacheprovider -s --rebase
+
+bench-hashes: $(VENV)/built
+	@$(BIN)/python -m bench.hashes
+
+instructions: $(VENV)/built
+	@$(BIN)/python -m bench.instructions
 
 ENTITIES ?= 1000000
 store-times: $(VENV)/built
@@ -70,4 +114,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) build dist frmcore.egg-info frmcore/_fast.c frmcore/_fast*.so
+	@rm -rf $(VENV) build dist frmcore.egg-info frmcore/_fast.c frmcore/_fast*.so bench/_kernel*.so

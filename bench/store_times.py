@@ -1,7 +1,8 @@
 """How long a store takes, and how large it gets: `make store-times` (EVENTS=5000000 ENTITIES=1000000).
 
 Decides events of random accounts, closes, opens after a crash, takes a snapshot, restores and verifies it.
-Every line says what was measured; the last compares deciding with a store and without one in the same run.
+Every line says what was measured. The last ones compare deciding in memory, with a store at rest, with its flusher,
+with whole checkpoints, and during snapshots: in one run, the ways in turn, so that the machine's moods hit all alike.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import frmcore
-from frmcore.policy import load
+from frmcore.policy import Policy, load
+from frmcore.store.checkpoint import PIECES_MAX
 from frmcore.store.snapshot import restore_snapshot
 from frmcore.store.verify import verify
 
@@ -42,7 +45,7 @@ rules:
   - {id: many, when: card_1h > 20, outcome: block}
   - {id: unusual, when: amount > 50 * usual_30d, outcome: review}
 """
-START, BLOCK = 1_760_000_000_000, 10_000
+START, BLOCK, WARM = 1_760_000_000_000, 10_000, 2  # the first blocks of each way are not counted
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="frmcore-times-") as name:
         root = Path(name)
         engine = frmcore.Engine(root / "store", policy=policy, clock=None)
-        with_store = decide(engine, policy.Event, given.events, given.entities, "with a store")
+        decide(engine, policy.Event, given.events, given.entities, "with a store")
         timed("whole checkpoint and flush", given.entities, "entities", lambda: engine._store.flusher.flush(whole=True))
         decide(engine, policy.Event, BLOCK, given.entities, "after the checkpoint", first=given.events)
         expected = engine.state_hash()
@@ -72,30 +75,87 @@ def main() -> None:
         print(f"{'snapshot':32} {size(root / 'a.snap'):12,.1f} MB")
         timed("restore", given.events, "events", lambda: restore_snapshot(root / "a.snap", root / "there"))
         timed("verify", given.events, "events", lambda: verify(root / "there"))
-    memory = frmcore.Engine(None, policy=policy, clock=None)
-    without = decide(memory, policy.Event, given.events, given.entities, "without a store")
-    print(f"{'with a store / without':32} {with_store / without:12.2f} times the time of a decision, p50")
+        in_turn(root, policy, given.events, given.entities)
 
 
-def decide(engine: frmcore.Engine, event: Any, count: int, entities: int, what: str, first: int = 0) -> int:
-    """Decides `count` events and prints the percentiles of single calls; the median in ns."""
-    random, taken, clock = Random(first), [], time.perf_counter_ns
+def decide(engine: frmcore.Engine, event: Any, count: int, entities: int, what: str, first: int = 0) -> None:
+    """Decides `count` events and prints the percentiles of single calls."""
+    random, taken = Random(first), list[int]()
     started = time.perf_counter()
-    made = 0.0
     for block in blocks(event, random, count, entities, first):
-        before = time.perf_counter()
-        for each in block:
-            at = clock()
-            engine.decide(each)
-            taken.append(clock() - at)
-        made += time.perf_counter() - before
+        decide_block(engine, block, taken)
+    show(what, taken, f"; {time.perf_counter() - started:.1f} s with making up the events")
+
+
+def decide_block(engine: frmcore.Engine, block: list[Any], taken: list[int]) -> None:
+    clock, call = time.perf_counter_ns, engine.decide
+    for each in block:
+        at = clock()
+        call(each)
+        taken.append(clock() - at)
+
+
+def show(what: str, taken: list[int], more: str = "") -> None:
+    """Percentiles of the calls' nanoseconds."""
     taken.sort()
     shown = ", ".join(
         f"p{p} {taken[min(len(taken) - 1, int(len(taken) * p / 100))] / 1000:.1f}" for p in (50, 99, 99.9)
     )
-    print(f"{what:32} {count / made:12,.0f} decisions/s, {shown}, max {taken[-1] / 1000:.0f} us; "
-          f"{time.perf_counter() - started:.1f} s with making up the events", flush=True)  # fmt: skip
-    return taken[len(taken) // 2]
+    rate = len(taken) / (sum(taken) / 1e9)
+    print(f"{what:32} {rate:12,.0f} decisions/s, {shown}, max {taken[-1] / 1000:.0f} us{more}", flush=True)
+
+
+def in_turn(root: Path, policy: Policy, count: int, entities: int) -> None:
+    """The deciding thread beside everything that a store does in the background, each way a block in turn."""
+    ways: dict[str, Way] = {
+        "in memory": Way(frmcore.Engine(None, policy=policy, clock=None)),
+        "store, nothing in background": Way(engine_at(root / "rest", policy, flush_ms=60_000)),
+        "store, flusher": Way(engine_at(root / "flusher", policy)),
+        "store, flusher, checkpoints": Way(engine_at(root / "checkpoints", policy), checkpoint),
+        "store, flusher, snapshots": Way(engine_at(root / "snapshots", policy), lambda e: e.snapshot(root / "b.snap")),
+    }
+    for number, block in enumerate(blocks(policy.Event, Random(1), max(count, 10 * BLOCK), entities, 0)):
+        for way in ways.values():
+            way.run(block, warm=number < WARM)
+    for name, way in ways.items():
+        show(f"{name}", way.taken, f", {way.rounds} rounds of it" if way.work else "")
+        way.engine.close()
+
+
+class Way:
+    """An engine, and what goes on in the background while it decides a block."""
+
+    def __init__(self, engine: frmcore.Engine, work: Callable[[frmcore.Engine], None] | None = None) -> None:
+        self.engine, self.work, self.rounds = engine, work, 0
+        self.taken: list[int] = []
+
+    def run(self, block: list[Any], *, warm: bool) -> None:
+        taken = [] if warm else self.taken
+        if self.work is None:
+            decide_block(self.engine, block, taken)
+            return
+        over = Event()
+        thread = Thread(target=self._work, args=(over,))
+        thread.start()
+        decide_block(self.engine, block, taken)
+        over.set()
+        thread.join()
+
+    def _work(self, over: Event) -> None:
+        assert self.work is not None
+        while not over.is_set():
+            self.work(self.engine)
+            self.rounds += 1
+
+
+def checkpoint(engine: frmcore.Engine) -> None:
+    """As a flush comes to write when it owes as many pieces as one may."""
+    engine._store.flusher.checkpointer._owed = float(PIECES_MAX)
+    engine.flush()
+
+
+def engine_at(folder: Path, policy: Policy, **options: Any) -> frmcore.Engine:
+    return frmcore.Engine(folder, policy=policy, clock=None, store=frmcore.StoreOptions(**options))
 
 
 def blocks(event: Any, random: Random, count: int, entities: int, first: int) -> Iterator[list[Any]]:

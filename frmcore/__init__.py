@@ -1,6 +1,7 @@
 """frmcore: the SQLite of fraud decisions."""
 
 from frmcore._fast import Decision
+from frmcore.client import connect
 from frmcore.engine import Engine
 from frmcore.errors import (
     EngineClosed,
@@ -9,7 +10,9 @@ from frmcore.errors import (
     EventTooOld,
     FrmcoreError,
     InvalidEvent,
+    OwnerUnavailable,
     PolicyError,
+    ProtocolError,
     ReadOnlyList,
     StoreDamaged,
     StoreError,
@@ -33,8 +36,10 @@ __all__ = [
     "EventTooOld",
     "FrmcoreError",
     "InvalidEvent",
+    "OwnerUnavailable",
     "Policy",
     "PolicyError",
+    "ProtocolError",
     "ReadOnlyList",
     "StoreDamaged",
     "StoreError",
@@ -46,5 +51,6 @@ __all__ = [
     "UnknownEvent",
     "UnknownName",
     "__version__",
+    "connect",
     "load",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, final
 
+from frmcore.alerts import Alert
 from frmcore.errors import InvalidEvent
 from frmcore.plan import Dfa, Group, Limits, ListPlan, Plan, Zone
 from frmcore.policy.tree import Policy
@@ -62,6 +63,15 @@ class Decision:
     def outcome(self) -> str:
         """One of the policy's outcomes."""
     @property
+    def intended(self) -> str:
+        """The outcome that the rules asked for; of the holdout another one took effect."""
+    @property
+    def holdout(self) -> bool:
+        """The event was let through to learn from."""
+    @property
+    def probability(self) -> float:
+        """The probability with which such an event is treated as this one was; 1.0 where no lot was drawn."""
+    @property
     def score(self) -> int:
         """Sum of the scores of `fired`."""
     @property
@@ -92,7 +102,8 @@ class Decision:
     def actions(self) -> tuple[str, ...]:
         """What the fired rules ask for, each once."""
     @property
-    def alerts(self) -> tuple[str, ...]: ...
+    def alerts(self) -> tuple[Alert, ...]:
+        """What people are told about entities."""
     @property
     def reasons(self) -> list[str]:
         """The texts of the fired rules' reasons. Microseconds."""
@@ -109,6 +120,16 @@ class Decision:
         """Register -> raw value of every recorded fact, feature and constant."""
     def to_dict(self) -> dict[str, Any]:
         """The decision as plain data, for JSON."""
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md). Empty parts are left out."""
+
+@final
+class ArrowRows:
+    """The rows of an Arrow C stream, a batch at a time. Raises ValueError for what is no stream of rows."""
+
+    def __init__(self, source: object) -> None: ...
+    def next_batch(self) -> int:
+        """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when it fails."""
 
 @final
 class Core:
@@ -132,6 +153,8 @@ class Core:
     ) -> None: ...
     def decide(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
     def evaluate(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
+    def decide_many(self, events: object, first: int, last: int, point: str | None = None) -> list[Decision]: ...
+    def observe_many(self, events: object, first: int, last: int) -> None: ...
     def decide_again(self, event_id: str, point: str, at: Time | None, fields: dict[str, Any]) -> Decision: ...
     def observe(self, event: object) -> None: ...
     def update(
@@ -169,6 +192,20 @@ class Core:
         """Adds or removes the values of a list, recorded as one operation; how many changed. Raises UnknownName."""
     def change_networks(self, spec: ListPlan, ranges: Sequence[Range], content: Mapping[str, object]) -> None:
         """Replaces the ranges of a network list, recorded as one operation. Raises UnknownName."""
+    def control(self, content: dict[str, Any]) -> None:
+        """Puts in force what a control says (see frmcore/controls.py), recorded as one operation."""
+    def control_state(self) -> dict[str, Any]:
+        """What was switched, snoozed and tripped, and what breakers have counted, as plain data."""
+    def restore_controls(self, state: dict[str, Any]) -> None:
+        """The state of controls as `cut` had it, to look at; what is replayed from here on is behind it."""
+    def entity_raw(self, name: str, value: str | int) -> Any:
+        """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
+    def replay_operation(self, seq: int, at: int, content: dict[str, Any]) -> None:
+        """A recorded control or alert, put in force anew."""
+    def restore_alerts(self, contents: list[dict[str, Any]]) -> None:
+        """What recorded alerts say: whom they were about, when."""
+    def record_owed(self) -> None:
+        """Records what follows from the last decision, where a crash came in between."""
     def restore_list(self, spec: ListPlan, values: Sequence[tuple[bytes, int | None]]) -> None:
         """The recorded values of a list, not recorded again."""
     def restore_networks(self, spec: ListPlan, ranges: Sequence[Range]) -> None: ...
@@ -178,13 +215,20 @@ class Core:
         """Entries of lists that expired at or before this time (epoch ms) are gone: the horizon is past."""
     def hide(self, value: bytes) -> bytes:
         """The form in which private values are kept: 16 bytes, a hash under the private key."""
+    def what_if(self, decision: Decision) -> WhatIf:
+        """The decision's program, to be asked for outcomes under other values."""
     def on_operation(self, hook: Callable[[bytes], object]) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
     def state_hash(self) -> str:
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
     def close(self) -> None: ...
-    def attach(self, journal: JournalRing, survives: bool) -> None:
-        """From here on every record is put into the journal before its call returns."""
+    def attach(self, journal: JournalRing, survives: bool, keeper: object = None) -> None:
+        """From here on every record is put into the journal before its call returns. `keeper`: what takes records out
+        of it, which lives for as long as anybody can decide here."""
+    def check_rings(self) -> None:
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
     def policy_record(self, files: dict[str, str]) -> bytes:
         """The record of the policy in force: enough to go on from it."""
     def waiting(self, most: int) -> bytes | None: ...
@@ -233,10 +277,21 @@ class Core:
         """The decision that an old record holds; None of an observed event. Raises ValueError."""
     def facts_in(self, record: bytes) -> dict[str, Value]:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError."""
+    def entered(self, record: bytes) -> tuple[int, dict[str, Value], dict[str, Value]]:
+        """An event as it came in, by its old record: when the updates were told that came along, its fields, these
+        updates; in the form in which they could come in again. A private value is the hex of its hash. Raises
+        ValueError."""
     def has_book(self, index: int) -> bool:
         """Is the policy of that index at hand, so that its records can be read?"""
     def add_book(self, index: int, plan: Plan, policy: Policy) -> None:
         """An older policy, only for reading what was decided under it."""
+
+@final
+class WhatIf:
+    """The program of one decision, run once more with another value put in place."""
+
+    def ask(self, reg: int = -1, value: float | None = None, rule: int = -1) -> tuple[int, bool]:
+        """(index of the outcome, is that rule's condition true), with the value in the register; -1: none."""
 
 @final
 class Recovered:

@@ -48,9 +48,13 @@ class Visit:
         said = (reason, source, owner, expires)
         return sum(self._do(Command(action, name, part, *said)) for part in _parts(iter(values), LIST_CHANGE_VALUES))
 
+    def control(self, command: Command) -> None:
+        """Switches, snoozes or resets. Raises UnknownName, InvalidEvent, StoreError."""
+        self._do(command)
+
     def _do(self, command: Command) -> int:
         if self._engine is not None:
-            return self._engine.lists[command.list].obey(command, "")
+            return self._engine.obey(command)
         return self._sent(command, {})
 
     def _sent(self, command: Command, texts: dict[str, str]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import msgspec
 
 from frmcore._fast import Core, shorten, system_clock
+from frmcore.batches import spans
+from frmcore.controls import Controls, reset, snoozed, switched, woken
 from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
 from frmcore.explain import explain
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
@@ -26,10 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frmcore._fast import Decision
+    from frmcore.alerts import Alert
+    from frmcore.batches import ArrowStream
+    from frmcore.controls import State
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
+    from frmcore.lists import Expiry
     from frmcore.store.inbox import Command
-    from frmcore.store.store import Store
+    from frmcore.store.store import Opened, Store
     from frmcore.values import Value
 
     Event = Mapping[str, Any] | msgspec.Struct
@@ -93,16 +99,29 @@ class Engine:
                 clock=clock, max_ahead=max_ahead, progress=progress, on_failure=self._store_failed,
             )  # fmt: skip
             self._store, self._core = opened.store, opened.core
-            self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
-            self._lists.restore(opened.lists)
-            if wanted.hash != opened.policy.hash:
-                self.reload(wanted)
-            self._store.attend(self._obey)
+            try:
+                self._take_up(opened, wanted)
+            except BaseException:
+                self._store.abandon()
+                self._core.close()
+                raise
         # The hot calls go straight to the extension, without a frame of Python between.
         self.decide = self._core.decide  # type: ignore[method-assign]
         self.evaluate = self._core.evaluate  # type: ignore[method-assign]
-        if self._store is not None and self._store.waits:
+        self.waits = self._store is not None and self._store.waits  # must an owner `settle` before it answers?
+        if self.waits:
             self.decide = self._decide_and_wait  # type: ignore[method-assign]
+
+    def _take_up(self, opened: Opened, wanted: Policy) -> None:
+        """What a store held; then the policy that is wanted, where that is another one."""
+        from frmcore.store.sound import sensible  # noqa: PLC0415
+
+        self._take(opened.policy, EntityLists(self._core, opened.plan, None, self._store_guard, self._settled))
+        with sensible("the lists can't be read"):
+            self._lists.restore(opened.lists)
+        if wanted.hash != opened.policy.hash:
+            self.reload(wanted)
+        opened.store.attend(self.obey)
 
     def _take(self, policy: Policy, lists: EntityLists) -> None:
         self._policy, self._decoder, self._lists = policy, _decoder(policy), lists
@@ -132,24 +151,26 @@ class Engine:
 
     def decide_json(self, data: bytes | str, point: str | None = None) -> Decision:
         """`decide` for an event as JSON, at most 1 MiB. Raises as `decide`."""
-        return self.decide(self._decode(data), point)
+        return self.decide(self.decoded(data), point)
 
-    def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
+    def decide_many(self, events: Iterable[Event | bytes] | ArrowStream, point: str | None = None) -> list[Decision]:
         """`decide` for each, in order; bytes are JSON. An event that is refused raises: those before it stay
-        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all."""
-        if self._store is None:
-            return [self._core.decide(self._plain(event), point) for event in events]
-        decisions = []
-        for event in events:
-            self._store.make_room()
-            decisions.append(self._core.decide(self._plain(event), point))
-        if decisions and not self._store.settled(self._core.seq):
+        decided. With a store it waits for room in the journal, and with durability "power" for one commit of all.
+
+        events: a list is faster than another iterable, of which each event is taken when the one before is decided. Or
+        an Arrow stream (a table or a reader of pyarrow or polars, a relation of duckdb): its columns are the fields, by
+        name, and its rows are decided without a Python object for each; an error names the row, counted from 0. Raises
+        ValueError for a stream that fails.
+        """
+        decisions: list[Decision] = []
+        for part, first, last in spans(events, self.decoded):
+            if self._store is not None:
+                self._store.make_room()
+            decisions += self._core.decide_many(part, first, last, point)
+        if self._store is not None and decisions and not self._store.settled(self._core.seq):
             for decision in decisions:
                 decision.lose()
         return decisions
-
-    def _plain(self, event: Event | bytes) -> Event:
-        return self._decode(event) if isinstance(event, bytes) else event
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
         """Tells updates about a known event, then decides it at a later point, as of its own place with all that is
@@ -188,6 +209,14 @@ class Engine:
         self._core.observe(event)
         self._settled()
 
+    def observe_many(self, events: Iterable[Event | bytes] | ArrowStream) -> None:
+        """`observe` for each, in order, of whatever `decide_many` takes."""
+        for part, first, last in spans(events, self.decoded):
+            if self._store is not None:
+                self._store.make_room()
+            self._core.observe_many(part, first, last)
+        self._settled()
+
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """The decision as it was made: every rule with every value, every window's bounds, its events. Raises
         UnknownEvent,
@@ -199,6 +228,17 @@ class Engine:
                 raise
             decision = self._store.find(self._core, event_id, point)
         return explain(self._core, decision)
+
+    def decision_of(self, record: bytes) -> Decision:
+        """The decision that a `Decision.record` of this engine holds, also where the event is forgotten."""
+        found = self._core.decision_of(record)
+        if found is None:
+            raise UnknownEvent("the record is of an observed event: nothing was decided")
+        return found
+
+    def explain_record(self, record: bytes) -> Explanation:
+        """`explain` of such a record. What windows held is shown as long as the event is remembered."""
+        return explain(self._core, self.decision_of(record))
 
     def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
         """What the engine knows about an entity: `features(account="a-17")`, `features(card="c-9", merchant="m-1")`.
@@ -222,17 +262,69 @@ class Engine:
             self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
 
-    def _obey(self, command: Command, token: str) -> int:
+    @property
+    def controls(self) -> Controls:
+        """What differs now from what the policy says: switches, snoozes, rules whose breaker tripped."""
+        return Controls.of(self._core.control_state())
+
+    def switch(
+        self, kind: Literal["rule", "group"], name: str, state: State, *, reason: str = "", by: str = ""
+    ) -> None:
+        """Switches a rule or a group on, off or to shadow, from the next decision on, until it is switched again or a
+        reload brings it in another form. Raises UnknownName, InvalidEvent."""
+        self._control(switched(self._policy, kind, name, state, reason=reason, by=by))
+
+    def snooze(self, rule: str, entity: str | None = None, *, until: Expiry, reason: str = "", by: str = "") -> None:
+        """Puts a rule in shadow until a time: for one entity (`account:a-17`, a field and its value) or for all events.
+
+        until: a duration from now or a time; it goes by the times of events. Raises UnknownName, InvalidEvent."""
+        self._control(snoozed(self._core, self._policy, rule, entity, until=until, reason=reason, by=by))
+
+    def unsnooze(self, rule: str, entity: str | None = None, *, reason: str = "", by: str = "") -> None:
+        """Ends a snooze. Raises UnknownName."""
+        self._control(woken(self._core, self._policy, rule, entity, reason=reason, by=by))
+
+    def reset_breaker(self, rule: str, *, reason: str = "", by: str = "") -> None:
+        """Makes a rule live again that its breaker put in shadow; counting starts anew. Raises UnknownName."""
+        self._control(reset(self._core, self._policy, rule, reason=reason, by=by))
+
+    def _control(self, content: dict[str, Any], token: str = "") -> None:
+        self._store_guard()
+        self._core.control({**content, "command": token} if token else content)
+        self._settled()
+
+    def alerts(self) -> Iterator[Alert]:
+        """Every alert that was raised since the store was made, in recorded order. Raises StoreError."""
+        store = self._stored("alerts")
+        store.flusher.flush()
+        return store.alerts()
+
+    def obey(self, command: Command, token: str = "") -> int:
         """What another process asked for, in the inbox's thread. A policy that is in force already stays as it is: the
         command may come again after a crash."""
-        if command.action != "reload":
+        if command.action in {"add", "remove"}:
             return self._lists[command.list].obey(command, token)
+        if command.action != "reload":
+            self._control(self._commanded(command), token)
+            return 1
         assert self._store is not None  # noqa: S101  commands come from a store
         policy = self._store.policy_of(command.files)
         if policy.hash == self._policy.hash:
             return 0
         self.reload(policy)
         return 1
+
+    def _commanded(self, command: Command) -> dict[str, Any]:
+        """The control that a command asks for."""
+        core, policy, said = self._core, self._policy, {"reason": command.reason, "by": command.owner}
+        match command.action:
+            case "switch":
+                return switched(policy, command.kind, command.name, command.state, **said)
+            case "snooze":
+                return snoozed(core, policy, command.name, command.entity, until=command.expires, **said)
+            case "unsnooze":
+                return woken(core, policy, command.name, command.entity, **said)
+        return reset(core, policy, command.name, **said)
 
     def on_operation(self, hook: Callable[[bytes], object]) -> None:
         """Calls `hook(record)` after every recorded operation, in recorded order, before the call returns."""
@@ -243,6 +335,11 @@ class Engine:
         """Counts (with a store: since it was made), and what memory holds, in bytes; `store` for a store."""
         stats = self._core.stats()
         return stats if self._store is None else {**stats, "store": self._store.stats()}
+
+    @property
+    def verdicts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """What was decided since the engine was opened: counts by (point, outcome), and by rule that counted."""
+        return self._core.verdicts()
 
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
@@ -312,6 +409,19 @@ class Engine:
         if self._store is not None:
             self._store.settled(self._core.seq)
 
+    def unsettled(self) -> Core:
+        """For the owner of many callers: the calls that record, without waiting for the disk. `settle` waits once for
+        all of them. Raises StoreError where the store fails and the options say to refuse then."""
+        if self.waits:
+            self._store_guard()
+        return self._core
+
+    def settle(self, decisions: Iterable[Decision]) -> None:
+        """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""
+        if self._store is not None and not self._store.settled(self._core.seq):
+            for decision in decisions:
+                decision.lose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -321,7 +431,8 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {self._policy.name} version {self._policy.version}, {self._core.seq} operations>"
 
-    def _decode(self, data: bytes | str) -> Event:
+    def decoded(self, data: bytes | str) -> Event:
+        """An event from JSON. Raises InvalidEvent."""
         if len(data) > JSON_BYTES_MAX:
             raise self._core.unreadable(
                 f"an event as JSON has at most {JSON_BYTES_MAX} bytes, this one has {len(data)}"

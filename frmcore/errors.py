@@ -25,6 +25,10 @@ class PolicyError(FrmcoreError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class HistoryError(FrmcoreError):
+    """A history, or what goes with it (updates, labels, lists), can't be read, or does not say what was asked of it."""
+
+
 class InvalidEvent(FrmcoreError, ValueError):
     """An event or an update does not fit the schema, or lies ahead of the clock. Nothing was changed.
 
@@ -103,3 +107,12 @@ class StoreFull(StoreError):
 
 class StoreVersion(StoreError):
     """The store or snapshot was written by a newer frmcore."""
+
+
+class OwnerUnavailable(FrmcoreError):
+    """The process that owns the store did not answer in time, or is not there. What was asked may have been done: an
+    event that is sent again counts once."""
+
+
+class ProtocolError(FrmcoreError):
+    """Owner and client do not understand each other: another version, or bytes that are no frame."""

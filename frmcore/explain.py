@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frmcore.changes import Change, changes_of_outcome, changes_of_rule
 from frmcore.errors import UnknownEvent
-from frmcore.limits import EVIDENCE_MAX
+from frmcore.limits import CHANGES_MAX, EVIDENCE_MAX
+from frmcore.plan import Kind
 from frmcore.values import feature_value, render_reason, show
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from frmcore._fast import Core, Decision
     from frmcore.plan import FeaturePlan, RulePlan, TraceNode
@@ -33,7 +35,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule. `state`: fired, exempted, shadow, unknown, silent, or not evaluated (another kind of event)."""
+    """One rule. `state`: fired, exempted, shadow, unknown, silent, off (out of its dates, or switched off), or not
+    evaluated (another kind of event). `failed`: the parts of its condition for want of which it is not true; `changes`:
+    of which number another value would have made it true, or not true."""
 
     id: str
     state: str
@@ -41,6 +45,8 @@ class RuleTrace:
     score: int
     reason: str
     tree: Node
+    failed: tuple[str, ...]
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ class FeatureTrace:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `Engine.explain` returns. `fields` and `final` as known now; everything else as it was decided."""
+    """What `Engine.explain` returns. `fields` and `final` as known now; everything else as it was decided.
+
+    `changes`: of which number another value would have altered the outcome."""
 
     decision: Decision
     fields: Mapping[str, Value]
@@ -67,10 +75,12 @@ class Explanation:
     features: tuple[FeatureTrace, ...]
     rules: tuple[RuleTrace, ...]
     lists: tuple[str, ...]
+    changes: tuple[Change, ...]
 
 
 def explain(core: Core, decision: Decision) -> Explanation:
-    """Cost: one traced run and, for each window, a read of at most 100 events."""
+    """Cost: one traced run, for each window a read of at most 100 events, and for each number that a rule rests on some
+    hundred runs of the program; of rules beyond the first CHANGES_MAX numbers no changes are looked for."""
     raw: Sequence[Raw] = core.trace(decision)
     plan = decision.plan
     try:
@@ -78,13 +88,20 @@ def explain(core: Core, decision: Decision) -> Explanation:
         evidence = core.evidence(decision, EVIDENCE_MAX)
     except UnknownEvent:  # memory has forgotten the event: the record is what is left
         facts, evidence = decision.facts(), {}
+    what_if, budget = core.what_if(decision), CHANGES_MAX
+    rules = []
+    for index in plan.points[decision.point_index].rules:
+        budget -= len(plan.rules[index].rests_on)
+        changes = changes_of_rule(what_if, decision, index, raw) if budget >= 0 else ()
+        rules.append(_rule(plan.rules[index], decision, raw, changes))
     return Explanation(
         decision=decision,
         final=str(facts.pop("final")),
         fields=facts,
         features=tuple(_feature(spec, raw, evidence) for spec in plan.features),
-        rules=tuple(_rule(plan.rules[index], decision, raw) for index in plan.points[decision.point_index].rules),
+        rules=tuple(rules),
         lists=decision.lists,
+        changes=changes_of_outcome(what_if, decision, raw) if budget >= 0 else (),
     )
 
 
@@ -96,7 +113,7 @@ def _feature(
     return FeatureTrace(spec.name, feature_value(spec, value), show(spec, value), start, end, tuple(ids))
 
 
-def _rule(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> RuleTrace:
+def _rule(rule: RulePlan, decision: Decision, raw: Sequence[Raw], changes: tuple[Change, ...]) -> RuleTrace:
     return RuleTrace(
         id=rule.id,
         state=_state(rule, decision, raw),
@@ -104,6 +121,8 @@ def _rule(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> RuleTrace:
         score=rule.score,
         reason=render_reason(rule.reason, dict(enumerate(raw))),
         tree=_node(rule.trace, raw),
+        failed=() if raw[rule.result] else tuple(_failed(rule.trace, raw)),
+        changes=changes,
     )
 
 
@@ -113,7 +132,19 @@ def _state(rule: RulePlan, decision: Decision, raw: Sequence[Raw]) -> str:
     for state in ("fired", "exempted", "shadow", "unknown"):
         if rule.id in getattr(decision, state):
             return state
-    return "silent"
+    is_dated = (rule.from_ms is None or rule.from_ms <= decision.time) and (
+        rule.until_ms is None or decision.time < rule.until_ms
+    )
+    return "silent" if is_dated and raw[rule.result] == 0 else "off"  # a true one would have been heard of
+
+
+def _failed(node: TraceNode, raw: Sequence[Raw]) -> Iterator[str]:
+    """The smallest parts of a condition that are not true, though it would have to be."""
+    parts = [child for child in node.children if child.kind is Kind.BOOL and not raw[child.reg]]
+    for part in parts:
+        yield from _failed(part, raw)
+    if not parts:
+        yield node.text
 
 
 def _node(node: TraceNode, raw: Sequence[Raw]) -> Node:

@@ -96,8 +96,10 @@ class EntityList:
     def _add(self, values: Iterable[str], said: Entry, expires: Expiry, command: str) -> int:
         self._writable()
         now = self._core.now()
-        notes: dict[str, Any] = {name: _note(name, getattr(said, name)) for name in ("reason", "source", "owner")}
-        until = _expiry(expires, now)
+        notes: dict[str, Any] = {
+            name: checked_note(name, getattr(said, name)) for name in ("reason", "source", "owner")
+        }
+        until = expiry("expires", expires, now)
         found = dict.fromkeys(map(self._canonical, values))
         known = self._apply("add", [Entry(value, added=now, expires=until, **notes) for value in found], command)
         return len(found) - known
@@ -108,7 +110,7 @@ class EntityList:
 
     def _remove(self, values: Iterable[str], said: Entry, command: str) -> int:
         self._writable()
-        notes: dict[str, Any] = {name: _note(name, getattr(said, name)) for name in ("reason", "source")}
+        notes: dict[str, Any] = {name: checked_note(name, getattr(said, name)) for name in ("reason", "source")}
         found = dict.fromkeys(map(self._canonical, values))
         return self._apply("remove", [Entry(value, **notes) for value in found], command)
 
@@ -330,7 +332,7 @@ def _unfit(spec: ListPlan, expected: str, value: object) -> InvalidEvent:
     return InvalidEvent(f"list {spec.name}: expected {expected}, got {shown}", spec.name)
 
 
-def _note(name: str, value: str) -> str:
+def checked_note(name: str, value: str) -> str:
     plain = checked_text(value)
     if plain is None:
         raise InvalidEvent(f"{name}: expected text of at most {STRING_BYTES_MAX} bytes, got {shorten(value)}", name)
@@ -342,7 +344,8 @@ def _range(entry: Entry) -> tuple[bytes, bytes, int | None]:
     return network.network_address.packed, network.broadcast_address.packed, entry.expires
 
 
-def _expiry(expires: Expiry, now: int | None) -> int | None:
+def expiry(name: str, expires: Expiry, now: int | None) -> int | None:
+    """The time, epoch ms, that an argument of that name means: a duration counts from now. Raises InvalidEvent."""
     if expires is None:
         return None
     duration = parse_duration(expires) if isinstance(expires, str) else None
@@ -350,14 +353,14 @@ def _expiry(expires: Expiry, now: int | None) -> int | None:
         duration = expires // timedelta(milliseconds=1)
     if duration is not None and now is None:
         raise InvalidEvent(
-            "expires: a duration counts from now, and without a clock there is no now before the first event: give a "
+            f"{name}: a duration counts from now, and without a clock there is no now before the first event: give a "
             "time, or open the engine with a clock",
-            "expires",
+            name,
         )
     until: object = epoch_ms(expires) if duration is None or now is None else now + duration
     if not isinstance(until, int) or not -TIME_MS_MAX <= until <= TIME_MS_MAX:
         expected = (
             'a duration ("90d", a timedelta), or epoch milliseconds, an aware datetime, RFC 3339 text with offset'
         )
-        raise InvalidEvent(f"expires: expected {expected}, got {shorten(expires)}", "expires")
+        raise InvalidEvent(f"{name}: expected {expected}, got {shorten(expires)}", name)
     return until

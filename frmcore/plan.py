@@ -121,6 +121,7 @@ class Op(IntEnum):
     DISTANCE_F = 83  # great-circle km from (a, b) to (c, d), degrees latitude, longitude; absent outside +-90 / +-180
     # lists
     IN_LIST = 90  # a in lists[b] (b: index) at the event's time; a TEXT
+    LOOKUP = 91  # the value of key a in lookups[b] (b: index); absent where it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +338,16 @@ class ListPlan:
     values: tuple[str, ...] | None  # read-only content from the policy; None: a list that changes at run time
 
 
+class LookupPlan(NamedTuple):
+    """Reference data: `values[i]` belongs to `keys[i]`. Keys ascend; all are in register form, an ip its bytes."""
+
+    name: str
+    keys: tuple[int, ...] | tuple[str | bytes, ...]
+    values: tuple[int | float | str | bytes, ...]
+    key: Rep
+    value: Rep
+
+
 class Probe(NamedTuple):
     """A list membership whose key depends on fields alone: computed, prefetched, before the program runs."""
 
@@ -377,6 +388,41 @@ class Mode(IntEnum):
     LIVE = 2
 
 
+class BreakerPlan(NamedTuple):
+    """See `policy.tree.Breaker`."""
+
+    share: int
+    over_ms: int
+    least: int
+
+
+class AlertPlan(NamedTuple):
+    """`about`: register of the field that names the entity. `features`: aggregates that the condition rests on."""
+
+    about: int
+    once_ms: int
+    typology: str
+    features: tuple[str, ...]
+
+
+class RuleGroupPlan(NamedTuple):
+    """A group that rules belong to. `digest`: of what the policy says of it; a switch holds as long as it stays."""
+
+    name: str
+    enabled: bool
+    takes_max: bool
+    digest: str
+
+
+class HoldoutPlan(NamedTuple):
+    """`inside`: register of a bool; `by`: of the field that it depends on. `share`: hundredths of a per cent."""
+
+    inside: int
+    by: int
+    share: int
+    excepted: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RulePlan:
     id: str
@@ -394,6 +440,12 @@ class RulePlan:
     reason: tuple[ReasonPart, ...]
     trace: TraceNode
     owner: str = ""
+    from_ms: int | None = None
+    until_ms: int | None = None
+    breaker: BreakerPlan | None = None
+    alert: AlertPlan | None = None
+    rests_on: tuple[ReasonPart, ...] = ()  # the numbers that its condition depends on: facts, and aggregates
+    digest: str = ""  # of its condition and effect: what was switched or broken stays so as long as this is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,3 +542,6 @@ class Plan:
     rates: tuple[Rate, ...] = ()  # by currency, then since_ms
     base_currency: str = ""
     base_exponent: int = 2
+    rule_groups: tuple[RuleGroupPlan, ...] = ()  # all that rules belong to, by name
+    holdout: HoldoutPlan | None = None
+    lookups: tuple[LookupPlan, ...] = ()

@@ -26,11 +26,23 @@ from frmcore.plan import REP, Agg, ColumnKind, Op, PrivateText, Rep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from frmcore.plan import Group, Instr, Plan, PointPlan, Query, ReasonPart, RulePlan, Segment, TraceNode, Zone
+    from frmcore.plan import (
+        Group,
+        Instr,
+        LookupPlan,
+        Plan,
+        PointPlan,
+        Query,
+        ReasonPart,
+        RulePlan,
+        Segment,
+        TraceNode,
+        Zone,
+    )
 
 # What an operation takes: its result first. A register holds I, F or T, `=` what the result holds, or `?` anything. The
 # others are numbers: i, s a set of ints or of texts, p a pattern, z a zone, l a list, d digits, 4, 6 the length of a
-# prefix, j where to jump.
+# prefix, k a lookup (which says what its key and its value hold), j where to jump.
 SHAPES: Final[dict[Op, str]] = {
     Op.MOV: "==", Op.NOT: "II", Op.AND: "III", Op.OR: "III", Op.JUMP_FALSE: "IIj", Op.JUMP_TRUE: "IIj",
     Op.MISSING: "I?", Op.COALESCE: "===", Op.SELECT: "=I==",
@@ -45,6 +57,7 @@ SHAPES: Final[dict[Op, str]] = {
     Op.LOWER_S: "TT", Op.UPPER_S: "TT", Op.SLICE_S: "TTII", Op.IN_SET_S: "ITs", Op.DOMAIN_S: "TT", Op.EMAIL_S: "TT",
     Op.FOLD_S: "TT", Op.NETWORK_S: "TT46", Op.MATCH_S: "ITp", Op.IP_TEXT_S: "TT", Op.BUCKET_S: "ITT",
     Op.HOUR_I: "IIz", Op.WEEKDAY_I: "IIz", Op.DAYS_BETWEEN_I: "IIIz", Op.DISTANCE_F: "FFFFF", Op.IN_LIST: "ITl",
+    Op.LOOKUP: "??k",
 }  # fmt: skip
 _REGISTERS: Final = "IFT=?"
 _HOLDS: Final = {"I": Rep.INT, "F": Rep.FLOAT, "T": Rep.TEXT}
@@ -93,7 +106,7 @@ class _Verifier:
     def _check_code(self) -> None:
         plan = self.plan
         sizes = {"i": len(plan.sets), "s": len(plan.sets), "p": len(plan.patterns), "z": len(plan.zones)}
-        sizes |= {"l": len(plan.lists), "d": 10, "4": 33, "6": 129, "j": len(plan.code) + 1}
+        sizes |= {"k": len(plan.lookups), "l": len(plan.lists), "d": 10, "4": 33, "6": 129, "j": len(plan.code) + 1}
         sizes |= dict.fromkeys(_REGISTERS, plan.registers)
         ints = [all(isinstance(item, int) for item in items) for items in plan.sets]
         for at, instr in enumerate(plan.code):
@@ -182,6 +195,10 @@ class _Verifier:
             for what, number in _operands(instr):
                 if what in _HOLDS:
                     self._hold(number, _HOLDS[what], where)
+            if instr.op == Op.LOOKUP:
+                table = self.plan.lookups[instr.b]
+                self._hold(instr.dst, table.value, where)
+                self._hold(instr.a, table.key, where)
         for at, instr in enumerate(code):
             for what, number in _operands(instr):
                 if what in _REGISTERS and self._root(number) not in self.reps:
@@ -190,6 +207,10 @@ class _Verifier:
             self._hold(feature.reg, feature.rep, f"feature {feature.name}")
         for rule in self.plan.rules:
             self._check_rule(rule)
+        holdout = self.plan.holdout
+        if holdout is not None:
+            self._hold(holdout.inside, Rep.INT, "the holdout")
+            self._hold(holdout.by, Rep.TEXT, "the holdout's field")
 
     def _check_rule(self, rule: RulePlan) -> None:
         where = f"rule {rule.id}"
@@ -200,6 +221,12 @@ class _Verifier:
             self._hold(part.reg, part.rep, f"{where}: its reason")
         for node in _trace_nodes(rule.trace):
             self._hold(node.reg, node.rep, f"{where}: its trace")
+        if rule.alert is not None:
+            _within(
+                f"{where}: what its alert is about", rule.alert.about, len(self.plan.fields) + len(self.plan.derived)
+            )
+        if rule.breaker is not None and min(rule.breaker) < 1:
+            raise ValueError(f"{where}: its breaker has no share, no window or no least number")
         self._check_kinds(where, rule.kinds)
         _within(f"{where}: outcome + 1", rule.outcome + 1, len(self.plan.outcomes) + 1)
         for point in rule.points:
@@ -265,6 +292,8 @@ class _Verifier:
         for _, outcome in point.thresholds:
             _within(f"point {index}: outcome", outcome, len(plan.outcomes))
         known, seen = _flow(plan, point.code, filled, _bits(self.owners))
+        if plan.holdout is not None:
+            _need(known, [plan.holdout.inside, plan.holdout.by], "the holdout")
         for number in point.rules:
             _within(f"point {index}: rule", number, len(plan.rules))
             rule = plan.rules[number]
@@ -328,6 +357,18 @@ def _check_tables(plan: Plan) -> None:
             raise ValueError("a set holds ints or texts")
     for zone in plan.zones:
         _check_zone(zone)
+    for table in plan.lookups:
+        _check_lookup(table)
+
+
+def _check_lookup(table: LookupPlan) -> None:
+    if table.key is Rep.FLOAT or len(table.keys) != len(table.values) or len(set(table.keys)) != len(table.keys):
+        raise ValueError(f"lookup {table.name}: a value for each key, once")
+    if table.key is Rep.INT and list(table.keys) != sorted(table.keys):
+        raise ValueError(f"lookup {table.name}: ints must ascend")
+    for items, rep in ((table.keys, table.key), (table.values, table.value)):
+        if any(_constant_rep(item) is not rep for item in items):
+            raise ValueError(f"lookup {table.name}: not all of it is {rep.name}")
 
 
 def _constant_rep(value: float | str | bytes | PrivateText) -> Rep:

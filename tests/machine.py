@@ -147,7 +147,14 @@ def rounded(value: float, digits: int) -> float | None:
     return math.copysign(float(round(lifted)), lifted) / power if math.isfinite(lifted) else None
 
 
+def looked_up(machine: Machine, key: Value, index: int, _: int) -> Value:
+    table = machine.plan.lookups[index]
+    rows = dict(zip(map(machine.constant, table.keys), map(machine.constant, table.values), strict=True))
+    return rows.get(key)
+
+
 LITERAL: dict[int, Callable[[Machine, Value, int, int], Value]] = {
+    Op.LOOKUP: looked_up,
     Op.IN_SET_I: lambda machine, a, b, _: int(a in machine.sets[b]),
     Op.IN_SET_S: lambda machine, a, b, _: int(a in machine.sets[b]),
     Op.IN_LIST: lambda machine, a, b, _: int(machine.listed(b, a)),

@@ -1,4 +1,5 @@
-"""A small store with something of everything in it, for tests of what looks at stores from outside."""
+"""Policies of tests of stores, and a small store with something of everything in it, for tests of what looks at stores
+from outside."""
 
 from __future__ import annotations
 
@@ -14,6 +15,30 @@ if TYPE_CHECKING:
 
 NOW = 1_760_000_000_000
 KEY, PRIVATE_KEY = bytes(range(16)), bytes(range(16, 32))
+SMALL = """
+policy: store
+version: 1
+event:
+  id: id
+  time: ts
+  kind: kind
+  fields:
+    id: string
+    ts: timestamp
+    kind: {type: enum, values: [payment, login]}
+    account: {entity: account}
+    amount: {type: money, currency: EUR, optional: true}
+  updates:
+    label: {type: enum, values: [fraud, legit], optional: true}
+lists:
+  blocked: {of: account}
+features:
+  tries_1h: count(by=account, over="1h")
+  frauds: count(by=account, where=label == "fraud")
+rules:
+  - {id: blocked, when: account in blocked, outcome: block}
+  - {id: busy, when: tries_1h > 3, outcome: review, reason: "{tries_1h} tries"}
+"""
 POLICY = """
 policy: store
 version: 1

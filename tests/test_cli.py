@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from frmcore.cli.console import micros, plain
-from frmcore.cli.rows_in import epoch_ms, typed
+from frmcore.history.cells import epoch_ms, typed
 from frmcore.plan import Kind
 
 if TYPE_CHECKING:

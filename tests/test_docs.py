@@ -33,7 +33,7 @@ import frmcore
 from frmcore import errors, explain, limits, lists
 from frmcore.durations import parse_duration
 from frmcore.plan import Kind
-from frmcore.policy import Policy, fields, load, rules, schema, sections
+from frmcore.policy import Policy, control, fields, load, lookups, rules, schema, sections
 from frmcore.policy import lists as list_sections
 from frmcore.policy.aggregates import _ARGUMENTS
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
@@ -52,7 +52,12 @@ KEYS: Final = {
     "an update": fields._UPDATE,
     "a point": ("on", "after", "score"),
     "a list": list_sections._KEYS,
+    "a lookup": lookups.LOOKUP_KEYS,
     "a rule": rules.RULE_KEYS,
+    "a group": control.GROUP_KEYS,
+    "a breaker": control.BREAKER_KEYS,
+    "an alert": control.ALERT_KEYS,
+    "`holdout`": control.HOLDOUT_KEYS,
     "`limits`": sections._LIMITS,
     "an aggregate": (*_ARGUMENTS, "ddof"),
 }
@@ -69,7 +74,11 @@ INTERNAL: Final = {
     "network",
     "obey",
     "private",
-}  # of Decision and EntityList: for the engine itself
+    "decoded",
+    "unsettled",
+    "settle",
+    "packed",
+}  # of Engine, Decision and EntityList: for the engine itself, and for its owner process
 
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------
@@ -285,7 +294,7 @@ def read_decision(block: Block, shared: Shared) -> Callable[[Path], None]:
         for line in block.text.splitlines():
             name, _, expected = line.partition(": ")
             value = getattr(decision, name)
-            listed = ", ".join(value) if isinstance(value, tuple | list) else str(value)
+            listed = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
             compare(block.line, name, expected.replace("none", ""), listed)
 
     return run

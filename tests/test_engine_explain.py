@@ -26,6 +26,60 @@ RULES = """\
 """
 
 
+def test_what_would_have_altered_the_outcome_in_the_features_own_units() -> None:
+    rules = """\
+  - {id: many, when: 'cards >= 3 and amount > money("8.12")', outcome: block}
+  - {id: share, when: ratio > 0.5 and weight > 0.25 and not missing(card), outcome: review}
+"""
+    features = """
+        cards: count_distinct(card, by=account, over="1h")
+        spent: sum(amount, by=account, over="1d")
+        ratio: amount / spent
+    """
+    it = World(features, rules)
+    for number in range(4):
+        it.decide(number, card=f"c{number}", amount=900 + number, weight=0.5)
+    found = it.engine.explain("e4")
+    assert [str(change) for change in found.changes] == ["allow if cards <= 2", "allow if amount <= 8.12 EUR"]
+    many, share = found.rules
+    assert [(change.value, change.limit, change.bound) for change in many.changes] == [
+        (4, 2, "at most"),
+        (903, 812, "at most"),
+    ]
+    assert (many.failed, share.failed) == ((), ("ratio > 0.5",))
+    assert [str(change) for change in share.changes] == ["fires if amount >= 18.04 EUR", "fires if spent <= 18.05 EUR"]
+
+
+def test_the_nearest_value_is_verified_on_both_sides() -> None:
+    """By deciding: an amount at the limit is another outcome, one beside it is not."""
+    it = World(rules='  - {id: a, when: 3 * amount - money("1.01") > money("500.00"), outcome: block}\n')
+    it.decide(amount=100_000)
+    (change,) = it.engine.explain("e1").changes
+    assert [it.decide(amount=change.limit + more).outcome for more in (0, 1)] == ["allow", "block"]
+
+
+def test_scores_exemptions_and_floats_have_changes_too() -> None:
+    rules = """\
+  - {id: friend, when: price >= 5.00, exempts: [g]}
+  - {id: a, group: g, when: weight > 0.1, score: 40}
+  - {id: b, group: g, when: amount > money("1.00"), score: 30}
+"""
+    it = World(rules=rules, more="score: {review: 60}\n")
+    it.decide(price="1.00", weight=0.7, amount=500)
+    found = {change.name: change for change in it.engine.explain("e1").changes}
+    assert (found["price"].bound, found["price"].limit, found["price"].shown) == ("at least", 5.0, "5.00")
+    assert (found["weight"].limit, found["amount"].limit) == (0.1, 100)
+
+
+def test_a_snoozed_rule_has_no_say_in_what_would_have_been() -> None:
+    it = World(rules='  - {id: a, when: amount > money("1.00"), outcome: block}\n', clock=lambda: NOON)
+    it.engine.snooze("a", until="1h")
+    it.decide(amount=500)
+    found = it.engine.explain("e1")
+    assert found.changes == ()
+    assert [str(change) for change in found.rules[0].changes] == ["silent if amount <= 1.00 EUR"]
+
+
 def flat(node: Node) -> list[tuple[str, object, str]]:
     return [(node.text, node.value, node.shown), *(found for child in node.children for found in flat(child))]
 

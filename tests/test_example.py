@@ -5,14 +5,21 @@ from __future__ import annotations
 import hmac
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from serving import Owner, serving
 from starlette.testclient import TestClient
+
+from frmcore._fast import system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +41,18 @@ def example() -> Any:
     return module
 
 
-@pytest.fixture
-def client() -> Iterator[TestClient]:
-    with TestClient(example().create(secret=SECRET), client=("203.0.113.7", 50000)) as client:
-        yield client
+CHECKOUT = ROOT / "examples" / "checkout" / "policy.yaml"
+
+
+@pytest.fixture(params=["embedded", "served"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClient]:
+    """The shop in both ways: the tests must not see a difference."""
+    with ExitStack() as stack:
+        store = None
+        if request.param == "served":
+            _, store = stack.enter_context(serving(tmp_path, policy=CHECKOUT, clock=system_clock))
+        app = example().create(secret=SECRET, store=str(store) if store else None)
+        yield stack.enter_context(TestClient(app, client=("203.0.113.7", 50000)))
 
 
 def buy(client: TestClient, order: str, **changes: object) -> Response:
@@ -130,6 +145,41 @@ def test_bodies_that_are_none(client: TestClient) -> None:
 def test_health_names_the_policy(client: TestClient) -> None:
     told = client.get("/health").json()
     assert (told["status"], told["policy"], len(told["hash"])) == ("ok", "checkout", 64)
+
+
+def test_without_an_owner_a_person_looks_at_the_order(tmp_path: Path) -> None:
+    with TestClient(example().create(secret=SECRET, store=str(tmp_path / "nobody")), client=("::1", 1)) as client:
+        assert buy(client, "o-1").status_code == 202
+        assert client.get("/health").status_code == 503
+
+
+def test_four_workers_share_an_owner(tmp_path: Path) -> None:
+    """gunicorn as the README has it: all workers see the same windows."""
+    with Owner(tmp_path, policy=CHECKOUT.read_text("utf-8")) as owner:
+        given = {"PYTHONPATH": str(ROOT), "FRMCORE_STORE": str(owner.store), "ISSUER_SECRET": SECRET}
+        options = ["--workers", "4", "--worker-class", "asgi", "--bind", "127.0.0.1:0"]
+        command = [sys.executable, "-m", "gunicorn", *options, "app:create()"]
+        with subprocess.Popen(
+            command, cwd=ROOT / "examples" / "checkout", env={**os.environ, **given}, stderr=subprocess.PIPE, text=True
+        ) as shop:
+            try:
+                assert shop.stderr is not None
+                address = next(found[1] for line in shop.stderr if (found := re.search(r"at: (http://\S+)", line)))
+                codes = [order(address, number) for number in range(8)]
+            finally:
+                shop.terminate()
+    assert codes == [200, 200, 200, 403, 403, 403, 403, 403]  # four cards on one device within the hour
+
+
+def order(address: str, number: int) -> int:
+    """A new connection each time, so that any of the workers may get it."""
+    given = ORDER | {"order": f"w-{number}", "card": f"tok-{number}", "device": "d-1", "amount": 100}
+    for _ in range(100):
+        try:
+            return httpx.post(f"{address}/checkout", json=given, timeout=20).status_code
+        except httpx.ConnectError:  # the workers are on their way
+            time.sleep(0.1)
+    raise AssertionError("the shop does not open")
 
 
 def test_the_code_of_the_readme_works(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from frmcore.plan import Kind, Limits, Mode, Zone
 from frmcore.policy import Policy, load
 from frmcore.policy.fingerprint import fingerprint
 from frmcore.policy.source import Place
-from frmcore.policy.tree import Field, ListSpec, Point, RatePoint, ReasonText, Type
+from frmcore.policy.tree import Field, ListSpec, LookupTable, Point, RatePoint, ReasonText, Type
 
 CARDS = Path(__file__).parent / "cases" / "cards"
 
@@ -437,10 +437,19 @@ def test_the_hash_covers_every_file(cards: Path) -> None:
 def test_the_hash_covers_what_is_not_in_the_files() -> None:
     zone = Zone("Europe/Oslo", (-(2**62), 5), (0, 3_600_000))
     spec = ListSpec("a", "string", Type(Kind.STRING), False, ("x", "y"), Place("f", 1, 1))
-    parts = ({"f": "text"}, [spec], [RatePoint("USD", 1, 2)], Limits(1, 2, 3, 4, 5, 6, ()), {"Europe/Oslo": zone})
+    table = LookupTable("t", Type(Kind.STRING), Type(Kind.INT), {"a": 1}, Place("f", 1, 1))
+    parts = (
+        {"f": "text"},
+        [spec],
+        [table],
+        [RatePoint("USD", 1, 2)],
+        Limits(1, 2, 3, 4, 5, 6, ()),
+        {"Europe/Oslo": zone},
+    )
     changed = (
         {"f": "texts"},
         [replace(spec, values=None)],
+        [replace(table, rows={"a": 2})],
         [RatePoint("USD", 1, 3)],
         Limits(1, 2, 3, 4, 5, 6, (("card", 7),)),
         {"Europe/Oslo": zone._replace(offset_ms=(0, 7_200_000))},
@@ -448,7 +457,7 @@ def test_the_hash_covers_what_is_not_in_the_files() -> None:
     hashes = {fingerprint(*parts)}  # type: ignore[arg-type]
     for index, part in enumerate(changed):
         hashes.add(fingerprint(*parts[:index], part, *parts[index + 1 :]))  # type: ignore[arg-type]
-    assert len(hashes) == 6
+    assert len(hashes) == 7
     assert fingerprint({"g": "text"}, *parts[1:]) in hashes  # the main file's name does not count
 
 

@@ -8,39 +8,22 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from store_cases import NOW
+from store_cases import SMALL as POLICY
 
 import frmcore
 from frmcore import StoreOptions
 from frmcore._fast import crc32c, crc32c_by_table
+from frmcore.policy import calls, load
+from frmcore.store.layout import JOURNAL
+from frmcore.store.verify import verify
+from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOW = 1_760_000_000_000
-POLICY = """
-policy: store
-version: 1
-event:
-  id: id
-  time: ts
-  kind: kind
-  fields:
-    id: string
-    ts: timestamp
-    kind: {type: enum, values: [payment, login]}
-    account: {entity: account}
-    amount: {type: money, currency: EUR, optional: true}
-  updates:
-    label: {type: enum, values: [fraud, legit], optional: true}
-lists:
-  blocked: {of: account}
-features:
-  tries_1h: count(by=account, over="1h")
-  frauds: count(by=account, where=label == "fraud")
-rules:
-  - {id: blocked, when: account in blocked, outcome: block}
-  - {id: busy, when: tries_1h > 3, outcome: review, reason: "{tries_1h} tries"}
-"""
+    from frmcore.plan import Zone
+
 OPTIONS = StoreOptions(flush_ms=20, ring_bytes=1 << 20)
 
 
@@ -219,6 +202,54 @@ def test_what_recovery_needs_is_never_trimmed(features: bool, tmp_path: Path) ->
     with opened(tmp_path / "s", text) as engine:
         assert engine.state_hash() == before
         assert engine.decide(event(199_000)).duplicate
+
+
+def test_small_flushes_make_large_stretches(tmp_path: Path) -> None:
+    count = 300
+    with opened(tmp_path / "store") as engine:
+        for number in range(count):
+            engine.decide(event(number))
+            engine.flush()
+        left = engine.state_hash()
+        with engine._store._database.reading() as reader:
+            assert reader.count(JOURNAL) < 40
+        assert [seq for _, seq, _ in engine.tail()] == list(range(1, count + 1))
+        assert engine.explain("e3").decision.event_id == "e3"
+    assert verify(tmp_path / "store").problems == []
+    with opened(tmp_path / "store") as engine:
+        assert engine.state_hash() == left
+        engine._store.flusher.trim(0, 1_000)
+        for number in range(count, count + 300):  # of a run whose first stretches are gone
+            engine.decide(event(number))
+            engine.flush()
+    assert verify(tmp_path / "store").problems == []
+
+
+def test_another_tzdata_changes_nothing_that_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recovery takes the zones that the policy was loaded with; then the new ones are another policy."""
+    text = POLICY.replace('over="1h")', 'over="today", tz="Europe/Berlin")', 1)
+    with opened(tmp_path / "store", text) as engine:
+        assert engine.decide(event(1)).policy == load(text).hash
+        before, left = engine.policy.hash, engine.state_hash()
+    plain = calls.load_zone
+
+    def later(name: str) -> Zone | None:
+        zone = plain(name)
+        return zone and zone._replace(offset_ms=tuple(offset + 3_600_000 for offset in zone.offset_ms))
+
+    monkeypatch.setattr(calls, "load_zone", later)
+    assert load(text).hash != before
+    monkeypatch.setattr(frmcore.Engine, "reload", lambda *_: None)
+    with opened(tmp_path / "store", text) as engine:
+        assert (engine.policy.hash, engine.state_hash()) == (before, left)
+    monkeypatch.undo()
+    monkeypatch.setattr(calls, "load_zone", later)
+    with opened(tmp_path / "store", text) as engine:
+        assert engine.policy.hash != before
+        assert engine.explain("e1").decision.policy == before
+    with viewing(tmp_path / "store") as view:
+        assert [policy.content["hash"] for policy in view.policies] == [before, load(text).hash]
+        assert view.policy(0)[0].hash == before
 
 
 def test_a_store_has_one_owner(tmp_path: Path) -> None:

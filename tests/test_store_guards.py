@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faults.forks import forked
-from faults.workload import Clock, Found, Stream
+from faults.workload import KEY, Clock, Found, Stream, policy
 
 import frmcore
 from frmcore.errors import EngineForked, FrmcoreError, StoreDamaged, StoreError, StoreLocked, StoreUnavailable
@@ -264,3 +265,44 @@ def test_map_grows_only_while_nobody_reads(folder: Path, monkeypatch: pytest.Mon
     writer.join(10)
     assert found.get(META, b"big") == big[0].value
     found.close()
+
+
+def test_the_view_of_a_killed_process_ends(live: Found) -> None:
+    """What it could see would keep the file growing for as long as the engine lives."""
+    code = f"""
+import os
+from frmcore.store.view import viewing
+with viewing({str(live._store.folder)!r}):
+    print(os.getpid(), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    pid = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    environment = live._store._database._env
+    assert pid in environment.readers()
+    live._store._trimmed_at = -1e9
+    live._store._housekeeping()
+    assert pid not in environment.readers()
+
+
+def test_a_dropped_engine_gives_its_folder_back(folder: Path) -> None:
+    engine = Found(folder, flush_ms=5)
+    engine.decide(EVENT)
+    decide = engine.decide
+    del engine
+    gc.collect()
+    assert decide({**EVENT, "id": "y"}).durable  # whoever can still decide keeps the store open
+    refused(folder, StoreLocked)
+    del decide
+    with Found(folder) as engine:  # the folder's lock sees to the garbage
+        assert engine.decide({**EVENT, "id": "y"}).duplicate
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("frmcore")]
+
+
+def test_an_engine_whose_opening_fails_gives_its_folder_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("no")
+
+    monkeypatch.setattr("frmcore.store.store.Store.reload", refuse)
+    with pytest.raises(StoreUnavailable, match="no"):
+        frmcore.Engine(folder, policy=policy(1), key=KEY, clock=Clock())
+    Found(folder).close()

@@ -3,8 +3,10 @@ error."""
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -29,8 +31,9 @@ from frmcore._fast import (
     stretch_head,
     stretch_of,
 )
-from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, StoreVersion
+from frmcore.errors import StoreDamaged, StoreError, StoreLocked, StoreUnavailable, StoreVersion
 from frmcore.store import snapfile as format_
+from frmcore.store.folder import FolderLock
 from frmcore.store.layout import BLOBS, JOURNAL, META, OPERATIONS, RING_FILE, RINGS, pack, unpack
 from frmcore.store.snapfile import SECTIONS, Description, Row, SnapshotReader, SnapshotWriter
 from frmcore.store.snapshot import restore_snapshot, take_snapshot
@@ -181,6 +184,30 @@ def test_a_failed_restore_leaves_nothing(made: Made, tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged):
         restore_snapshot(broken, tmp_path / "store")
     assert [path.name for path in tmp_path.iterdir()] == ["broken.snap"]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(made: Made, tmp_path: Path) -> None:
+    file, folder = tmp_path / "a.snap", tmp_path / "store"
+    (tmp_path / ".a.snap.tmp").write_bytes(bytes(10 << 20))
+    take_snapshot(made.folder, file)
+    assert verify(file).problems == []
+    shutil.copytree(made.folder, tmp_path / ".store.restoring")
+    restore_snapshot(file, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.snap", "store"]
+
+
+def test_one_process_at_a_time_writes_under_a_name(made: Made, tmp_path: Path) -> None:
+    with (tmp_path / ".a.snap.tmp").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailable, match="another process"):
+            take_snapshot(made.folder, tmp_path / "a.snap")
+    (tmp_path / ".store.restoring").mkdir()
+    lock = FolderLock(tmp_path / ".store.restoring")
+    with pytest.raises(StoreLocked):
+        restore_snapshot(made.file, tmp_path / "store")
+    lock.release()
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "a.snap").exists()
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------

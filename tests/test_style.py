@@ -196,11 +196,7 @@ def test_the_library_imports_no_more_than_it_needs() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     modules = {module.partition(".")[0] for module in said.stdout.split()}
     assert not modules & {"typer", "click", "rich", "pyarrow", "polars", "numpy", "pandas", "lmdb", "asyncio"}
-    assert not [
-        module
-        for module in said.stdout.split()
-        if module.startswith(("frmcore.cli", "frmcore.generate", "frmcore.report"))
-    ]
+    assert not {part_of(module) for module in said.stdout.split()} & {*ABOVE, "serve", "telemetry"}
 
 
 def test_the_import_is_quick() -> None:

@@ -1,10 +1,11 @@
-"""A web checkout that decides in its own process: no call over a network stands between an order and its decision.
+"""A web checkout that decides each order: in its own process, or through the owner that all workers share.
 
     POST /checkout         an order: 200 approved, 202 in review, 403 refused
     POST /issuer/{order}   the issuer's answer, signed: may the order be shipped
     GET  /health
 
-Run it: ISSUER_SECRET=... uvicorn app:create --factory
+Embedded: ISSUER_SECRET=... uvicorn app:create --factory
+Served:   FRMCORE_STORE=var/checkout ISSUER_SECRET=... gunicorn --workers 4 --worker-class asgi 'app:create()'
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import frmcore
-from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent
+import frmcore.aio
+from frmcore.errors import EventConflict, InvalidEvent, OwnerUnavailable, UnknownEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+
+    from frmcore.client.decision import Decision
+
+    Event = dict[str, object]
 
 POLICY = Path(__file__).with_name("policy.yaml")
 BODY_BYTES_MAX = 16_384  # an order is a few hundred bytes
@@ -66,16 +72,60 @@ class Refused(Exception):
         self.error = error
 
 
-def create(policy: Path = POLICY, secret: str | None = None) -> Starlette:
-    """The application. `secret`: shared with the issuer, by default the environment's ISSUER_SECRET."""
+class Embedded:
+    """The engine in this process: microseconds, no await. One worker process, because state belongs to it."""
+
+    def __init__(self, engine: frmcore.Engine) -> None:
+        self.engine = engine
+
+    async def order(self, event: Event) -> frmcore.Decision:
+        return self.engine.decide(event)
+
+    async def answered(self, order: str, status: str) -> tuple[str, frmcore.Decision]:
+        """What the checkout decided (a real shop has it beside the order), and what is decided now."""
+        first = self.engine.explain(order, "checkout").decision
+        return first.outcome, self.engine.decide_again(order, "answered", status=status)
+
+    async def policy(self) -> Event:
+        policy = self.engine.policy
+        return {"policy": policy.name, "version": policy.version, "hash": policy.hash}
+
+
+class Served:
+    """The owner that `frmcore serve` runs: one state for all workers. When it is away, a person looks at the order."""
+
+    def __init__(self, client: frmcore.aio.AsyncClient) -> None:
+        self.client = client
+
+    async def order(self, event: Event) -> Decision:
+        return await self.client.decide(event, within_ms=50, otherwise="review")
+
+    async def answered(self, order: str, status: str) -> tuple[str, Decision]:
+        first = (await self.client.explain(order, "checkout")).decision
+        return first.outcome, await self.client.decide_again(order, "answered", status=status)
+
+    async def policy(self) -> Event:
+        told = (await self.client.health())["policy"]
+        return {"policy": told["name"], "version": told["version"], "hash": told["hash"]}
+
+
+def create(policy: Path = POLICY, secret: str | None = None, store: str | None = None) -> Starlette:
+    """The application. `secret`: shared with the issuer, by default the environment's ISSUER_SECRET. `store`: of an
+    owner, by default FRMCORE_STORE; without one the engine is embedded, and `policy` is its."""
     key = (secret or os.environ["ISSUER_SECRET"]).encode()
+    served = store or os.environ.get("FRMCORE_STORE")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with frmcore.Engine(None, policy=policy) as engine:  # opened in the worker process, never before a fork
-            app.state.engine = engine
-            app.state.issuer_key = key
-            yield
+        app.state.issuer_key = key
+        if served:
+            async with await frmcore.aio.connect(served, timeout=1) as client:
+                app.state.risk = Served(client)
+                yield
+        else:
+            with frmcore.Engine(None, policy=policy) as engine:  # opened in the worker process, never before a fork
+                app.state.risk = Embedded(engine)
+                yield
 
     routes = [
         Route("/checkout", checkout, methods=["POST"]),
@@ -90,7 +140,7 @@ async def checkout(request: Request) -> JSONResponse:
     order = parsed(await body(request), Order)
     event = msgspec.structs.asdict(order) | {"ts": time.time_ns() // 1_000_000, "ip": client_ip(request)}
     try:
-        decision = request.app.state.engine.decide(event)  # microseconds: no thread, no await
+        decision = await request.app.state.risk.order(event)
     except InvalidEvent as error:
         raise Refused(422, f"invalid {error.field or 'order'}") from error
     except EventConflict as error:
@@ -107,22 +157,25 @@ async def issuer(request: Request) -> JSONResponse:
     if not hmac.compare_digest(signature.encode(), request.headers.get("x-signature", "").encode()):
         raise Refused(401, "the signature is wrong")
     answer = parsed(content, Answer)
-    engine, order = request.app.state.engine, request.path_params["order"]
+    order = request.path_params["order"]
     try:
-        first = engine.explain(order, "checkout").decision  # as it was made; a real shop has it beside the order
-        decision = engine.decide_again(order, "answered", status=answer.status)
+        first, decision = await request.app.state.risk.answered(order, answer.status)
     except UnknownEvent as error:
         raise Refused(404, "no such order") from error
     except EventConflict as error:
         raise Refused(409, "the issuer gave another answer before") from error
+    except OwnerUnavailable as error:
+        raise Refused(503, "try again") from error
     log.info("%s %s %s %s", order, decision.point, decision.outcome, list(decision.reasons))
-    ship = answer.status == "approved" and first.outcome == decision.outcome == "allow"
+    ship = answer.status == "approved" and first == decision.outcome == "allow"
     return JSONResponse({"order": order, "ship": ship})
 
 
 async def health(request: Request) -> JSONResponse:
-    policy = request.app.state.engine.policy
-    return JSONResponse({"status": "ok", "policy": policy.name, "version": policy.version, "hash": policy.hash})
+    try:
+        return JSONResponse({"status": "ok", **await request.app.state.risk.policy()})
+    except OwnerUnavailable as error:
+        raise Refused(503, "the owner is away") from error
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:

@@ -39,13 +39,13 @@ cdef int enter_ring(Core core, Frame* frame, uint32_t i, const RecordHead* recor
     cdef Reg* reg
     if already_holds(core, store, frame.members[i].key):
         return 0
-    for c in range(group.column_count):
+    for c in range(group.column_count if group.has_texts else 0):
         if group.columns[c].kind == COLUMN_TEXT:
             reg = &frame.regs[group.columns[c].reg]
             columns[c] = core.texts.intern(reg.v.s, reg.n)
     if taken:
         return ring_put(store, taken, record.time, record.seq, columns, core.watermark_)
-    return ring_insert(store, frame.members[i].key, record.time, record.seq, columns, core.watermark_)
+    return ring_insert(store, frame.members[i].handle, frame.members[i].key, record.time, record.seq, columns, core.watermark_)
 
 
 # Takes the event out of a ring that holds it; that ring, or 0.

@@ -28,7 +28,7 @@ cdef struct RuleSpec:
     uint64_t kinds
     uint64_t exempts  # groups
     uint64_t group  # its own group as a bit; 0: none
-    uint8_t is_live
+    uint8_t mode
     uint8_t fires_if_unknown
 
 cdef struct Threshold:
@@ -83,6 +83,10 @@ cdef uint64_t kind_mask(object kinds) except? 0:
     return mask
 
 
+cdef object fixed_reason(object parts):
+    return "".join([part.text for part in parts]) if all([part.reg < 0 for part in parts]) else None
+
+
 @cython.final
 cdef class Book:
     cdef readonly object plan
@@ -94,11 +98,18 @@ cdef class Book:
     cdef FieldSpec* specs  # fields, derived, updates
     cdef Text* labels
     cdef FeatureSpec* features
+    cdef Text* feature_names
+    cdef Text* rule_names
+    cdef tuple reasons  # of rules, where no value stands in them; None where one does
+    cdef uint64_t* fired_times  # by rule: in how many decisions it counted
+    cdef uint64_t* decided  # by point and outcome
     cdef ProbeSpec* probes
     cdef PointSpec* points
     cdef Reg* defaults  # of updates
     cdef PairSpec* fired
     cdef uint8_t* fact_rep  # representation of each register that is a fact
+    cdef uint32_t* text_regs  # facts and features that are texts: what makes one record longer than another
+    cdef uint32_t text_count
     cdef uint32_t id_reg, time_reg, final_reg, score_reg
     cdef int32_t kind_reg
     cdef int64_t horizon, max_ahead
@@ -115,6 +126,11 @@ cdef class Book:
     cdef uint32_t derive_start, derive_end, keys_start, keys_end, compute_start, compute_end
     cdef int64_t facts_ms  # how long facts are kept; -1: as long as ids_max allows
     cdef bint has_private
+    cdef uint64_t max_groups  # groups whose greatest score counts
+    cdef int32_t holdout  # register of a bool; -1: there is none
+    cdef uint32_t holdout_by
+    cdef uint64_t holdout_except  # groups
+    cdef list alerts  # by rule: its alert; None where no rule has one
 
     def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index
@@ -135,6 +151,7 @@ cdef class Book:
         self._load_fields()
         self._load_rates()
         self._load_features()
+        self._find_texts()
         self._load_points()
         self._find_offsets()
 
@@ -145,10 +162,15 @@ cdef class Book:
         free(self.rates)
         free(self.labels)
         free(self.features)
+        free(self.feature_names)
+        free(self.rule_names)
+        free(self.fired_times)
+        free(self.decided)
         free(self.probes)
         free(self.defaults)
         free(self.fired)
         free(self.fact_rep)
+        free(self.text_regs)
         if self.points != NULL:
             for i in range(self.point_count):
                 free(self.points[i].rules)
@@ -230,8 +252,10 @@ cdef class Book:
         keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
         self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
+        self.feature_names = <Text*>take(self.feature_count, sizeof(Text))
         for i, feature in enumerate(plan.features):
             self.features[i].reg, self.features[i].rep, self.features[i].kind = feature.reg, feature.rep, feature.kind
+            self.feature_names[i] = self._keep_text(feature.name)
         self.probes = <ProbeSpec*>take(self.probe_count, sizeof(ProbeSpec))
         for i, probe in enumerate(plan.probes):
             self.probes[i].list, self.probes[i].key, self.probes[i].dst = probe.list, probe.key, probe.dst
@@ -243,12 +267,35 @@ cdef class Book:
             self.fired[i].rule, self.fired[i].reg = index_of.get(rule, NO_RULE), reg
         return 0
 
+    cdef int _find_texts(self) except -1:
+        cdef uint32_t i
+        self.text_regs = <uint32_t*>take(self.fact_count + self.feature_count, sizeof(uint32_t))
+        for i in range(self.fact_count):
+            if self.fact_rep[i] == REP_TEXT:
+                self.text_regs[self.text_count] = i
+                self.text_count += 1
+        for i in range(self.feature_count):
+            if self.features[i].rep == REP_TEXT:
+                self.text_regs[self.text_count] = self.features[i].reg
+                self.text_count += 1
+        return 0
+
     cdef int _load_points(self) except -1:
         cdef uint32_t i, j
         cdef PointSpec* point
         plan = self.plan
         groups = sorted({name for rule in plan.rules for name in (rule.group, *rule.exempts) if name})
         bits = {name: 1 << bit for bit, name in enumerate(groups)}
+        self.max_groups, self.holdout, self.holdout_except = 0, -1, 0
+        for group in plan.rule_groups:
+            if group.takes_max and group.name in bits:
+                self.max_groups |= <uint64_t>bits[group.name]
+        if plan.holdout is not None:
+            self.holdout, self.holdout_by = plan.holdout.inside, plan.holdout.by
+            for name in plan.holdout.excepted:
+                self.holdout_except |= <uint64_t>bits.get(name, 0)
+        alerts = [rule.alert for rule in plan.rules]
+        self.alerts = alerts if any([alert is not None for alert in alerts]) else None
         self.point_count = len(plan.points)
         self.points = <PointSpec*>take(self.point_count, sizeof(PointSpec))
         named = 0
@@ -267,6 +314,12 @@ cdef class Book:
                 point.rules[j] = self._rule(rule_index, bits)
             for j, (score, outcome) in enumerate(spec.thresholds):
                 point.thresholds[j].score, point.thresholds[j].outcome = score, outcome
+        self.rule_names = <Text*>take(self.rule_count, sizeof(Text))
+        for i, rule in enumerate(plan.rules):
+            self.rule_names[i] = self._keep_text(rule.id)
+        self.reasons = tuple([fixed_reason(rule.reason) for rule in plan.rules])
+        self.fired_times = <uint64_t*>take(self.rule_count, sizeof(uint64_t))
+        self.decided = <uint64_t*>take(self.point_count * self.outcome_count, sizeof(uint64_t))
         return 0
 
     cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:
@@ -279,7 +332,7 @@ cdef class Book:
         spec.exempts = 0
         for name in rule.exempts:
             spec.exempts |= <uint64_t>bits[name]
-        spec.is_live = rule.mode == MODE_LIVE
+        spec.mode = rule.mode
         spec.fires_if_unknown = rule.fires_if_unknown
         return spec
 

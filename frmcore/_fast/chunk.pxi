@@ -135,6 +135,13 @@ cdef inline uint32_t chunk_lower(const Shape* shape, const Chunk* chunk, Place a
     return found
 
 
+# The same for a place that most likely is behind every entry: then one is looked at.
+cdef inline uint32_t chunk_end(const Shape* shape, const Chunk* chunk, Place at) noexcept nogil:
+    if chunk.n == 0 or before(chunk_place(shape, chunk, chunk.n - 1), at):
+        return chunk.n
+    return chunk_lower(shape, chunk, at)
+
+
 # Can an entry of that time be stored, after a shift of the base if need be?
 cdef inline bint chunk_holds(const Shape* shape, const Chunk* chunk, int64_t time) noexcept nogil:
     cdef int64_t first, last
@@ -232,19 +239,13 @@ cdef void chunk_totals(const Shape* shape, const Chunk* chunk, uint32_t l, uint3
         for i in range(l, r):
             totals.count += <uint64_t>column[i]
     for c in range(shape.shown):
-        spec, out, column = &shape.column[c], &totals.columns[c], chunk_column(shape, chunk, c)
+        spec = &shape.column[c]
+        out, column = &totals.columns[c], chunk_column(shape, chunk, c)
         if spec.wide_at != NONE:
             chunk_cells(shape, chunk, c, l, r, out)
             continue
-        if spec.sums:
-            for i in range(l, r):
-                add_sum(out, column[i])
-        if spec.squares:
-            for i in range(l, r):
-                add_square(out, column[i])
-        if spec.extremes:
-            for i in range(l, r):
-                add_extreme(out, column[i])
+        if spec.parts & ~<uint32_t>PART_LATEST:
+            add_run(out, spec.parts, column + l, r - l)
         if spec.member != NONE:
             out.latest += popcount32(chunk.latest[spec.member] & bits_between(l, r))
 

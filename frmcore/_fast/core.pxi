@@ -78,6 +78,7 @@ cdef class Core:
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
+    cdef object keeper
     cdef JournalRing journal  # None: nothing outlives the process
     cdef bint survives  # what the journal holds survives the process
     cdef dict pieces  # recovery: (signature, generation) -> the checkpoint's pieces of a group that no policy brought yet
@@ -90,6 +91,17 @@ cdef class Core:
     cdef uint32_t unchecked  # events recorded since memory was looked at
     cdef bint is_pressed  # something is to be evicted
     cdef bint is_sweeping  # what was evicted goes in larger steps
+    cdef RuleControl* controls  # by rule; NULL: nothing is controlled
+    cdef uint32_t control_count
+    cdef Breaker* breakers
+    cdef uint32_t breaker_count
+    cdef list breaker_keys  # (rule, digest) of each
+    cdef dict switches  # ("rule" or "group", name) -> what was said
+    cdef dict snoozes  # (rule, field, value) -> what was said
+    cdef dict tripped  # rule -> when and why its breaker tripped
+    cdef dict alerted  # (rule, field) -> value -> time of the last alert
+    cdef list owed  # (type, time, content) of operations that follow from a decision, to be recorded behind it
+    cdef bytes alert_bytes  # alerts of the decision that is being made, as its record has them
 
     def __cinit__(self, plan, policy, list contents, bytes key, bytes private_key, clock, max_ahead, Recovered recovered=None):
         memset(&self.log, 0, sizeof(Log))
@@ -104,6 +116,8 @@ cdef class Core:
         self.seen, self.texts = Seen(), Texts(key)
         self.secret, self.private_secret = key, private_key
         self.pieces, self.origins = {}, {}
+        self.breaker_keys, self.owed = [], []
+        self.switches, self.snoozes, self.tripped, self.alerted = {}, {}, {}, {}
         if recovered is not None:
             self.recover_from(recovered)
         put_in_force(self, prepare_policy(self, plan, policy, contents, {}))
@@ -112,6 +126,8 @@ cdef class Core:
     def __dealloc__(self):
         self.drop_frames()
         log_free(&self.log)
+        free_controls(self)
+        free(self.breakers)
         free(self.stores)
         free(self.decided_by_outcome)
 
@@ -216,7 +232,7 @@ cdef class Core:
         if frame == NULL:
             return frame_new(self.book, self.layout)
         self.pool = frame.next
-        frame.told_count = 0
+        frame.told_count, frame.is_hashed = 0, False
         return frame
 
     # A frame of an older policy goes; it would not fit the next call.
@@ -258,6 +274,19 @@ cdef class Core:
                 self.give_frame(frame)
                 raise
             self.give_frame(frame)
+
+    # A frame that was read ahead, now that its turn has come. Of one that is refused nothing remains.
+    cdef Frame* admit(self, Frame* frame) except NULL:
+        try:
+            self.check_open()
+            self.check_ahead(frame.time)
+            self.hold(frame)
+            return frame
+        except BaseException as error:
+            if isinstance(error, InvalidEvent):
+                self.count_invalid(error.field)
+            self.give_frame(frame)
+            raise
 
     # All that may run Python code is done: from here on, until it gives the frame back, the call is alone with the state. Under
     # the GIL it is so by itself, unless google-re2 lets go of it, or garbage is collected: any list, tuple or dict that is
@@ -346,6 +375,16 @@ cdef class Core:
                 self.give_frame(frame)
         return decision
 
+    def decide_many(self, events, int64_t first, int64_t last, point=None):
+        """Decides events[first:last] of a list, or these rows of an ArrowRows' batch; the decisions. As `decide` for each."""
+        decisions = []
+        run_span(self, events, first, last, point, decisions)
+        return decisions
+
+    def observe_many(self, events, int64_t first, int64_t last):
+        """Observes them."""
+        run_span(self, events, first, last, None, None)
+
     # None where another policy was put in force meanwhile: the event is read again.
     cdef Decision decide_frame(self, Frame* frame, object point_name):
         cdef IdRecord* known = self.find_id(frame)
@@ -362,10 +401,37 @@ cdef class Core:
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
+        count_verdict(self.book, &frame.verdict, point)
+        followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_event(decision.record)
+        self.tell_event(decision.record, followers)
         return decision
+
+    # What follows from a decision: alerts remembered, breakers that trip; the records of that, behind its own.
+    cdef inline list follow(self, Frame* frame, const RecordHead* record):
+        if likely(self.breaker_count == 0 and not record.flags & FLAG_ALERTS):
+            return None
+        follow_decision(self, record, frame.kind_bit)
+        return self.pay() if self.owed else None
+
+    # The records of operations that are owed.
+    cdef list pay(self):
+        records = []
+        for type_, time, content in self.owed:
+            self.seq += 1
+            record = plain_record(type_, self.seq, time, content)
+            self.write(record)
+            records.append(record)
+        self.owed = []
+        return records
+
+    cdef int tell_followers(self, list records) except -1:
+        if records is not None:
+            for record in records:
+                tell_of(record)
+                self.tell_hooks(record)
+        return 0
 
     # The decision that a record is.
     cdef inline Decision recorded(self, const RecordHead* record, bint duplicate):
@@ -462,9 +528,11 @@ cdef class Core:
         mend_groups(self, book, frame, known.record, True)
         lower_cells(self, book, frame, known.record)
         self.counters.again += 1
+        count_verdict(self.book, &frame.verdict, point)
+        followers = self.follow(frame, record)
         decision = self.recorded(record, False)
         self.finish(frame)
-        self.tell_event(decision.record)
+        self.tell_event(decision.record, followers)
         return decision
 
     cdef int route_again(self, IdRecord* known, Frame* frame, uint32_t point) except -1:
@@ -518,22 +586,24 @@ cdef class Core:
             self.counters.duplicates += 1
             return True
         self.check_age(frame)
-        frame.verdict.outcome = frame.verdict.score = 0
+        frame.verdict.outcome = frame.verdict.score = frame.verdict.flags = 0
         weakest(book, frame.regs)
         for i in range(count):
             if tellings[i].index == book.update_count:
                 frame.verdict.outcome = <int32_t>tellings[i].value.v.i
             else:
                 frame.regs[book.field_count + book.derived_count + tellings[i].index] = tellings[i].value
+        if count:
+            hash_keys(self, book, frame)  # anew: an update may be a key
         find_rings(self, book, frame)
         frame.told_at, frame.told_count = frame.time, count
         self.record_event(frame, RECORD_OBSERVED, 0)
-        known = self.find_id(frame)
+        known = self.seen.find(frame.id_hash)
         if count:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
         self.finish(frame)
-        self.tell_event((<const char*>known.record)[: known.record.size] if self.hooks else None)
+        self.tell_event((<const char*>known.record)[: known.record.size] if self.hooks else None, None)
         return True
 
     def update(self, event_id, at, by, source, dict fields):
@@ -583,9 +653,10 @@ cdef class Core:
         cdef const Reg* ident = &frame.regs[self.book.id_reg]
         return ident.v.s[: ident.n].decode()
 
+    # What is known of the event's id. Its keys are hashed meanwhile: their buckets are on the way when they are wanted.
     cdef IdRecord* find_id(self, Frame* frame) noexcept:
-        cdef Reg* ident = &frame.regs[self.book.id_reg]
-        frame.id_hash = hash_text(self.key, ident.v.s, ident.n)
+        if not frame.is_hashed:
+            hash_event(self, frame)
         return self.seen.find(frame.id_hash)
 
     cdef IdRecord* known_id(self, object event_id) except NULL:
@@ -776,8 +847,9 @@ cdef class Core:
             self.tell_hooks(record)
 
     # An event's record is told; then memory is given up where it is over its limit, as an operation of its own.
-    cdef int tell_event(self, object record) except -1:
+    cdef int tell_event(self, object record, list followers) except -1:
         self.tell_hooks(record)
+        self.tell_followers(followers)
         if not self.is_pressed:
             return 0
         self.is_pressed = False
@@ -850,6 +922,62 @@ cdef class Core:
         self.write(record)
         return record
 
+    # ---- controls -------------------------------------------------------------------------------------------------
+
+    def control(self, dict content not None):
+        """Puts in force what a control says (see frmcore/controls.py), recorded as one operation."""
+        cdef bint was_on
+        with self.lock:
+            self.check_open()
+            now = self.now_ms()
+            was_on = gc_pause()
+            try:
+                apply_control(self, content, now)
+                self.seq += 1
+                record = None
+                if self.is_recorded():
+                    record = plain_record(RECORD_CONTROL, self.seq, now, content)
+                    self.write(record)
+            finally:
+                if was_on:
+                    gc_resume()
+            self.tell_hooks(record)
+
+    def control_state(self):
+        """What was switched, snoozed and tripped, and what breakers have counted, as plain data."""
+        self.check_open()
+        return control_state(self)
+
+    def entity_raw(self, name, value):
+        """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
+        cdef Frame* frame = self.take_frame()
+        try:
+            return entity_raw(self, frame, name, value)
+        finally:
+            self.give_frame(frame)
+
+    def replay_operation(self, uint64_t seq, int64_t at, dict content not None):
+        """A recorded control or alert, put in force anew."""
+        self.owed = []  # what its decision's replay has already done
+        if "control" in content and self.is_settled:
+            apply_control(self, content, at)
+        self.seq = max(self.seq, seq)
+
+    def restore_alerts(self, contents):
+        """What recorded alerts say: whom they were about, when."""
+        for content in contents:
+            for alert in content["alerts"]:
+                remember_alert(self, alert)
+
+    def restore_controls(self, dict state not None):
+        """The state of controls as `cut` had it, to look at; what is replayed from here on is behind it."""
+        restore_controls(self, state)
+        self.is_settled = True
+
+    def record_owed(self):
+        """Records what follows from the last decision, where a crash came in between."""
+        self.tell_followers(self.pay())
+
     def restore_list(self, spec, values):
         """The recorded values of a list, not recorded again."""
         table = self.lists.tables[self.list_index(spec)]
@@ -905,6 +1033,10 @@ cdef class Core:
         """Every register of the decision's program, run once more on what was recorded: raw values by register."""
         return trace_of(self, decision)
 
+    def what_if(self, Decision decision not None):
+        """The decision's program, to be asked for outcomes under other values."""
+        return WhatIf(self, decision)
+
     def evidence(self, Decision decision, int room):
         """Feature name -> (from ms, until ms, ids of the events in its window, newest first) for each aggregate.
 
@@ -923,9 +1055,10 @@ cdef class Core:
 
     # ---- what outlives the process --------------------------------------------------------------------------------
 
-    def attach(self, JournalRing journal, bint survives):
-        """From here on every record is put into the journal before its call returns. `survives`: the process, there."""
-        self.journal, self.survives = journal, survives
+    def attach(self, JournalRing journal, bint survives, keeper=None):
+        """From here on every record is put into the journal before its call returns. `survives`: the process, there. `keeper`:
+        what takes records out of it, which lives for as long as anybody can decide here."""
+        self.journal, self.survives, self.keeper = journal, survives, keeper
 
     def cut(self, take_spilled=False):
         """Where the state stands: what a store keeps beside the journal up to here. As of one sequence number.
@@ -943,7 +1076,7 @@ cdef class Core:
                     "waiting": self.journal.waiting if self.journal is not None else 0,
                     "spilled": self.journal.take_spilled() if take_spilled else b"",
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
-                    "counters": self.counters, "ids_limit": self.ids_limit,
+                    "counters": self.counters, "ids_limit": self.ids_limit, "controls": control_state(self),
                 }
             finally:
                 if was_on:
@@ -973,6 +1106,13 @@ cdef class Core:
                     piece = image_piece(store, depth, prefix, self.watermark_)
                     return self.seq, self.watermark, self.log_start(), piece
         return None
+
+    def check_rings(self):
+        """Everything that the rings promise about themselves, for tests. Raises AssertionError. O(entries)."""
+        seen = _Seen()
+        for store in self.store_list:
+            check_store(store, <uint64_t>-1, seen)
+        check_texts(self.texts, seen.texts)
 
     def ring_groups(self):
         """(signature, generation, rings, bytes) of each group."""
@@ -1037,6 +1177,11 @@ cdef class Core:
         """Field, derived field or update -> value, as an event's old record has them. Raises ValueError when it has none."""
         return recorded_facts(self.book_of(record), record)
 
+    def entered(self, bytes record not None):
+        """An event as it came in, by its old record: (when updates were told, fields, updates that came along)."""
+        fields, told = entered(self.book_of(record), record)
+        return (<const RecordHead*><const char*>record).at, fields, told
+
     # The policy of an event's record, which is sound under it.
     cdef Book book_of(self, bytes record):
         cdef const RecordHead* head = <const RecordHead*><const char*>record
@@ -1082,7 +1227,7 @@ cdef class Core:
             "ids": self.seen.bytes_used(),
             "records": self.log.bytes,
             "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + self.texts.table.bytes,
-            "lists": sum([table.bytes for table in self.lists.tables]),
+            "lists": sum([table.bytes for table in self.lists.tables]), "lookups": self.book.program.lookup_bytes(),
         }
         return {
             "decisions": self.counters.decided, "decided_again": self.counters.again, "observed": self.counters.observed,
@@ -1092,9 +1237,14 @@ cdef class Core:
             "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
             "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
-            "evicted": evicted_by_entity(groups),
+            "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),
             "memory": {**memory, "total": sum(memory.values()), "limit": self.book.plan.limits.max_memory},
         }
+
+    def verdicts(self):
+        """({(point, outcome): decisions}, {rule: decisions in which it counted}) since the engine was opened."""
+        self.check_open()
+        return verdict_counts(self.books)
 
     def state_hash(self):
         """32 hex digits over rings, ids, updates and order; the lists are the caller's to add. O(state)."""
@@ -1109,4 +1259,5 @@ cdef class Core:
         order[0], order[1], order[2], order[3] = self.seq, self.watermark_, self.oldest, self.floor_
         order[4], order[5] = self.list_line, <int64_t>self.ids_limit
         fingerprint_add(&sum_, order, sizeof(order))
+        fingerprint_controls(&sum_, self)
         return f"{sum_.hi:016x}{sum_.lo:016x}"

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType as _MappingProxyType
 
+from frmcore.alerts import Alert as _Alert
 from frmcore.values import feature_value as _feature_value
 from frmcore.values import render_reason as _render_reason
 
@@ -12,6 +13,9 @@ _NOTES = {
     NOTE_OVERFLOW: "is absent: its value does not fit into 64 bits",
     NOTE_INCOMPLETE: "is incomplete: its window reaches events that had been forgotten when a reload added it",
     NOTE_EVICTED: "is absent: its window reaches what was evicted to keep within limits.max_memory or limits.entities",
+    NOTE_SNOOZED: "is in shadow: it is snoozed",
+    NOTE_TRIPPED: "is in shadow: its breaker tripped",
+    NOTE_SWITCHED: "is in shadow: it was switched there",
 }
 
 
@@ -24,6 +28,7 @@ cdef class Decision:
     Attributes
         event_id: str           point: str                 the decision point
         outcome: str            score: int                 sum of the fired live rules' scores
+        intended: str           holdout: bool              what rules asked for, where the holdout let it through; probability: of it
         fired: tuple[str, ...]  rules that count, in file order
         shadow, unknown         rules that would have fired; rules that were unknown
         actions, alerts         what fired rules ask for; reasons: their texts
@@ -40,6 +45,7 @@ cdef class Decision:
     cdef readonly bint durable
     cdef Book book
     cdef object _verdict
+    cdef object _tail
     cdef object _features
 
     def __init__(self):
@@ -96,6 +102,31 @@ cdef class Decision:
             self._verdict = get_verdict(<const uint8_t*><const char*>self.record)
         return self._verdict
 
+    cdef tuple tail(self):
+        if self._tail is None:
+            self._tail = get_tail(<const uint8_t*><const char*>self.record)
+        return self._tail
+
+    @property
+    def intended(self) -> str:
+        """The outcome that the rules asked for; of the holdout another one took effect."""
+        return self.book.plan.outcomes[self.tail()[0]]
+
+    @property
+    def holdout(self) -> bool:
+        """Was the event let through to learn from?"""
+        return bool(self.head().flags & FLAG_HOLDOUT)
+
+    @property
+    def probability(self) -> float:
+        """The probability with which such an event is treated as this one was: the holdout's share, or the rest of it; 1.0 where
+        no lot was drawn. Every measure weights by its inverse."""
+        cdef uint8_t flags = self.head().flags
+        if not flags & FLAG_DRAWN:
+            return 1.0
+        share = self.book.plan.holdout.share
+        return (share if flags & FLAG_HOLDOUT else 10_000 - share) / 10_000
+
     cdef tuple rule_ids(self, int part):
         rules = self.book.plan.rules
         return tuple([rules[index].id for index in self.verdict()[part]])
@@ -119,18 +150,28 @@ cdef class Decision:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        rules = self.book.plan.rules
-        return tuple(dict.fromkeys([action for index in self.verdict()[0] for action in rules[index].actions]))
+        rules = [self.book.plan.rules[index] for index in self.verdict()[0]]
+        if self.holdout:
+            rules = [rule for rule in rules if rule.group in self.book.plan.holdout.excepted]
+        return tuple(dict.fromkeys([action for rule in rules for action in rule.actions]))
 
     @property
-    def alerts(self) -> tuple[str, ...]:
-        return ()
+    def alerts(self):
+        """What people are told about entities: an Alert each."""
+        return tuple([_Alert.of(said) for said in alerts_of(self.book, <const RecordHead*><const char*>self.record)["alerts"]])
 
     @property
     def reasons(self) -> list[str]:
-        rules = self.book.plan.rules
-        values = self.values()
-        return [_render_reason(rules[index].reason, values) for index in self.verdict()[0] if rules[index].reason]
+        cdef list texts = []
+        values = None
+        for index in self.verdict()[0]:
+            text = self.book.reasons[index]
+            if text is None:
+                values = self.values() if values is None else values
+                text = _render_reason(self.book.plan.rules[index].reason, values)
+            if text:
+                texts.append(text)
+        return texts
 
     @property
     def features(self):
@@ -177,9 +218,13 @@ cdef class Decision:
     @property
     def notes(self) -> tuple[str, ...]:
         numbers, features, rules = self.verdict()[5], self.book.plan.features, self.book.plan.rules
-        notes = [f"{features[numbers[i + 1]].name} {_NOTES[numbers[i]]}" for i in range(0, len(numbers), 2)]
+        pairs = [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 2)]
+        notes = [
+            f"{features[about].name if note <= NOTE_EVICTED else rules[about].id} {_NOTES[note]}" for note, about in pairs
+        ]
         exempt = [f"{rules[index].id} is exempted (group {rules[index].group})" for index in self.verdict()[3]]
-        return tuple(notes + exempt)
+        held = [f"let through by the holdout: the rules asked for {self.intended}"] if self.intended != self.outcome else []
+        return tuple(notes + exempt + held)
 
     def lose(self):
         """The store could not take it: it does not survive what it was to survive."""
@@ -189,11 +234,16 @@ cdef class Decision:
         """The decision as plain data, for JSON."""
         return {
             "event_id": self.event_id, "point": self.point, "outcome": self.outcome, "score": self.score,
+            "intended": self.intended, "holdout": self.holdout, "probability": self.probability,
             "fired": list(self.fired), "shadow": list(self.shadow), "unknown": list(self.unknown),
-            "actions": list(self.actions), "alerts": list(self.alerts), "reasons": self.reasons,
+            "actions": list(self.actions), "alerts": [alert.to_dict() for alert in self.alerts], "reasons": self.reasons,
             "features": dict(self.features), "lists": list(self.lists), "policy": self.policy, "seq": self.seq,
             "duplicate": self.duplicate, "late": self.late, "durable": self.durable, "notes": list(self.notes),
         }
+
+    def packed(self) -> bytes:
+        """The decision as MessagePack, as the protocol has it (docs/protocol.md)."""
+        return pack_decision(self)
 
     def __repr__(self) -> str:
         fired = f" fired={', '.join(self.fired)}" if self.fired else ""

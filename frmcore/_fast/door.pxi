@@ -58,7 +58,7 @@ cdef class _RingDoor:
     def insert(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         cdef int64_t[COLUMNS_MAX] columns
         self.columns(values, True, columns)
-        ring_insert(self.store, self.hash(key), time, seq, columns, watermark)
+        ring_insert(self.store, 0, self.hash(key), time, seq, columns, watermark)
 
     def remove(self, uint64_t key, int64_t time, uint64_t seq, values, int64_t watermark):
         """False: it was given up."""
@@ -143,7 +143,7 @@ cdef class _RingDoor:
             columns[i] = 1
         started = _perf_counter_ns()
         for i in range(rounds):
-            ring_insert(self.store, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
+            ring_insert(self.store, 0, self.hash(i % keys), time + i * step, seq + i, columns, time + i * step)
         return (_perf_counter_ns() - started) / rounds
 
     def evict(self, int64_t until):
@@ -184,21 +184,8 @@ cdef class _RingDoor:
 
     def check(self):
         """Everything that rings promise about themselves. Raises AssertionError. O(entries)."""
-        cdef uint64_t cursor = 0
-        cdef uint32_t[64] handles
-        cdef uint32_t i, k, count
         seen = _Seen()
-        while True:
-            count = table_scan(&self.store.table, &cursor, handles, 64)
-            for i in range(count):
-                check_ring(self.store, handles[i], self.ring_max, seen)
-            if cursor == 0:
-                break
-        for k in range(CLASSES + 1):
-            assert self.store.slabs[k].live == seen.records.count(k), f"records of class {k}"
-        assert self.store.table.count == len(seen.records)
-        assert self.store.forest.leaves.live == seen.leaves and self.store.forest.nodes.live == seen.nodes
-        assert self.store.latest_table.count == self.store.latest_slab.live == seen.latest
+        check_store(self.store, self.ring_max, seen)
         check_texts(self.texts, seen.texts)
 
 
@@ -208,6 +195,25 @@ class _Seen:
     def __init__(self):
         self.records, self.texts = [], []  # classes; a handle each time it is used
         self.leaves = self.nodes = self.latest = 0
+
+
+cdef int check_store(RingStore store, uint64_t ring_max, object seen) except -1:
+    cdef uint64_t cursor = 0
+    cdef uint32_t[64] handles
+    cdef uint32_t i, k, count
+    seen.records, seen.leaves, seen.nodes, seen.latest = [], 0, 0, 0
+    while True:
+        count = table_scan(&store.table, &cursor, handles, 64)
+        for i in range(count):
+            check_ring(store, handles[i], ring_max, seen)
+        if cursor == 0:
+            break
+    for k in range(CLASSES + 1):
+        assert store.slabs[k].live == seen.records.count(k), f"records of class {k}"
+    assert store.table.count == len(seen.records)
+    assert store.forest.leaves.live == seen.leaves and store.forest.nodes.live == seen.nodes
+    assert store.latest_table.count == store.latest_slab.live == seen.latest
+    return 0
 
 
 cdef int check_texts(Texts texts, list used) except -1:
@@ -232,7 +238,8 @@ cdef int check_ring(RingStore store, uint32_t handle, uint64_t ring_max, object 
         chunks.append(chunk_entries(store, store.chunk(ring)))
     entries = [entry for chunk in chunks for entry in chunk]
     places = [entry[0] for entry in entries]
-    assert places == sorted(set(places)), "entries stand in order"
+    assert places == sorted(places), "entries stand in order"
+    assert len(places) == len(set(places)), "no place twice"
     check_flags(store, ring, k == TREE, entries, seen)
     note_texts(store, seen, [entry[1] for entry in entries])
     return check_base(store, ring, k == TREE, places, seen) if store.life else 0

@@ -90,8 +90,7 @@ cdef int load_event(Core core, Book book, Frame* frame, IdRecord* known) except 
     reg_set_int(&frame.regs[book.score_reg], latest.score)
     for i in range(book.fired_count):
         reg_set_int(&frame.regs[book.fired[i].reg], was_fired(core, book, latest, i))
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return 0
 
 
@@ -266,6 +265,8 @@ cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, ui
 
 # The updates that an observed event carries.
 cdef dict told_fields(Book book, object event):
+    if isinstance(event, ArrowRows):
+        return told_cells(<ArrowRows>event)
     names = (*book.names[book.field_count + book.derived_count :], "final")
     if isinstance(event, _Mapping):
         return {name: event[name] for name in names if event.get(name) is not None}
@@ -302,9 +303,39 @@ cdef dict told_content(Book book, const Frame* frame, uint32_t count):
             content["final"] = book.plan.outcomes[frame.tellings[i].value.v.i]
             continue
         fact = book.field_count + book.derived_count + frame.tellings[i].index
-        raw = reg_object(&frame.tellings[i].value, book.fact_rep[fact])
-        if book.specs[fact].kind == KIND_DECIMAL and raw is not None:
-            content[book.names[fact]] = str(_decimal.Decimal(raw).scaleb(-book.specs[fact].scale, _EXACT))
-        else:
-            content[book.names[fact]] = _feature_value(book.plain_spec(fact), raw)
+        content[book.names[fact]] = told_value(book, fact, &frame.tellings[i].value)
     return content
+
+
+cdef object told_value(Book book, uint32_t fact, const Reg* reg):
+    raw = reg_object(reg, book.fact_rep[fact])
+    if book.specs[fact].kind == KIND_DECIMAL and raw is not None:
+        return str(_decimal.Decimal(raw).scaleb(-book.specs[fact].scale, _EXACT))
+    return _feature_value(book.plain_spec(fact), raw)
+
+
+# An event as it came in, by its record: fields, and the updates that came along. A private value is the hex of its hash.
+cdef tuple entered(Book book, bytes record):
+    cdef Reg* regs = <Reg*>take(book.register_count, sizeof(Reg))
+    cdef const uint8_t* p
+    cdef uint64_t count, number
+    cdef uint32_t i
+    fields, told = {}, {}
+    try:
+        get_facts(<const uint8_t*><const char*>record, book, regs)
+        for i, spec in enumerate(book.policy.fields):
+            fields[spec.name] = regs[i].v.s[: regs[i].n].hex() if spec.type.private and regs[i].present else told_value(book, i, &regs[i])
+        for i in range(book.currency_count):
+            fields[book.names[book.currencies[i].amount]] = reg_object(&regs[book.currencies[i].original], REP_INT)
+        p = get_varint(skip_facts(<const uint8_t*><const char*>record, book), &count)
+        while count:
+            p = get_varint(p, &number)
+            i = book.field_count + book.derived_count + <uint32_t>number
+            if number == book.update_count:
+                told["final"] = book.plan.outcomes[(<const RecordHead*><const char*>record).outcome]
+            else:
+                told[book.names[i]] = told_value(book, i, &regs[i])
+            count -= 1
+        return fields, told
+    finally:
+        free(regs)

@@ -15,12 +15,18 @@ cdef extern from "Python.h":
     bint is_int "PyLong_CheckExact"(PyObject* value) noexcept
     bint is_float "PyFloat_CheckExact"(PyObject* value) noexcept
     bint is_ascii "PyUnicode_IS_COMPACT_ASCII"(PyObject* value) noexcept
-    const char* ascii_data "PyUnicode_DATA"(PyObject* value) noexcept
     Py_ssize_t ascii_size "PyUnicode_GET_LENGTH"(PyObject* value) noexcept
     long long as_int64 "PyLong_AsLongLongAndOverflow"(PyObject* value, int* overflow) noexcept
     double as_double "PyFloat_AS_DOUBLE"(PyObject* value) noexcept
     PyTypeObject* type_of "Py_TYPE"(PyObject* value) noexcept
     void PyErr_Clear() noexcept
+
+cdef extern from *:
+    """
+    /* Of a compact ASCII text. PyUnicode_DATA is a call: 20 instructions more for each text. */
+    #define FRM_ASCII_DATA(value) ((const char *)((PyASCIIObject *)(value) + 1))
+    """
+    const char* ascii_data "FRM_ASCII_DATA"(PyObject* value) noexcept
 
 import datetime as _datetime
 import decimal as _decimal
@@ -70,7 +76,7 @@ cdef inline int quick_value(Book book, uint32_t i, PyObject* value, Reg* reg, Ar
         reg.present = 1
         return not overflow and reg.v.i != INT64_MIN and (spec.kind != KIND_TIMESTAMP or -TIME_MAX <= reg.v.i <= TIME_MAX)
     if spec.kind == KIND_ENUM:
-        return quick_label(book, spec, value, reg)
+        return is_str(value) and is_ascii(value) and quick_label(book, spec, ascii_data(value), <uint32_t>ascii_size(value), reg)
     if spec.kind == KIND_FLOAT:
         if not is_float(value):
             return 0
@@ -82,7 +88,7 @@ cdef inline int quick_value(Book book, uint32_t i, PyObject* value, Reg* reg, Ar
         reg.present = 1
         return value == Py_True_ or value == Py_False_
     if spec.kind == KIND_IP:
-        return quick_ip(value, reg, arena)
+        return is_str(value) and is_ascii(value) and quick_ip(ascii_data(value), <uint32_t>ascii_size(value), reg, arena)
     return 0
 
 
@@ -112,27 +118,20 @@ cdef const char* utf8_or_null(PyObject* value, Py_ssize_t* size) noexcept:
         return NULL
 
 
-cdef inline int quick_label(Book book, FieldSpec* spec, PyObject* value, Reg* reg) noexcept:
-    cdef const char* data
+cdef inline int quick_label(Book book, const FieldSpec* spec, const char* s, uint32_t n, Reg* reg) noexcept nogil:
     cdef uint32_t j
-    cdef Text* label
-    if not is_str(value) or not is_ascii(value):
-        return 0
-    data = ascii_data(value)
+    cdef const Text* label
     for j in range(spec.label_count):
         label = &book.labels[spec.label_first + j]
-        if label.n == <uint32_t>ascii_size(value) and memcmp(label.s, data, label.n) == 0:
+        if label.n == n and memcmp(label.s, s, n) == 0:
             reg_set_int(reg, j)
             return 1
     return 0
 
 
-cdef inline int quick_ip(PyObject* value, Reg* reg, Arena* arena) noexcept:
+cdef inline int quick_ip(const char* s, uint32_t n, Reg* reg, Arena* arena) noexcept nogil:
     cdef uint8_t raw[16]
-    cdef int size
-    if not is_str(value) or not is_ascii(value) or ascii_size(value) > 64:
-        return 0
-    size = text_ip_parse(ascii_data(value), <uint32_t>ascii_size(value), raw)
+    cdef int size = text_ip_parse(s, n, raw) if n <= 64 else 0
     return size > 0 and reg_copy_text(reg, arena, <const char*>raw, <uint32_t>size)
 
 
@@ -306,15 +305,15 @@ cdef object checked_note(str name, object value):
     return plain
 
 
-cdef int read_struct(Book book, Frame* frame, object event) except -1:
+# The event's own memory, without running Python code; False where a value is of no ordinary type.
+cdef inline bint quick_struct(Book book, Frame* frame, PyObject* event) noexcept:
     cdef uint32_t i
     cdef PyObject* value
-    cdef char* base = <char*><PyObject*>event
     for i in range(book.field_count):
-        value = (<PyObject**>(base + book.specs[i].offset))[0]
+        value = (<PyObject**>(<char*>event + book.specs[i].offset))[0]
         if unlikely(not quick_value(book, i, value, &frame.regs[i], &frame.arena, False)):
-            return read_values(book, frame, struct_values(book, event))
-    return 0
+            return False
+    return True
 
 
 cdef list struct_values(Book book, object event):
@@ -360,7 +359,10 @@ cdef object nested_value(object event, tuple path):
 # Finds any event in registers: fields read, checked for presence, kind known.
 cdef int read_event(Book book, Frame* frame, object event, bint strict) except -1:
     if <PyTypeObject*>type_of(<PyObject*>event) == book.event_type:
-        read_struct(book, frame, event)
+        if not quick_struct(book, frame, <PyObject*>event):
+            read_values(book, frame, struct_values(book, event))
+    elif isinstance(event, ArrowRows):
+        read_row(book, frame, <ArrowRows>event)
     else:
         if not PyDict_CheckExact(event):
             event = as_dict(event)
@@ -405,21 +407,34 @@ cdef str first_unknown(object event, dict known, str prefix):
 
 
 cdef int check_presence(Book book, Frame* frame) except -1:
+    cdef uint32_t missing = first_missing(book, frame)
+    if unlikely(missing < book.field_count):
+        raise missing_field(book, missing, frame)
+    if unlikely(not id_fits(book, frame)):
+        name = book.names[book.id_reg]
+        raise InvalidEvent(
+            f"{name}: an event id is text of 1 to {ID_BYTES_MAX} bytes, this one has {frame.regs[book.id_reg].n}", name
+        )
+    return 0
+
+
+# The first field that the event must have and has not; field_count: none. Finds its kind and time.
+cdef inline uint32_t first_missing(Book book, Frame* frame) noexcept:
+    cdef const FieldSpec* spec
     cdef uint32_t i
-    cdef FieldSpec* spec
-    cdef Reg* ident = &frame.regs[book.id_reg]
     frame.kind_bit = <uint64_t>-1
     if book.kind_reg >= 0 and frame.regs[book.kind_reg].present:
         frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i
+    frame.time = frame.regs[book.time_reg].v.i
     for i in range(book.field_count):
         spec = &book.specs[i]
         if unlikely(not frame.regs[i].present) and (not spec.optional or spec.required_on & frame.kind_bit):
-            raise missing_field(book, i, frame)
-    if ident.n == 0 or ident.n > ID_BYTES_MAX:
-        name = book.names[book.id_reg]
-        raise InvalidEvent(f"{name}: an event id is text of 1 to {ID_BYTES_MAX} bytes, this one has {ident.n}", name)
-    frame.time = frame.regs[book.time_reg].v.i
-    return 0
+            return i
+    return book.field_count
+
+
+cdef inline bint id_fits(Book book, const Frame* frame) noexcept:
+    return 0 < frame.regs[book.id_reg].n <= ID_BYTES_MAX
 
 
 cdef object missing_field(Book book, uint32_t i, Frame* frame):

@@ -18,8 +18,7 @@ cdef int translate_record(Core core, Book book, Frame* frame, const RecordHead* 
         if book.features[i].reg >= book.fact_count:
             frame.regs[book.features[i].reg].present = 0
     place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return translate_verdict(core, book, frame, head, old)
 
 
@@ -52,6 +51,7 @@ cdef int translate_verdict(Core core, Book book, Frame* frame, const RecordHead*
     cdef Verdict* verdict = &frame.verdict
     cdef uint32_t i
     verdict.outcome, verdict.score = <int32_t>translate_outcome(core, book, head.book, head.outcome), head.score
+    verdict.flags = 0
     verdict.fired_count = verdict.shadow_count = verdict.unknown_count = verdict.exempted_count = verdict.note_count = 0
     for i in range(book.probe_count):
         frame.regs[book.probes[i].dst].present = 0

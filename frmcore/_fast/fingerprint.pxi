@@ -143,6 +143,18 @@ cdef int fingerprint_store(Fingerprint* sum_, RingStore store, int64_t watermark
             return 0
 
 
+# What was switched, snoozed, tripped and counted; alerts that keep others back.
+cdef int fingerprint_controls(Fingerprint* sum_, Core core) except -1:
+    cdef bytes data = _msgpack.encode(control_state(core))
+    fingerprint_add(sum_, <const char*>data, <uint32_t>len(data))
+    for (rule, field), times in core.alerted.items():
+        for value, (time, until) in times.items():
+            if until > core.list_line:
+                data = _msgpack.encode((rule, field, value, time))
+                fingerprint_add(sum_, <const char*>data, <uint32_t>len(data))
+    return 0
+
+
 # Ids: the record, and what was told about the event since.
 cdef int fingerprint_seen(Fingerprint* sum_, Core core) except -1:
     cdef Seen seen = core.seen

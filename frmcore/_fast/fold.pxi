@@ -117,8 +117,11 @@ cdef bint encode_text(Arena* arena, const uint32_t* s, uint32_t n, Text* out) no
 
 
 cdef bint text_fold(Arena* arena, const char* s, uint32_t n, Text* out) noexcept:
-    cdef uint32_t* chars = <uint32_t*>malloc(<size_t>n * FOLDED_MAX * sizeof(uint32_t) + 1)
+    cdef uint32_t* chars
     cdef bint done
+    if not utf8_valid(s, n):  # of a checkpoint's piece that somebody else wrote
+        return False
+    chars = <uint32_t*>malloc(<size_t>n * FOLDED_MAX * sizeof(uint32_t) + 1)
     if chars == NULL:
         return False
     try:

@@ -4,11 +4,16 @@
 cdef struct Member:  # what one group makes of the event at hand
     uint8_t is_member
     uint8_t was_member  # when it was lifted
+    uint32_t handle  # of the key's ring, where it was looked up already; 0: it was not, or there is none
     Hash key
 
 cdef struct Verdict:  # what the rules of a point said
     int32_t outcome
+    int32_t intended  # of the holdout: what the rules asked for
+    uint8_t flags  # of the record
     int64_t score
+    const uint8_t* alerts  # as the record has them
+    uint32_t alerts_size
     uint32_t fired_count, shadow_count, unknown_count, exempted_count, note_count
     uint32_t* fired  # rule indices, in file order
     uint32_t* shadow
@@ -45,6 +50,7 @@ cdef struct Frame:
     int64_t time
     uint32_t book  # index of the policy it was made for
     bint late
+    bint is_hashed  # its id and its keys are
     bint holds_lock
     bint pauses_gc
 
@@ -67,7 +73,7 @@ cdef Frame* frame_new(Book book, Layout layout) except NULL:
         frame.verdict.shadow = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.unknown = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
         frame.verdict.exempted = <uint32_t*>take(book.rule_count, sizeof(uint32_t))
-        frame.verdict.notes = <uint32_t*>take(2 * (book.feature_count + 1), sizeof(uint32_t))
+        frame.verdict.notes = <uint32_t*>take(2 * (book.feature_count + book.rule_count + 1), sizeof(uint32_t))
         program_init_regs(book.program, frame.regs)
     except BaseException:
         frame_free(frame)

@@ -217,6 +217,16 @@ cdef int quill_value(Quill* quill, RingStore store, uint32_t c, int64_t* out) ex
     return 0
 
 
+cdef inline bint place_sound(Place where) noexcept nogil:
+    return -TIME_FAR < where.time < TIME_FAR
+
+
+# May an entry of that place follow the base? The last one of it may be lost, and another one stand there.
+cdef bint follows_base(RingStore store, uint32_t handle, Place where) noexcept nogil:
+    cdef const Base* base = store.base(store.at(handle))
+    return before(base.last, where) or (base.last_lost and same_place(base.last, where))
+
+
 cdef int quill_base(Quill* quill, RingStore store, Ring* ring, uint8_t flags) except -1:
     cdef Base* base = store.base(ring)
     cdef uint32_t c, shown = store.forest.shape.shown
@@ -225,8 +235,8 @@ cdef int quill_base(Quill* quill, RingStore store, Ring* ring, uint8_t flags) ex
     quill_raw(quill, &base.last, sizeof(Place))
     quill_raw(quill, store.base_totals(ring), shown * sizeof(ColumnTotals))
     base.first_lost, base.last_lost = bool(flags & IMAGE_FIRST_LOST), bool(flags & IMAGE_LAST_LOST)
-    if base.count == 0:
-        quill.failed, base.count = True, 1  # its texts are there to be let go
+    if base.count == 0 or before(base.last, base.first) or not place_sound(base.first) or not place_sound(base.last):
+        quill.failed, base.count = True, max(base.count, <uint64_t>1)  # its texts are there to be let go
     for c in range(shown):
         quill_value(quill, store, c, store.base_first(ring) + c)
     for c in range(shown):
@@ -278,6 +288,9 @@ cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefi
     if quill.failed or hash.lo & mask != prefix or table_find(&store.table, hash) or (flags & IMAGE_BASE and not store.life):
         quill.failed = True
         return 0
+    if count == 0 and not flags & (IMAGE_BASE | IMAGE_CAPPED):
+        quill.failed = True  # an empty ring is none
+        return 0
     while k < CLASSES - 1 and CAPACITY[k] < count:
         k += 1
     handle = ring_of_class(store, hash, k)
@@ -291,7 +304,10 @@ cdef int quill_ring(Quill* quill, RingStore store, uint64_t mask, uint64_t prefi
     for i in range(count):
         where.time = last.time + quill_signed(quill)
         where.seq = last.seq + <uint64_t>quill_signed(quill)
-        if quill.failed or (i and not before(last, where)) or where.seq > last_seq or not -TIME_FAR < where.time < TIME_FAR:
+        if quill.failed or (i and not before(last, where)) or where.seq > last_seq or not place_sound(where):
+            quill.failed = True
+            return 0
+        if i == 0 and flags & IMAGE_BASE and not follows_base(store, handle, where):
             quill.failed = True
             return 0
         for c in range(shape.columns):

@@ -41,6 +41,7 @@ cdef int put_in_force(Core core, tuple prepared) except -1:
     grow_outcomes(core, book.outcome_count)
     core.drop_frames()
     translate_states(core)
+    resolve_controls(core)
     return back_fill(core, fresh) if core.any_recorded else 0
 
 

@@ -326,38 +326,45 @@ def stretch_of(bytes frames not None, bytes key not None, int64_t watermark):
     return value
 
 
-def stretch_head(bytes value not None, bint whole=True):
-    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch; not `whole`: of its first STRETCH_HEAD
-    bytes. Raises ValueError when the bytes are none."""
+cdef const StretchHead* stretch_in(bytes value, bint whole=True) except NULL:
     cdef const StretchHead* head = <const StretchHead*><const char*>value
     cdef uint64_t size = <uint64_t>len(value)
     if size < sizeof(StretchHead) or head.version != 1 or head.ids > head.records:
         raise ValueError("a stretch of the journal is none")
     if whole and size != sizeof(StretchHead) + head.frames_size + <uint64_t>head.ids * sizeof(IdEntry):
         raise ValueError("a stretch of the journal is of another length than it says")
+    return head
+
+
+def stretch_head(bytes value not None, bint whole=True):
+    """(records, first seq, last seq, least time, greatest time, watermark) of a stretch; not `whole`: of its first STRETCH_HEAD
+    bytes. Raises ValueError when the bytes are none."""
+    cdef const StretchHead* head = stretch_in(value, whole)
     return head.records, head.first_seq, head.last_seq, head.least_time, head.greatest_time, head.watermark
 
 
 def stretch_frames(bytes value not None):
-    """The frames of a stretch."""
-    cdef const StretchHead* head = <const StretchHead*><const char*>value
+    """The frames of a stretch. Raises ValueError when it is none."""
+    cdef const StretchHead* head = stretch_in(value)
     return (<const char*>value)[sizeof(StretchHead) : sizeof(StretchHead) + head.frames_size]
 
 
 def stretch_ids(bytes value not None):
-    """The fingerprints of a stretch: sorted entries of 16 bytes."""
-    cdef const StretchHead* head = <const StretchHead*><const char*>value
+    """The fingerprints of a stretch: sorted entries of 16 bytes. Raises ValueError when it is none."""
+    cdef const StretchHead* head = stretch_in(value)
     return value[sizeof(StretchHead) + head.frames_size :]
 
 
 def frames_split(bytes frames not None, uint64_t most):
-    """The frames in parts of at most `most` bytes (one frame at least)."""
+    """The frames in parts of at most `most` bytes (one frame at least). Raises ValueError where they end within a head."""
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), first = 0, at = 0, next_
     if size <= most:
         return [frames]
     parts = []
     while at < size:
+        if size - at < sizeof(FrameHead):
+            raise ValueError(f"the frames end at byte {size} within a head")
         next_ = at + frame_size((<const FrameHead*>(start + at)).size)
         if next_ - first > most and at > first:
             parts.append(frames[first:at])
@@ -476,14 +483,14 @@ def ids_merged(list runs not None, bytes prefix not None):
 
 
 def frame_operations(bytes frames not None):
-    """The records among whole frames that are neither about an event nor an update: lists' changes, policies."""
+    """The records among whole frames that are kept for good: lists' changes, policies, controls, alerts."""
     cdef const char* start = <const char*>frames
     cdef uint64_t size = <uint64_t>len(frames), at = 0
     cdef const RecordHead* record
     found = []
     while at < size:
         record = <const RecordHead*>(start + at + sizeof(FrameHead))
-        if record.type in (RECORD_LIST, RECORD_POLICY):
+        if is_kept(record.type):
             found.append((<const char*>record)[: record.size])
         at += frame_size(record.size)
     return found

@@ -1,15 +1,17 @@
 # The life of a ring: an event enters it or is retracted, what the watermark passed is given up, memory is given back.
 
 # Enters one event; a ring that evictions took begins anew. `values`: one int64 for each column of the group. `watermark` says
-# what may be given up on the way.
-cdef int ring_insert(RingStore store, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark) except -1:
-    cdef uint32_t handle
+# what may be given up on the way. `handle`: of the key's ring, 0 where that was not looked up.
+cdef int ring_insert(
+    RingStore store, uint32_t handle, Hash hash, int64_t time, uint64_t seq, const int64_t* values, int64_t watermark
+) except -1:
     cdef Place where = store.place_of(time, seq)
     cdef int64_t line = store.line(watermark)
     if where.time <= line and not store.life:
         store.release(values)
         return 0
-    handle = table_find(&store.table, hash)
+    if handle == 0:
+        handle = table_find(&store.table, hash)
     if unlikely(store.evicted != NEVER):
         if handle and store.is_void(handle, line):
             void_ring(store, handle, line)
@@ -24,15 +26,17 @@ cdef int ring_insert(RingStore store, Hash hash, int64_t time, uint64_t seq, con
 
 cdef int ring_enter(RingStore store, uint32_t handle, Place where, const int64_t* values, int64_t line) except -1:
     cdef int64_t[STORED_MAX] stored
-    store.fill(stored, values)
-    if store.life and into_base(store, handle, where, stored, line):
+    if store.life and into_base(store, handle, where, values, line):
         return 0
-    if store.forest.shape.weight != NONE and merge_cell(store, handle, where, stored):
-        return 0
+    if store.forest.shape.weight != NONE:
+        store.fill(stored, values)
+        values = stored
+        if merge_cell(store, handle, where, values):
+            return 0
     if handle >> CLASS_SHIFT == TREE:
-        insert_tree(store, handle, where, stored, line)
+        insert_tree(store, handle, where, values, line)
     else:
-        insert_inline(store, handle, where, stored, line)
+        insert_inline(store, handle, where, values, line)
     if store.forest.out_of_memory:
         raise MemoryError
     return 0
@@ -69,7 +73,7 @@ cdef int insert_inline(RingStore store, uint32_t handle, Place where, const int6
         if chunk.n == chunk.capacity:
             handle = store.resize(handle, (handle >> CLASS_SHIFT) + 1)
             chunk = store.chunk(store.at(handle))
-    at = chunk_lower(shape, chunk, where)
+    at = chunk_end(shape, chunk, where)
     chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
     return 0
 
@@ -158,7 +162,19 @@ cdef int rings_sweep(RingStore store, int64_t watermark) except -1:
     cdef int64_t line = store.line(watermark)
     for i in range(count):
         ring_sweep(store, handles[i], line)
+    prefetch_sweep(store)
     return 0
+
+
+# What the next sweep looks at is cold: without this it waits for one ring after the other.
+cdef inline void prefetch_sweep(RingStore store) noexcept nogil:
+    cdef uint32_t[64] handles
+    cdef uint64_t cursor = store.sweep_cursor
+    cdef uint32_t i, count = table_scan(&store.table, &cursor, handles, 64)
+    for i in range(count):
+        prefetch(store.at(handles[i]))
+        prefetch(store.chunk(store.at(handles[i])))
+    prefetch(table_bucket(&store.table, cursor if cursor < store.table.buckets else 0))
 
 
 cdef int ring_sweep(RingStore store, uint32_t handle, int64_t line) except -1:

@@ -1,14 +1,16 @@
-# The records in memory, in recorded order: appended at the end, given up at the head. Segments of 1 MiB, so that neither end
-# ever copies anything: a record's address is good for as long as the record is kept.
+# The records in memory, in recorded order: appended at the end, given up at the head. Segments of one huge page, so that neither
+# end ever copies anything: a record's address is good for as long as the record is kept. The first one is of small pages, for
+# engines that decide little; with small pages only, every tenth decision waits for the kernel to clear one.
 
 cdef enum:
-    SEGMENT_SIZE = 1 << 20
+    SEGMENT_SIZE = PAGE_BYTES - 32  # and the head: one huge page
 
 cdef struct Segment:
     Segment* next
     uint64_t first_seq
     uint32_t capacity  # SEGMENT_SIZE, or more for one giant record
     uint32_t used
+    uint64_t unused  # heads of records are aligned to 16 bytes
 
 cdef struct Log:
     Segment* first
@@ -22,7 +24,7 @@ cdef void log_free(Log* log) noexcept nogil:
     cdef Segment* following
     while log.first != NULL:
         following = log.first.next
-        free(log.first)
+        page_unmap(log.first, sizeof(Segment) + log.first.capacity)
         log.first = following
     memset(log, 0, sizeof(Log))
 
@@ -35,11 +37,11 @@ cdef inline uint8_t* log_reserve(Log* log, uint64_t bound) noexcept nogil:
 
 
 cdef uint8_t* log_extend(Log* log, uint64_t bound) noexcept nogil:
-    cdef uint32_t capacity = SEGMENT_SIZE if bound <= SEGMENT_SIZE else <uint32_t>bound
+    cdef uint32_t capacity = SEGMENT_SIZE if bound <= SEGMENT_SIZE else <uint32_t>(round_up(bound + 32, PAGE_GRAIN) - 32)
     cdef Segment* segment
     if log.last != NULL and log.last.used == 0 and log.last.capacity >= bound:
         return <uint8_t*>(log.last + 1)
-    segment = <Segment*>malloc(sizeof(Segment) + capacity)
+    segment = <Segment*>page_map(sizeof(Segment) + capacity, log.last != NULL)
     if segment == NULL:
         return NULL
     segment.next, segment.capacity, segment.used = NULL, capacity, 0
@@ -86,7 +88,7 @@ cdef void log_drop_head(Log* log) noexcept nogil:
         emptied = log.first
         log.first = emptied.next
         log.bytes -= sizeof(Segment) + emptied.capacity
-        free(emptied)
+        page_unmap(emptied, sizeof(Segment) + emptied.capacity)
 
 
 # The record of that sequence number, or NULL.

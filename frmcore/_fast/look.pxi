@@ -7,6 +7,7 @@ cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
     try:
         place_entities(core, frame, given)
         frame.time, frame.kind_bit = at, 0
+        hash_keys(core, book, frame)
         find_rings(core, book, frame)
         read_windows(core, frame, <uint64_t>-1)
         for i in range(book.feature_count):
@@ -74,6 +75,95 @@ cdef list trace_of(Core core, Decision decision):
         frame_free(frame)
 
 
+@cython.final
+cdef class WhatIf:
+    """The program of one decision, run once more with another value put in place: which outcome it would have had.
+
+    Rules are live, in shadow or off as the record tells; those that it does not tell about are as the policy says.
+    """
+
+    cdef Core core
+    cdef Decision decision
+    cdef Layout layout
+    cdef Frame* frame
+    cdef RuleControl* controls
+    cdef set hits
+
+    def __cinit__(self, Core core not None, Decision decision not None):
+        cdef Book book = decision.book
+        self.core, self.decision, self.layout = core, decision, Layout(book)
+        self.hits = set(decision.verdict()[4])
+        self.frame = frame_new(book, self.layout)
+        self.controls = <RuleControl*>take(book.rule_count, sizeof(RuleControl))
+        self._as_planned()
+        self._as_recorded()
+
+    def __dealloc__(self):
+        free(self.controls)
+        if self.frame != NULL:
+            frame_free(self.frame)
+
+    cdef int _as_planned(self) except -1:
+        cdef uint32_t i
+        plan = self.decision.book.plan
+        disabled = {group.name for group in plan.rule_groups if not group.enabled}
+        for i, rule in enumerate(plan.rules):
+            self.controls[i].from_time = INT64_MIN if rule.from_ms is None else rule.from_ms
+            self.controls[i].until_time = INT64_MAX if rule.until_ms is None else rule.until_ms
+            self.controls[i].mode = MODE_OFF if rule.group in disabled else rule.mode
+        return 0
+
+    cdef int _as_recorded(self) except -1:
+        cdef uint32_t i
+        fired, shadow, unknown, exempted, _, notes = self.decision.verdict()
+        noted = {notes[i + 1] for i in range(0, len(notes), 2) if notes[i] > NOTE_EVICTED}
+        for i in (*fired, *exempted):
+            self.controls[i].mode = MODE_LIVE
+        for i in noted:
+            self.controls[i].mode = MODE_SHADOW
+        heard = {*fired, *shadow, *unknown, *exempted}
+        self.run(-1, None)
+        for i in range(self.decision.book.rule_count):
+            result = &self.frame.regs[<uint32_t>self.decision.book.plan.rules[i].result]
+            if i not in heard and not (result.present and result.v.i == 0):
+                self.controls[i].mode = MODE_OFF
+        return 0
+
+    cdef int run(self, int64_t reg, object value) except -1:
+        cdef Book book = self.decision.book
+        cdef Frame* frame = self.frame
+        cdef const RecordHead* head = self.decision.head()
+        cdef const PointSpec* point = &book.points[head.point]
+        cdef Machine* machine = &book.program.machine
+        cdef int64_t list_time = max(head.time, self.core.list_line)
+        cdef uint32_t i
+        arena_reset(&frame.arena)
+        get_facts(<const uint8_t*>head, book, frame.regs)
+        get_features(<const uint8_t*>head, book, frame.regs)
+        weakest(book, frame.regs)
+        place_event(book, frame, head)
+        if reg >= 0:
+            reg_set(&frame.regs[reg], book.program.reps[reg], value)
+        program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, True)
+        for i in range(book.probe_count):
+            frame.regs[book.probes[i].dst].present = frame.regs[book.probes[i].key].present
+            frame.regs[book.probes[i].dst].v.i = i in self.hits
+        program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, True)
+        program_run(machine, frame.regs, point.start, point.end, &frame.arena, list_time, True)
+        frame.verdict.note_count = 0
+        judge(self.core, self.controls, book, frame, point)
+        return 0
+
+    def ask(self, int64_t reg=-1, value=None, int64_t rule=-1):
+        """(index of the outcome, is that rule's condition true), with the value in the register; -1: none."""
+        cdef Reg* result
+        self.run(reg, value)
+        if rule < 0:
+            return self.frame.verdict.outcome, False
+        result = &self.frame.regs[<uint32_t>self.decision.book.plan.rules[rule].result]
+        return self.frame.verdict.outcome, bool(result.present and result.v.i)
+
+
 cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
     cdef IdRecord* known
     cdef uint32_t i
@@ -84,26 +174,28 @@ cdef dict evidence_of(Core core, Frame* frame, Decision decision, int room):
         find_rings(core, core.book, frame)
         for i in range(core.layout.lookup_count):
             if frame.looked[i].present:
-                lookup_evidence(core, frame, i, known, room, found)
+                lookup_evidence(core, frame, i, known.record.seq, event_id, room, found)
         return found
     finally:
         core.give_frame(frame)
 
 
-cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, IdRecord* known, int room, dict found) except -1:
+# The bounds and the ids of one lookup's windows, for an event of that place, of which the registers tell.
+cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, uint64_t seq, str itself, int room, dict found) except -1:
     cdef RingStore store = <RingStore>core.stores[core.layout.lookups[i].group]
     cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
     cdef uint32_t handle = store.living(frame.looked[i].handle, core.watermark_), w, o
     cdef Ring* ring = store.at(handle) if handle else NULL
     cdef Reading reading
     cdef Range range_
-    prepare_reading(core, frame, i, known.record.seq, &reading)
+    start_reading(core, frame, seq, &reading)
+    aim_reading(core, frame, i, &reading)
     for w in range(wanted.window_count):
         range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
         places = window_places(store, handle, &range_, room) if handle else []
-        ids = [id_of(core, seq) for _, seq in places]
+        ids = [id_of(core, entry) for _, entry in places]
         if range_.with_itself:
-            ids.insert(0, id_of(core, known.record.seq))
+            ids.insert(0, itself)
         start = range_.lo.time if range_.lo.time > -TIME_FAR else None
         end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
         for o in range(wanted.windows[w].output_count):

@@ -75,6 +75,7 @@ cdef enum Operation:
     OP_DAYS_BETWEEN_I = 82
     OP_DISTANCE_F = 83
     OP_IN_LIST = 90
+    OP_LOOKUP = 91
 
 # As plan.Instr, except that an operand which is a register is the distance of its bytes from the file's start.
 cdef struct Instruction:
@@ -97,6 +98,7 @@ cdef struct Machine:
     const Pattern* patterns
     const ZoneTable* zones
     const ListRef* lists
+    const LookupTable* lookups
     uint64_t overflows  # int results that int64 does not hold
 
 
@@ -390,6 +392,8 @@ cdef void program_run(
             run_distance(dst, a, b, reg_at(regs, at.c), reg_at(regs, at.d))
         elif op == OP_IN_LIST:
             give_truth(dst, a.present, a.present and lists_probe(machine.lists, at.b, a.v.s, a.n, event_time))
+        elif op == OP_LOOKUP:
+            run_lookup(dst, a, machine.lookups + at.b)
         elif op == OP_LOWER_S or op == OP_UPPER_S or op == OP_DOMAIN_S or op == OP_EMAIL_S or op == OP_FOLD_S:
             run_text(dst, a, at, arena)
         elif op == OP_NETWORK_S or op == OP_IP_TEXT_S:

@@ -32,6 +32,9 @@ cdef class Program:
     cdef uint32_t pattern_count
     cdef ZoneTable* zones
     cdef uint32_t zone_count
+    cdef LookupTable* lookups
+    cdef uint32_t lookup_count
+    cdef uint64_t lookup_text_bytes
     cdef Reg* constants
     cdef uint16_t* constant_registers
     cdef uint32_t constant_count
@@ -51,6 +54,7 @@ cdef class Program:
         self.load_sets(plan.sets, key)
         self.load_patterns(plan.patterns)
         self.load_zones(plan.zones)
+        self.load_lookups(plan.lookups, key)
         self.load_constants(plan.constants, key)
         self.machine.code = self.code
         self.machine.int_sets = self.int_sets
@@ -58,6 +62,7 @@ cdef class Program:
         self.machine.patterns = self.patterns
         self.machine.zones = self.zones
         self.machine.lists = lists.refs
+        self.machine.lookups = self.lookups
 
     cdef int load_code(self, code) except -1:
         cdef uint32_t i
@@ -111,6 +116,19 @@ cdef class Program:
             zone_load(self.zones + <uint32_t>index, zone)
         return 0
 
+    cdef int load_lookups(self, lookups, HashKey key) except -1:
+        self.lookups = <LookupTable*>take(len(lookups), sizeof(LookupTable))
+        self.lookup_count = <uint32_t>len(lookups)
+        for index, table in enumerate(lookups):
+            keys, values = table.keys, table.values
+            if table.key == _Rep.TEXT:
+                keys = [self.text(each, key) for each in keys]
+            if table.value == _Rep.TEXT:
+                values = [self.text(each, key) for each in values]
+            self.lookup_text_bytes += sum([len(each) for each in (*keys, *values) if isinstance(each, bytes)])
+            lookup_load(self.lookups + <uint32_t>index, table, keys, values)
+        return 0
+
     cdef int load_constants(self, constants, HashKey key) except -1:
         cdef uint32_t i
         self.constants = <Reg*>take(len(constants), sizeof(Reg))
@@ -134,6 +152,13 @@ cdef class Program:
         self.kept.append(text)
         return text
 
+    cdef uint64_t lookup_bytes(self) noexcept:
+        cdef uint64_t total = self.lookup_text_bytes
+        cdef uint32_t i
+        for i in range(self.lookup_count):
+            total += lookup_bytes(self.lookups + i)
+        return total
+
     def __dealloc__(self):
         cdef uint32_t i
         for i in range(self.sets):
@@ -144,6 +169,9 @@ cdef class Program:
             dfa_free(self.dfas + i)
         for i in range(self.zone_count):
             free(self.zones[i].at)
+        for i in range(self.lookup_count):
+            lookup_free(self.lookups + i)
+        free(self.lookups)
         free(self.int_sets)
         free(self.text_sets)
         free(self.patterns)

@@ -5,6 +5,8 @@
 #   told      the updates that came along: a count, then numbers
 #   features  presence bits, then the values                                                    (decisions only)
 #   verdict   fired, shadow, unknown, exempted rules; probes that hit; notes: each a count, then numbers
+#   intended  of the holdout: the outcome that the rules asked for
+#   alerts    where there are any: a count, then of each its rule, a count and the ids of the events that are its evidence
 #
 # Ints are zigzag varints, floats eight bytes, texts a varint length and their bytes.
 
@@ -16,6 +18,8 @@ cdef enum RecordType:
     RECORD_LIST = 5
     RECORD_POLICY = 6
     RECORD_EVICT = 7
+    RECORD_CONTROL = 8
+    RECORD_ALERT = 9
 
 cdef enum Note:
     NOTE_LATE = 1  # argument: feature. The event is later than the horizon: its window reaches what was given up
@@ -24,9 +28,15 @@ cdef enum Note:
     NOTE_OVERFLOW = 4  # feature. Beyond 64 bits
     NOTE_INCOMPLETE = 5  # feature, present. Its window reaches events that were forgotten before a reload added it
     NOTE_EVICTED = 6  # feature. Its window reaches what was evicted to keep memory bounded
+    NOTE_SNOOZED = 7  # rule, that would have fired; likewise:
+    NOTE_TRIPPED = 8
+    NOTE_SWITCHED = 9
 
 cdef enum:
     FLAG_LATE = 1
+    FLAG_DRAWN = 2  # the holdout's lot was drawn
+    FLAG_HOLDOUT = 4  # ... and fell on it
+    FLAG_ALERTS = 8
 
 cdef struct RecordHead:
     uint64_t seq
@@ -59,7 +69,37 @@ cdef inline bint has_facts(const RecordHead* head) noexcept nogil:
     return head.type in (RECORD_DECISION, RECORD_AGAIN, RECORD_OBSERVED)
 
 
+# Is it kept for good, beside the journal? Such records are Python's to replay.
+cdef inline bint is_kept(uint8_t type) noexcept nogil:
+    return type in (RECORD_LIST, RECORD_POLICY, RECORD_CONTROL, RECORD_ALERT)
+
+
+cdef extern from *:
+    """
+    /* Texts of a record are short: two copies that may overlap and no call, 25 instructions less for each. */
+    static inline void frm_copy_text(uint8_t *to, const char *from, uint32_t n) {
+        uint64_t a, b;
+        if (n > 32) { __builtin_memcpy(to, from, n); return; }
+        if (n > 16) {
+            frm_u128 first, last;
+            __builtin_memcpy(&first, from, 16); __builtin_memcpy(&last, from + n - 16, 16);
+            __builtin_memcpy(to, &first, 16); __builtin_memcpy(to + n - 16, &last, 16);
+        } else if (n >= 8) {
+            __builtin_memcpy(&a, from, 8); __builtin_memcpy(&b, from + n - 8, 8);
+            __builtin_memcpy(to, &a, 8); __builtin_memcpy(to + n - 8, &b, 8);
+        } else {
+            a = frm_head(from, n);
+            for (uint32_t i = 0; i < n; i++, a >>= 8) to[i] = (uint8_t)a;
+        }
+    }
+    """
+    void copy_text "frm_copy_text"(uint8_t* to, const char* source, uint32_t n) noexcept nogil
+
+
 cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
+    if value < 0x80:  # most are: lengths, counts
+        p[0] = <uint8_t>value
+        return p + 1
     while value >= 0x80:
         p[0] = <uint8_t>(value | 0x80)
         value >>= 7
@@ -75,7 +115,7 @@ cdef inline uint8_t* put_value(uint8_t* p, const Reg* reg, uint8_t rep) noexcept
         memcpy(p, &reg.v.f, 8)
         return p + 8
     p = put_varint(p, reg.n)
-    memcpy(p, reg.v.s, reg.n)
+    copy_text(p, reg.v.s, reg.n)
     return p + reg.n
 
 
@@ -108,37 +148,41 @@ cdef inline const uint8_t* get_value(const uint8_t* p, Reg* reg, uint8_t rep) no
 cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) noexcept nogil:
     cdef uint64_t bound = sizeof(RecordHead) + 11 * <uint64_t>(book.fact_count + book.feature_count)
     cdef uint32_t i
-    for i in range(book.fact_count):
-        if book.fact_rep[i] == REP_TEXT and regs[i].present:
-            bound += regs[i].n
-    for i in range(book.feature_count):
-        if book.features[i].rep == REP_TEXT and regs[book.features[i].reg].present:
-            bound += regs[book.features[i].reg].n
+    for i in range(book.text_count):
+        if regs[book.text_regs[i]].present:
+            bound += regs[book.text_regs[i]].n
     bound += 5 * <uint64_t>(verdict.fired_count + verdict.shadow_count + verdict.unknown_count + verdict.exempted_count)
-    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 8)
+    bound += verdict.alerts_size if verdict.flags & FLAG_ALERTS else 0
+    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 9)
 
 
 cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
-    cdef uint32_t i
-    memset(p, 0, (book.fact_count + 7) >> 3)
+    cdef uint32_t first, i, byte
     p += (book.fact_count + 7) >> 3
-    for i in range(book.fact_count):
-        if regs[i].present:
-            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
-            p = put_value(p, &regs[i], book.fact_rep[i])
+    for first in range(0, book.fact_count, 8):
+        byte = 0
+        for i in range(first, min(first + 8, book.fact_count)):
+            if regs[i].present:
+                byte |= <uint32_t>1 << (i - first)
+                p = put_value(p, &regs[i], book.fact_rep[i])
+        bits[first >> 3] = <uint8_t>byte
     return p
 
 
 cdef uint8_t* put_features(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
-    cdef uint32_t i
-    memset(p, 0, (book.feature_count + 7) >> 3)
+    cdef const Reg* reg
+    cdef uint32_t first, i, byte
     p += (book.feature_count + 7) >> 3
-    for i in range(book.feature_count):
-        if regs[book.features[i].reg].present:
-            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
-            p = put_value(p, &regs[book.features[i].reg], book.features[i].rep)
+    for first in range(0, book.feature_count, 8):
+        byte = 0
+        for i in range(first, min(first + 8, book.feature_count)):
+            reg = &regs[book.features[i].reg]
+            if reg.present:
+                byte |= <uint32_t>1 << (i - first)
+                p = put_value(p, reg, book.features[i].rep)
+        bits[first >> 3] = <uint8_t>byte
     return p
 
 
@@ -179,7 +223,7 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     memset(&ident, 0, sizeof(Reg))
     head.seq, head.time, head.score = seq, frame.time, verdict.score
     head.book, head.type, head.point = <uint16_t>book.index, type, point
-    head.outcome, head.flags = <uint8_t>verdict.outcome, FLAG_LATE if frame.late else 0
+    head.outcome, head.flags = <uint8_t>verdict.outcome, verdict.flags | (FLAG_LATE if frame.late else 0)
     head.at = frame.time if type == RECORD_DECISION else frame.told_at
     p = put_facts(p, book, frame.regs)
     p = put_told(p, frame)
@@ -194,6 +238,11 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
         p = put_numbers(p, verdict.exempted, verdict.exempted_count)
         p = put_hits(p, book, frame.regs)
         p = put_numbers(p, verdict.notes, 2 * verdict.note_count)
+        if verdict.flags & FLAG_HOLDOUT:
+            p = put_varint(p, <uint64_t>verdict.intended)
+        if verdict.flags & FLAG_ALERTS:
+            memcpy(p, verdict.alerts, verdict.alerts_size)
+            p += verdict.alerts_size
     head.size = <uint32_t>(p - out)
     get_one_fact(out, book, book.id_reg, &ident)
     head.id_at, head.id_size = <uint32_t>(<const uint8_t*>ident.v.s - out), <uint16_t>ident.n
@@ -259,6 +308,34 @@ cdef list get_verdict(const uint8_t* record):
             numbers.append(number)
         lists.append(numbers)
     return lists
+
+
+# What stands behind those lists: the outcome that the rules asked for, and of each alert its rule and the ids of its evidence.
+cdef tuple get_tail(const uint8_t* record):
+    cdef const RecordHead* head = <const RecordHead*>record
+    cdef const uint8_t* p = record + head.verdict_at
+    cdef uint64_t intended = head.outcome, count, number, ids, size
+    for _ in range(6):
+        p = get_varint(p, &count)
+        while count:
+            p = get_varint(p, &number)
+            count -= 1
+    if head.flags & FLAG_HOLDOUT:
+        p = get_varint(p, &intended)
+    alerts = []
+    count = 0
+    if head.flags & FLAG_ALERTS:
+        p = get_varint(p, &count)
+    for _ in range(count):
+        p = get_varint(p, &number)
+        p = get_varint(p, &ids)
+        evidence = []
+        for _ in range(ids):
+            p = get_varint(p, &size)
+            evidence.append((<const char*>p)[:size].decode())
+            p += size
+        alerts.append((number, tuple(evidence)))
+    return intended, alerts
 
 
 # Is `rule` among the fired ones.

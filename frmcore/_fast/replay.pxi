@@ -4,7 +4,7 @@
 
 # ---- may a record from outside be trusted? -----------------------------------------------------------------------------
 
-cdef bint value_sound(Quill* quill, uint8_t rep, const FieldSpec* spec) noexcept nogil:
+cdef bint value_sound(Quill* quill, uint8_t rep, uint8_t kind, const FieldSpec* spec) noexcept nogil:
     cdef uint64_t raw
     if rep == REP_FLOAT:
         quill.failed |= quill.end - quill.at < 8
@@ -12,11 +12,20 @@ cdef bint value_sound(Quill* quill, uint8_t rep, const FieldSpec* spec) noexcept
         return not quill.failed
     raw = quill_number(quill)
     if rep == REP_TEXT:
-        quill.failed |= raw > <uint64_t>(quill.end - quill.at)
+        quill.failed |= raw > <uint64_t>(quill.end - quill.at) or not text_sound(<const char*>quill.at, raw, kind, spec)
         quill.at += raw if not quill.failed else 0
     elif spec != NULL and spec.kind == KIND_ENUM:
         quill.failed |= (raw & 1) != 0 or raw >> 1 >= spec.label_count
     return not quill.failed
+
+
+# Whoever reads texts trusts that they are UTF-8, and addresses that they are of some kind.
+cdef inline bint text_sound(const char* s, uint64_t n, uint8_t kind, const FieldSpec* spec) noexcept nogil:
+    if spec != NULL and spec.is_private:
+        return True
+    if kind == KIND_IP:
+        return n in (4, 16)
+    return kind != KIND_STRING or utf8_valid(s, <uint32_t>n)
 
 
 cdef const uint8_t* bits_sound(Quill* quill, uint32_t count) noexcept nogil:
@@ -41,23 +50,43 @@ cdef void facts_sound(Quill* quill, Book book) noexcept nogil:
         if quill.failed:
             return
         if bits[i >> 3] >> (i & 7) & 1:
-            value_sound(quill, book.fact_rep[i], &book.specs[i] if i < specs else NULL)
+            if i < specs:
+                value_sound(quill, book.fact_rep[i], book.specs[i].kind, &book.specs[i])
+            else:
+                value_sound(quill, book.fact_rep[i], KIND_INT, NULL)
         elif i == book.id_reg:
             quill.failed = True
 
 
 cdef void verdict_sound(Quill* quill, Book book) noexcept nogil:
-    cdef uint64_t notes, note, feature
+    cdef uint64_t notes, note, about
     cdef int part
     for part in range(4):
         numbers_sound(quill, book.rule_count, book.rule_count)
     numbers_sound(quill, book.probe_count, book.probe_count)
     notes = quill_number(quill)
-    quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>book.feature_count
+    quill.failed |= (notes & 1) != 0 or notes > 2 * <uint64_t>(book.feature_count + book.rule_count)
     while not quill.failed and notes:
-        note, feature = quill_number(quill), quill_number(quill)
-        quill.failed |= not NOTE_LATE <= note <= NOTE_EVICTED or feature >= book.feature_count
+        note, about = quill_number(quill), quill_number(quill)
+        quill.failed |= not NOTE_LATE <= note <= NOTE_SWITCHED
+        quill.failed |= about >= (book.feature_count if note <= NOTE_EVICTED else book.rule_count)
         notes -= 2
+
+
+cdef void tail_sound(Quill* quill, Book book, uint8_t flags) noexcept nogil:
+    cdef uint64_t alerts = 0, ids
+    if flags & FLAG_HOLDOUT:
+        quill.failed |= quill_number(quill) >= book.outcome_count
+    if flags & FLAG_ALERTS:
+        alerts = quill_number(quill)
+    quill.failed |= alerts > book.rule_count
+    while not quill.failed and alerts:
+        quill.failed |= quill_number(quill) >= book.rule_count
+        ids = quill_number(quill)
+        while not quill.failed and ids:
+            value_sound(quill, REP_TEXT, KIND_STRING, NULL)
+            ids -= 1
+        alerts -= 1
 
 
 # Whether an event's record is whole, and means something under the policy it names. Nothing beyond its bytes is touched.
@@ -85,10 +114,11 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
         bits = bits_sound(&quill, book.feature_count)
         for i in range(book.feature_count):
             if not quill.failed and bits[i >> 3] >> (i & 7) & 1:
-                value_sound(&quill, book.features[i].rep, NULL)
+                value_sound(&quill, book.features[i].rep, book.features[i].kind, NULL)
         if quill.failed or quill.at != record + head.verdict_at:
             return False
         verdict_sound(&quill, book)
+        tail_sound(&quill, book, head.flags)
     return not quill.failed and quill.at == quill.end
 
 
@@ -146,11 +176,9 @@ cdef int replay_event(Core core, Frame* frame, const uint8_t* record, uint32_t s
 
 
 cdef uint32_t told_in_frame(Core core, Book book, Frame* frame, const RecordHead* head) noexcept:
-    cdef uint32_t i
     get_facts(<const uint8_t*>head, book, frame.regs)
     place_event(book, frame, head)
-    for i in range(core.layout.hash_count):
-        hash_one(core, book, frame, core.layout.hash_regs[i])
+    hash_keys(core, book, frame)
     return told_in_record(book, frame, head)
 
 
@@ -220,6 +248,8 @@ cdef int replay_one(Core core, Frame* frame, const uint8_t* record, uint32_t siz
     core.seq = head.seq
     if core.is_settled:
         count_replayed(core, head)
+        if head.type in (RECORD_DECISION, RECORD_AGAIN):
+            follow_decision(core, head, frame.kind_bit)
         if has_facts(head):
             core.finish(frame)
     return 0
@@ -249,7 +279,7 @@ cdef tuple replay_frames(Core core, bytes frames):
             if not frame_sound(start + at, size - at) or head.mark != FRAME_RECORD:
                 raise ValueError(f"a record at byte {at} of its stretch is damaged")
             at += frame_size(head.size)
-            if (<const RecordHead*>(head + 1)).type in (RECORD_LIST, RECORD_POLICY):
+            if is_kept((<const RecordHead*>(head + 1)).type):
                 return (<const char*>(head + 1))[: head.size], frames[at:]
             replay_one(core, frame, <const uint8_t*>(head + 1), head.size)
             arena_reset(&frame.arena)
@@ -276,4 +306,5 @@ cdef int settle_at(Core core, dict cut) except -1:
     core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
     core.counters, core.ids_limit = cut["counters"], cut["ids_limit"]
     core.is_settled, core.covered_until, core.pieces = True, 0, {}
+    restore_controls(core, cut["controls"])
     return 0

@@ -6,6 +6,7 @@ cdef enum:
     TREE = 8  # the class of a large ring's record
     CLASS_SHIFT = 28
     INDEX_MASK = (1 << 28) - 1
+    PREFETCHED = 320  # bytes of a ring's record
 
 cdef int64_t TIME_FAR = <int64_t>1 << 62  # beyond every time, with room to add a window
 cdef int64_t NEVER = INT64_MIN  # before every time
@@ -117,12 +118,23 @@ cdef class RingStore:
     cdef inline void prefetch_bucket(self, Hash hash) noexcept nogil:
         table_prefetch(&self.table, hash)
 
-    # The ring's record, if the bucket's tag can be trusted; touches the bucket only.
-    cdef inline void prefetch_ring(self, Hash hash) noexcept nogil:
+    # The ring's handle, if the bucket's tag can be trusted; touches the bucket only. What a reading touches is on its way then:
+    # the whole record, up to four lines behind the first.
+    cdef inline uint32_t guess(self, Hash hash) noexcept nogil:
         cdef uint32_t handle = table_guess(&self.table, hash)
+        cdef const char* ring
+        cdef const char* end
         if handle:
-            prefetch(self.at(handle))
-            prefetch(<char*>self.at(handle) + 64)
+            ring = <const char*>self.at(handle)
+            end = ring + min(self.slabs[handle >> CLASS_SHIFT].record_size, <uint32_t>PREFETCHED)
+            while ring < end:
+                prefetch(ring)
+                ring += 64
+        return handle
+
+    # What `find` returns, of a handle that was guessed: the bucket is not searched again.
+    cdef inline uint32_t confirm(self, Hash hash, uint32_t handle) noexcept nogil:
+        return handle if handle and hash_equal(self.at(handle).hash, hash) else table_find(&self.table, hash)
 
     cdef inline uint32_t find(self, Hash hash) noexcept nogil:
         return table_find(&self.table, hash)

@@ -1,6 +1,6 @@
 # The middle of the route, shared by decide, decide_again and evaluate: keys hashed, rings found, windows read, lists probed,
 # the program run, the verdict reached. Works in phases so that the cache misses of one phase overlap: hash every key and
-# prefetch every bucket, find and prefetch every ring, filter, and only then read.
+# prefetch every bucket (hash_keys, before the id is looked up), find and prefetch every ring, filter, and only then read.
 
 cdef enum:
     KEY_PARTS_MAX = 8  # limits.KEY_PARTS_MAX
@@ -9,6 +9,7 @@ cdef struct ColumnSpec:
     uint32_t reg
     uint8_t kind
     uint8_t rep
+    uint8_t is_key  # its hash is in Frame.hashes
 
 cdef struct GroupSpec:
     uint64_t kinds
@@ -23,6 +24,7 @@ cdef struct GroupSpec:
     uint8_t reads_updates
     uint8_t reads_decision
     uint8_t has_cells
+    uint8_t has_texts
     ColumnSpec* columns
 
 cdef struct LookupSpec:
@@ -66,6 +68,7 @@ cdef class Layout:
             spec.has_cells = group.every_ms > 0
             spec.column_first, spec.column_count = column, len(group.columns)
             spec.columns = self._columns(book, group)
+            spec.has_texts = COLUMN_TEXT in [each.kind for each in group.columns]
             column += spec.column_count
             spec.lookup_first, spec.lookup_count = lookup, len(group.lookups)
             for each in group.lookups:
@@ -94,9 +97,10 @@ cdef class Layout:
     cdef ColumnSpec* _columns(self, Book book, object group) except NULL:
         cdef ColumnSpec* columns = <ColumnSpec*>take(len(group.columns), sizeof(ColumnSpec))
         cdef uint32_t i
+        keys = key_registers(book.plan)
         for i, column in enumerate(group.columns):
             columns[i].reg, columns[i].kind = column.reg, column.kind
-            columns[i].rep = book.program.reps[column.reg]
+            columns[i].rep, columns[i].is_key = book.program.reps[column.reg], column.reg in keys
         return columns
 
     def __dealloc__(self):
@@ -141,35 +145,47 @@ cdef inline bint is_true(const Reg* reg) noexcept nogil:
 
 
 # What a ring keeps of a column's value. A TEXT column is interned by the caller, when the entry really goes in.
-cdef inline int64_t column_value(HashKey key, const Reg* reg, const ColumnSpec* column) noexcept nogil:
+cdef inline int64_t column_value(HashKey key, const Frame* frame, const ColumnSpec* column) noexcept nogil:
+    cdef const Reg* reg = &frame.regs[column.reg]
     if column.rep == REP_TEXT:
-        return <int64_t>hash_text(key, reg.v.s, reg.n).lo
+        return <int64_t>(frame.hashes[column.reg] if column.is_key else hash_text(key, reg.v.s, reg.n)).lo
     if column.rep == REP_FLOAT:
         return float_order(reg.v.f)
     return reg.v.i
 
 
-# Phases one to three: every key's hash, every bucket, every ring, and what each group makes of the event itself.
-cdef int find_rings(Core core, Book book, Frame* frame) except -1:
+# Phase one: every key's hash, every bucket on its way.
+cdef void hash_keys(Core core, Book book, Frame* frame) noexcept:
     cdef Layout layout = core.layout
+    cdef const LookupSpec* lookup
     cdef Looked* looked
-    cdef RingStore store
     cdef uint32_t i
     for i in range(layout.hash_count):
         hash_one(core, book, frame, layout.hash_regs[i])
     for i in range(layout.lookup_count):
-        looked = &frame.looked[i]
-        looked.present = key_hash(frame, layout.lookups[i].keys, layout.lookups[i].key_count, &looked.key)
+        lookup, looked = &layout.lookups[i], &frame.looked[i]
+        looked.present = key_hash(frame, lookup.keys, lookup.key_count, &looked.key)
         if looked.present:
-            (<RingStore>core.stores[layout.lookups[i].group]).prefetch_bucket(looked.key)
+            (<RingStore>core.stores[lookup.group]).prefetch_bucket(looked.key)
+
+
+# Phases two and three: every ring, and what each group makes of the event itself. The keys are hashed.
+cdef int find_rings(Core core, Book book, Frame* frame) except -1:
+    cdef Layout layout = core.layout
+    cdef const LookupSpec* lookup
+    cdef Looked* looked
+    cdef uint32_t i
     for i in range(layout.lookup_count):
-        if frame.looked[i].present:
-            (<RingStore>core.stores[layout.lookups[i].group]).prefetch_ring(frame.looked[i].key)
+        looked = &frame.looked[i]
+        if looked.present:
+            looked.handle = (<RingStore>core.stores[layout.lookups[i].group]).guess(looked.key)
     weigh_groups(core, book, frame, False, frame.members, frame.columns)
     for i in range(layout.lookup_count):
-        looked = &frame.looked[i]
+        lookup, looked = &layout.lookups[i], &frame.looked[i]
         if looked.present:
-            looked.handle = (<RingStore>core.stores[layout.lookups[i].group]).find(looked.key)
+            looked.handle = (<RingStore>core.stores[lookup.group]).confirm(looked.key, looked.handle)
+            if lookup.as_filed:
+                frame.members[lookup.group].handle = looked.handle
     return 0
 
 
@@ -190,7 +206,7 @@ cdef void weigh_groups(Core core, Book book, Frame* frame, bint updating, Member
 cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
     cdef const GroupSpec* group = &core.layout.groups[i]
     cdef uint32_t c
-    members[i].is_member = 0
+    members[i].is_member, members[i].handle = 0, 0
     if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &members[i].key):
         return
     if group.end != group.start:
@@ -199,7 +215,7 @@ cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* me
         return
     members[i].is_member = 1
     for c in range(group.column_count):
-        columns[group.column_first + c] = column_value(core.key, &frame.regs[group.columns[c].reg], &group.columns[c])
+        columns[group.column_first + c] = column_value(core.key, frame, &group.columns[c])
 
 
 # Phase four: every window into its feature's register, as of the place (frame.time, seq).
@@ -211,12 +227,13 @@ cdef void read_windows(Core core, Frame* frame, uint64_t seq) noexcept:
     cdef Reading reading
     cdef uint32_t i
     verdict.note_count = 0
+    start_reading(core, frame, seq, &reading)
     for i in range(layout.lookup_count):
         lookup, looked = &layout.lookups[i], &frame.looked[i]
         if not looked.present:
             blank_lookup(<WindowSet>layout.window_sets[i], frame.regs)
             continue
-        prepare_reading(core, frame, i, seq, &reading)
+        aim_reading(core, frame, i, &reading)
         verdict.note_count += read_lookup(
             <RingStore>core.stores[lookup.group], <WindowSet>layout.window_sets[i], looked.handle, &reading, frame.regs,
             verdict.notes + 2 * verdict.note_count, &core.counters.overflows,
@@ -229,40 +246,46 @@ cdef void blank_lookup(WindowSet wanted, Reg* regs) noexcept nogil:
         regs[wanted.outputs[i].dst].present = 0
 
 
-# What a lookup is read with: the place, the event itself where it counts, the mark that `since` starts from.
-cdef void prepare_reading(Core core, Frame* frame, uint32_t i, uint64_t seq, Reading* reading) noexcept:
+# What the event's lookups are read with: its place.
+cdef inline void start_reading(Core core, const Frame* frame, uint64_t seq, Reading* reading) noexcept:
+    reading.at = place(frame.time, seq)
+    reading.watermark, reading.oldest = core.watermark_, core.oldest
+    reading.zones = core.book.program.zones
+    reading.has_mark, reading.mark_problem = False, 0
+
+
+# And one of them: the event itself where it counts, the mark that `since` starts from.
+cdef inline void aim_reading(Core core, Frame* frame, uint32_t i, Reading* reading) noexcept:
     cdef const LookupSpec* lookup = &core.layout.lookups[i]
     cdef const GroupSpec* group = &core.layout.groups[lookup.group]
     cdef const Member* member = &frame.members[lookup.group]
     cdef RingStore marks
-    reading.at = place(frame.time, seq)
-    reading.watermark, reading.oldest = core.watermark_, core.oldest
     reading.gap = (<RingStore>core.stores[lookup.group]).gap
-    reading.zones = core.book.program.zones
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
-    reading.has_mark, reading.mark_problem = False, 0
     if group.marks_group >= 0:
         marks = <RingStore>core.stores[group.marks_group]
         reading.gap = max(reading.gap, marks.gap)
         find_mark(marks, marks.find(frame.looked[i].key), reading)
 
 
-# The whole middle of the route, for an event in the frame's registers.
+# The whole middle of the route, for an event in the frame's registers whose keys are hashed.
 cdef int decide_route(Core core, Book book, Frame* frame, uint32_t point, uint64_t seq) except -1:
     cdef const PointSpec* spec = &book.points[point]
     cdef Machine* machine = &book.program.machine
     cdef int64_t list_time = max(frame.time, core.list_line)
     weakest(book, frame.regs)
-    find_rings(core, book, frame)
     if book.keys_end != book.keys_start:
         program_run(machine, frame.regs, book.keys_start, book.keys_end, &frame.arena, list_time, False)
     prefetch_lists(core, book, frame)
+    find_rings(core, book, frame)
     read_windows(core, frame, seq)
     probe_lists(core, book, frame, list_time)
     program_run(machine, frame.regs, book.compute_start, book.compute_end, &frame.arena, list_time, False)
     program_run(machine, frame.regs, spec.start, spec.end, &frame.arena, list_time, False)
-    judge(book, frame, spec)
+    judge(core, core.controls, book, frame, spec)
+    if book.alerts is not None and frame.verdict.fired_count:
+        find_alerts(core, book, frame, seq)
     return 0
 
 

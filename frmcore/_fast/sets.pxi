@@ -19,7 +19,8 @@ cdef struct TextSet:
     uint32_t mask
 
 
-cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
+# The place of an item, -1 where it is none.
+cdef inline int64_t int_set_find(const IntSet* ints, int64_t x) noexcept nogil:
     cdef uint32_t low = 0
     cdef uint32_t high = ints.count
     cdef uint32_t middle
@@ -31,32 +32,13 @@ cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
             high = middle
     while low < high:
         if ints.items[low] == x:
-            return True
+            return low
         low += 1
-    return False
+    return -1
 
 
-cdef extern from *:
-    """
-    /* The first eight bytes, padded with zeros, in at most two loads (which may overlap) and no call. */
-    static inline uint64_t frm_head(const char *s, uint32_t n) {
-        uint32_t low, high;
-        uint16_t low16, high16;
-        if (n >= 8) return frm_load64(s);
-        if (n >= 4) {
-            __builtin_memcpy(&low, s, 4);
-            __builtin_memcpy(&high, s + n - 4, 4);
-            return low | (uint64_t)high << 8 * (n - 4);
-        }
-        if (n >= 2) {
-            __builtin_memcpy(&low16, s, 2);
-            __builtin_memcpy(&high16, s + n - 2, 2);
-            return low16 | (uint64_t)high16 << 8 * (n - 2);
-        }
-        return n ? (uint8_t)s[0] : 0;
-    }
-    """
-    uint64_t head_of "frm_head"(const char* s, uint32_t n) noexcept nogil
+cdef inline bint int_set_has(const IntSet* ints, int64_t x) noexcept nogil:
+    return int_set_find(ints, x) >= 0
 
 
 cdef inline SetText set_text(const char* s, uint32_t n) noexcept nogil:
@@ -78,20 +60,25 @@ cdef inline uint32_t set_text_hash(SetText text) noexcept nogil:
     return <uint32_t>lo
 
 
-cdef bint text_set_has(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
+# The place of an item, as it was loaded; -1 where it is none.
+cdef int64_t text_set_find(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
     cdef SetText text = set_text(s, n)
     cdef uint32_t i
     if texts.slots == NULL:
         for i in range(texts.count):
             if set_text_equal(texts.items[i], text):
-                return True
-        return False
+                return i
+        return -1
     i = set_text_hash(text) & texts.mask
     while texts.slots[i] != 0:
         if set_text_equal(texts.items[texts.slots[i] - 1], text):
-            return True
+            return texts.slots[i] - 1
         i = (i + 1) & texts.mask
-    return False
+    return -1
+
+
+cdef inline bint text_set_has(const TextSet* texts, const char* s, uint32_t n) noexcept nogil:
+    return text_set_find(texts, s, n) >= 0
 
 
 cdef int int_set_load(IntSet* ints, values) except -1:

@@ -77,11 +77,46 @@ cdef extern from *:
         *out = (int64_t)t->sum;
         return t->sum == (frm_i128)*out && *out != INT64_MIN;
     }
-    static inline double frm_mean(const frm_column_totals *t, uint64_t n) { return (double)t->sum / (double)n; }
+    /* Nearly every sum is 64 bits wide, and the conversion of 128 is a call: 40 instructions less, the same rounding. */
+    static inline double frm_sum_double(const frm_column_totals *t) {
+        return t->sum == (int64_t)t->sum ? (double)(int64_t)t->sum : (double)t->sum;
+    }
+    static inline double frm_mean(const frm_column_totals *t, uint64_t n) { return frm_sum_double(t) / (double)n; }
+
+    /* Adds a run of values in one pass with all totals in registers: half the instructions of a pass for each of them. */
+    static inline void frm_add_run(frm_column_totals *t, unsigned parts, const int64_t *v, uint32_t n) {
+        frm_i128 sum = t->sum;
+        frm_u128 squares = t->squares;
+        uint64_t high = t->squares_high;
+        int64_t least = t->least, greatest = t->greatest;
+        if ((parts & 7) == 1) {
+            for (uint32_t i = 0; i < n; i++) sum += v[i];
+            t->sum = sum;
+            return;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            int64_t x = v[i];
+            sum += x;
+            if (parts & 2) {
+                frm_u128 q = (frm_u128)((frm_i128)x * x);
+                squares += q;
+                high += squares < q;
+            }
+            least = x < least ? x : least;
+            greatest = x > greatest ? x : greatest;
+        }
+        if (parts & 1) t->sum = sum;
+        if (parts & 2) { t->squares = squares; t->squares_high = high; }
+        if (parts & 4) { t->least = least; t->greatest = greatest; }
+    }
 
     /* n * squares - sum * sum, exact in 192 bits (it is never negative), rounded once: the top 64 bits and a sticky bit. */
     static inline double frm_spread(const frm_column_totals *t, uint64_t n) {
         frm_u128 s = t->sum < 0 ? -(frm_u128)t->sum : (frm_u128)t->sum;
+        if (!(s >> 63) && !t->squares_high && !(t->squares >> 96) && !(n >> 32)) {  /* everything fits into 128 bits */
+            frm_u128 spread = t->squares * n - s * s;
+            return spread >> 64 ? (double)spread : (double)(uint64_t)spread;
+        }
         uint64_t q[3] = {(uint64_t)t->squares, (uint64_t)(t->squares >> 64), t->squares_high}, w[3], m[3];
         uint64_t s0 = (uint64_t)s, s1 = (uint64_t)(s >> 64);
         frm_u128 c = (frm_u128)q[0] * n;
@@ -125,6 +160,7 @@ cdef extern from *:
     void add_squares "frm_add_squares"(ColumnTotals* t, uint64_t low, uint64_t high, uint64_t top) noexcept nogil
     void sub_squares "frm_sub_squares"(ColumnTotals* t, uint64_t low, uint64_t high, uint64_t top) noexcept nogil
     void square_of "frm_square"(int64_t v, uint64_t* low, uint64_t* high) noexcept nogil
+    void add_run "frm_add_run"(ColumnTotals* t, uint32_t parts, const int64_t* values, uint32_t n) noexcept nogil
     void add_extreme "frm_add_extreme"(ColumnTotals* t, int64_t v) noexcept nogil
     void totals_merge "frm_totals_merge"(ColumnTotals* t, const ColumnTotals* other) noexcept nogil
     uint32_t packed_words "frm_packed_words"(uint32_t parts) noexcept nogil

@@ -75,9 +75,13 @@ cdef class WindowSet:
     cdef Output* outputs
     cdef uint32_t window_count
     cdef uint32_t output_count
+    cdef bint is_plain  # only windows that end with the event; of its key's life only what came last
+    cdef bint has_life
+    cdef int64_t reach  # of the longest one that is not of life
 
     def __cinit__(self, lookup, dict feature_of):
         cdef uint32_t w, o = 0
+        self.is_plain = True
         by_window = {}
         for query in lookup.queries:
             shape = (query.delay_ms, not query.right, query.span, query.over_ms, query.unit, query.zone, query.left)
@@ -97,7 +101,11 @@ cdef class WindowSet:
                 out.dst, out.column, out.agg, out.ddof = query.dst, query.column, query.agg, query.ddof
                 out.divisor, out.feature = query.divisor, feature_of[query.dst]
                 window.needs_totals |= query.agg < AGG_FIRST
+                self.is_plain &= window.span == SPAN_DURATION or query.agg in (AGG_LAST, AGG_SINCE_LAST)
                 o += 1
+            self.is_plain &= window.span in (SPAN_DURATION, SPAN_LIFE) and window.delay == 0 and window.right
+            self.has_life |= window.span == SPAN_LIFE
+            self.reach = max(self.reach, window.over)
 
     def __dealloc__(self):
         free(self.windows)
@@ -186,8 +194,8 @@ cdef uint8_t life_problem(
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
-# All windows of a lookup into their registers. Returns how many notes it wrote at `notes` (a Note and a feature each).
-cdef uint32_t read_lookup(
+# Any reading: windows wherever they end, late events, rings of any size. As `read_lookup`, which is faster at the common ones.
+cdef uint32_t read_general(
     RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
     cdef Ring* ring
@@ -198,7 +206,6 @@ cdef uint32_t read_lookup(
     cdef int64_t since
     cdef uint32_t w, i, noted, count = 0
     seen.valid = False
-    handle = store.living(handle, reading.watermark)
     ring = store.at(handle) if handle else NULL
     since = ring.since if handle else store.evicted
     for w in range(wanted.window_count):

@@ -10,9 +10,12 @@ import sys
 
 import typer
 
+from frmcore.cli.alerts import alerts
+from frmcore.cli.backtest import backtest
 from frmcore.cli.check import check
 from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
+from frmcore.cli.control import reset_breaker, snooze, switch
 from frmcore.cli.demo import demo
 from frmcore.cli.describe import describe
 from frmcore.cli.diff import diff
@@ -21,13 +24,18 @@ from frmcore.cli.export import export
 from frmcore.cli.generate import generate
 from frmcore.cli.inspect import inspect
 from frmcore.cli.lists import lists
+from frmcore.cli.measure import measure
 from frmcore.cli.new import new
 from frmcore.cli.reload import reload
 from frmcore.cli.run import run
+from frmcore.cli.serve import serve
+from frmcore.cli.shadow import shadow
 from frmcore.cli.snapshot import restore, snapshot
+from frmcore.cli.sweep import sweep
 from frmcore.cli.table import table
 from frmcore.cli.tail import tail
 from frmcore.cli.test import test
+from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
 
@@ -39,8 +47,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, test, describe, diff,
-    run, generate, explain, inspect, verify, snapshot, restore, reload, tail, export, compact,
+    demo, new, check, test, describe, diff, run, generate,
+    explain, inspect, verify, snapshot, restore, reload, switch, snooze,
+    reset_breaker, alerts, tail, export, compact, serve, top, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)

@@ -19,8 +19,8 @@ from frmcore.cli.arguments import AsJson, Updates, private_key
 from frmcore.cli.console import complain, plain
 from frmcore.cli.formats import format_of
 from frmcore.cli.replay import Invalid, Replay
-from frmcore.cli.rows_in import EPOCH
 from frmcore.cli.run import row
+from frmcore.history.cells import EPOCH
 from frmcore.report.latency import Latency
 from frmcore.store.archive import Archive
 from frmcore.store.view import viewing
@@ -72,9 +72,19 @@ def _show(console: Console, found: Explanation) -> None:
     console.print(Text(plain(f"{decision.event_id} at {decision.point}: {decision.outcome}, score {decision.score}")))
     for reason in decision.reasons:
         console.print(Text(plain(f"  {reason}")))
+    if found.changes:
+        console.print(Text("It would have been"))
+    for change in found.changes:
+        console.print(Text(plain(f"  {change}, not {_value(found, change.name)}")))
     console.print(_event(found), _rules(found), _features(found), sep="\n")
     for note in decision.notes:
         console.print(Text(plain(f"note: {note}")))
+
+
+def _value(found: Explanation, name: str) -> str:
+    """As a person reads it."""
+    shown = {feature.name: feature.shown for feature in found.features}
+    return shown.get(name, str(found.fields.get(name)))
 
 
 def _event(found: Explanation) -> Table:
@@ -90,11 +100,16 @@ def _event(found: Explanation) -> Table:
 def _rules(found: Explanation) -> Tree:
     """What fired or almost did with every value of its expression; the silent rules by name."""
     tree = Tree("Rules")
-    silent = [rule.id for rule in found.rules if rule.state == "silent"]
+    silent = any(rule.state == "silent" for rule in found.rules)
     for rule in found.rules:
         if rule.state != "silent":
             _grow(tree.add(Text(plain(f"{rule.id}: {rule.state}"))), rule.tree)
-    tree.add(Text(f"silent: {', '.join(silent) or 'none'}"))
+    quiet = tree.add(Text("silent" if silent else "silent: none"))
+    for rule in found.rules:
+        if rule.state == "silent":
+            nearest = ", ".join(f"{change.name} {change.bound} {change.shown}" for change in rule.changes)
+            would = f"; it would have fired with {nearest}" if nearest else ""
+            quiet.add(Text(plain(f"{rule.id}: not {', not '.join(rule.failed)}{would}")))
     return tree
 
 

@@ -30,6 +30,8 @@ def inspect(store: StorePath, as_json: AsJson = False) -> None:
         return
     console = Console()
     console.print(_state(str(store), found), _policies(found), _groups(found), sep="\n")
+    if any((found.controls.switches, found.controls.snoozes, found.controls.tripped)):
+        console.print(_controls(found))
     if found.lists:
         console.print(_lists(found))
     console.print(_tables(found))
@@ -64,6 +66,25 @@ def _groups(found: Inspection) -> Table:
         oldest = f"operation {row.oldest:,}" if row.pieces else "none yet"
         state = oldest if row.complete or not row.pieces else f"{oldest}, not all written yet"
         table.add_row(Text(plain(row.entity)), f"{row.rings:,}", size_of(row.bytes), f"{row.pieces:,}", state)
+    return table
+
+
+def _controls(found: Inspection) -> Table:
+    table = _headed("Not as the policy says", "rule or group", "is", "since (UTC)", "why", "by")
+    controls = found.controls
+    for tripped in controls.tripped:
+        why = f"its breaker tripped: it fired for {tripped.fired:,} of {tripped.decisions:,} decisions"
+        table.add_row(Text(plain(tripped.rule)), "in shadow", instant(tripped.at), why, "")
+    for each in controls.switches:
+        state = "in shadow" if each.state == "shadow" else each.state
+        name = f"{'group ' if each.kind == 'group' else ''}{each.name}"
+        cells = (name, state, instant(each.at), each.reason, each.by)
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    for snooze in controls.snoozes:
+        whom = f" for {snooze.entity}" if snooze.entity else ""
+        state = f"snoozed{whom} until {instant(snooze.until)}"
+        cells = (snooze.rule, state, instant(snooze.at), snooze.reason, snooze.by)
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
 

@@ -17,9 +17,10 @@ from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key
 from frmcore.cli.console import complain, plain
 from frmcore.cli.explain import instant
 from frmcore.cli.formats import format_of
-from frmcore.cli.rows_in import Fields, read_rows
+from frmcore.cli.rows_in import read_rows
 from frmcore.cli.rows_out import writer
 from frmcore.commands import visiting
+from frmcore.history.cells import Fields
 from frmcore.lists import Entry
 from frmcore.plan import Kind
 from frmcore.store.archive import Archive

@@ -17,16 +17,24 @@ SHOWN_EVERY_S: Final = 0.1
 
 
 class Bar:
-    """A bar on a terminal's stderr, once the run takes more than a second. Called with (done, all)."""
+    """A bar on a terminal's stderr, once the run takes more than a second. Called with (done, all). `unit`: what is
+    done, to show how many of them a second."""
 
-    def __init__(self, what: str) -> None:
-        columns = (TextColumn(what), BarColumn(30), TaskProgressColumn(), TimeRemainingColumn())
+    def __init__(self, what: str, unit: str = "") -> None:
+        columns = (
+            TextColumn(what),
+            BarColumn(30),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._unit, self._began = unit, monotonic()
         self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._task = self._progress.add_task("", total=None)
         self._next = monotonic() + SHOWN_AFTER_S
         self._started = False
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None) -> None:
         now = monotonic()
         if now < self._next:
             return
@@ -34,7 +42,8 @@ class Bar:
         if not self._started:
             self._progress.start()
             self._started = True
-        self._progress.update(self._task, completed=done, total=total)
+        rate = f"{done / (now - self._began):,.0f} {self._unit}/s" if self._unit else ""
+        self._progress.update(self._task, completed=done, total=total, description=rate)
 
     def __enter__(self) -> Bar:
         return self

@@ -6,24 +6,19 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frmcore.cli.console import plain
-from frmcore.cli.rows_in import epoch_ms, event_fields, read_rows, typed
+from frmcore.cli.rows_in import read_rows
 from frmcore.errors import EventConflict, InvalidEvent, UnknownEvent, UnknownName
+from frmcore.history.cells import UPDATE_FIELDS, epoch_ms, event_fields, typed
 from frmcore.plan import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frmcore import Decision, Engine
-    from frmcore.cli.rows_in import Fields, Row
+    from frmcore.cli.rows_in import Row
     from frmcore.report.latency import Latency
 
 REFUSALS: Final = (InvalidEvent, EventConflict, UnknownEvent, UnknownName)
-UPDATE_FIELDS: Final[Fields] = {
-    "id": (("id",), Kind.STRING),
-    "at": (("at",), Kind.TIMESTAMP),
-    "field": (("field",), Kind.STRING),
-    "value": (("value",), Kind.STRING),
-}
 
 
 class Invalid(NamedTuple):

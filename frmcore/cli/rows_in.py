@@ -5,26 +5,20 @@ from __future__ import annotations
 import csv
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from frmcore.cli.formats import BATCH, arrow, format_of
+from frmcore.history.cells import nested, typed
 from frmcore.limits import JSON_BYTES_MAX
 from frmcore.plan import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from frmcore.policy.tree import Policy
-
-Fields: TypeAlias = "Mapping[str, tuple[tuple[str, ...], Kind]]"
-"""Name -> where the field stands in an event, and its kind."""
-
-
-EPOCH: Final = datetime.fromtimestamp(0, UTC)
+    from frmcore.history.cells import Fields
 
 
 class Row(NamedTuple):
@@ -41,42 +35,6 @@ def read_rows(path: str, fields: Fields) -> Iterator[Row]:
     if format_of(path) == "csv":
         return _read_csv(path, fields)
     return _read_parquet(path, fields) if format_of(path) == "parquet" else _read_json(path)
-
-
-def event_fields(policy: Policy) -> Fields:
-    """What `read_rows` wants to know of a policy's events."""
-    return {field.name: (field.path, field.type.kind) for field in policy.fields}
-
-
-def update_fields(policy: Policy) -> Fields:
-    """The columns of an updates file."""
-    return {"id": (("id",), Kind.STRING), "at": (("at",), Kind.TIMESTAMP), "field": (("field",), Kind.STRING)}
-
-
-def typed(text: str, kind: Kind) -> Any:
-    """A text as the value it spells; as it is where it spells none, so that the engine says what is wrong."""
-    try:
-        if kind in (Kind.INT, Kind.MONEY):
-            return int(text)
-        if kind is Kind.FLOAT:
-            return float(text)
-        if kind is Kind.TIMESTAMP and text.lstrip("-").isdecimal():
-            return int(text)
-    except ValueError:
-        return text
-    return {"true": True, "false": False}.get(text.lower(), text) if kind is Kind.BOOL else text
-
-
-def epoch_ms(value: object) -> int | None:
-    """A time of an event in epoch milliseconds; None for what is no time, or one of no zone."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return (value - EPOCH) // timedelta(milliseconds=1)
-    return value if type(value) is int else None
 
 
 def _read_json(path: str) -> Iterator[Row]:
@@ -110,25 +68,13 @@ def _read_csv(path: str, fields: Fields) -> Iterator[Row]:
         try:
             for cells in reader:
                 if len(cells) == len(header):
-                    yield Row(reader.line_num, _nested(places, cells))
+                    spelled = zip(places, cells, strict=True)
+                    event = nested((path, typed(text, kind) if text else None) for (path, kind), text in spelled)
+                    yield Row(reader.line_num, event)
                 elif cells:
                     yield Row(reader.line_num, None, f"{len(cells)} cells; the header has {len(header)}")
         except csv.Error as error:
             yield Row(reader.line_num, None, f"no CSV: {error}")
-
-
-def _nested(places: list[tuple[tuple[str, ...], Kind]], cells: list[str]) -> dict[str, Any]:
-    event: dict[str, Any] = {}
-    for (path, kind), text in zip(places, cells, strict=True):
-        if text:
-            _put(event, path, typed(text, kind))
-    return event
-
-
-def _put(event: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        event = event.setdefault(part, {})
-    event[path[-1]] = value
 
 
 def _read_parquet(path: str, fields: Fields) -> Iterator[Row]:
@@ -140,11 +86,7 @@ def _read_parquet(path: str, fields: Fields) -> Iterator[Row]:
             for batch in file.iter_batches(BATCH):
                 for cells in _with_plain_times(pa, batch).to_pylist():
                     row += 1
-                    event: dict[str, Any] = {}
-                    for name, value in cells.items():
-                        if value is not None:
-                            _put(event, paths.get(name, (name,)), value)
-                    yield Row(row, event)
+                    yield Row(row, nested((paths.get(name, (name,)), value) for name, value in cells.items()))
     except pa.ArrowInvalid as error:
         yield Row(row + 1, None, f"no Parquet: {error}")
 

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from frmcore.policy import Policy
     from frmcore.policy.tree import Type
 
-COLUMNS = {"event_id": str, "point": str, "outcome": str, "score": int, "seq": int, "duplicate": bool, "late": bool}
+COLUMNS = {
+    "event_id": str,
+    "point": str,
+    "outcome": str,
+    "intended": str,
+    "holdout": bool,
+    "probability": float,
+    "score": int,
+    "seq": int,
+    "duplicate": bool,
+    "late": bool,
+}
 LISTS = ("fired", "reasons", "actions", "alerts", "shadow", "unknown", "lists", "notes")
 REPORTED_MAX = 20  # refused rows that are shown; all of them are counted, and written with --invalid
 
@@ -72,6 +83,7 @@ def row(decision: Decision, flat: bool) -> dict[str, Any]:
     """A decision as one row; `flat`: its features as columns of their own."""
     found: dict[str, Any] = {name: getattr(decision, name) for name in (*COLUMNS, "policy")}
     found |= {name: list(getattr(decision, name)) for name in LISTS}
+    found["alerts"] = [str(alert) if flat else alert.to_dict() for alert in decision.alerts]
     if flat:
         return found | {f"feature.{name}": value for name, value in decision.features.items()}
     return found | {"features": dict(decision.features)}

@@ -18,7 +18,7 @@ from frmcore.policy.families import BOOL, FLOAT, INT, NUMBERS, ORDERED, STRING, 
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS, Function
 from frmcore.policy.literals import become, cited, literal_int, literal_text
 from frmcore.policy.regex import compile_regex
-from frmcore.policy.tree import Call, Const, Expr, Fired, Ref, Type
+from frmcore.policy.tree import Call, Const, Expr, Fired, LookUp, LookupTable, Ref, Type
 from frmcore.policy.words import quoted
 from frmcore.policy.zones import load_zone, zone_names
 
@@ -216,8 +216,15 @@ def _regex_problem(pattern: str) -> tuple[str, str] | None:
 
 
 def subscript(c: Checker, node: ast.Subscript) -> Expr:
-    """`x[a:b]`, in characters."""
+    """`x[a:b]`, in characters; `table[key]`."""
     cut = node.slice
+    if isinstance(node.value, ast.Name) and not isinstance(cut, ast.Slice):
+        if node.value.id in c.scope.lookups:
+            return _look_up(c, node, c.scope.lookups[node.value.id])
+        if c.scope.lookups and not is_declared(c, node.value.id):
+            raise c.wrong(
+                node.value, f"unknown lookup {quoted(node.value.id)}", nearest(node.value.id, c.scope.lookups)
+            )
     if not isinstance(cut, ast.Slice):
         raise c.wrong(
             node, "a text is cut by a slice", f"write {c.source.text(node.value)}[{_slice(c.source.text(cut))}]"
@@ -233,6 +240,29 @@ def subscript(c: Checker, node: ast.Subscript) -> Expr:
     left = iter(ends)
     args += [None if end is None else next(left) for end in bounds]
     return Call(STRING, *c.at(node), "slice", tuple(args))
+
+
+def is_declared(c: Checker, name: str) -> bool:
+    scope = c.scope
+    return any(name in names for names in (scope.keys, scope.updates, scope.params, scope.features, scope.broken))
+
+
+def _look_up(c: Checker, node: ast.Subscript, table: LookupTable) -> Expr:
+    if "lookup" not in c.names:
+        hint = "its content changes with the policy: look it up in a derived field, which is recorded with its event"
+        raise c.wrong(node, f"the lookup {quoted(table.name)} can't be read here", hint)
+    item = c.expr(node.slice)
+    if isinstance(item, Const) and item.type.kind is Kind.STRING:
+        item = become(c, item, table.key)
+    if item.type.kind is not table.key.kind:
+        kind = item.type.kind.name.lower()
+        hint = f"declare its keys: of: {kind}" if kind in ("string", "int", "ip") else ""
+        raise c.wrong(
+            item,
+            f"the keys of {quoted(table.name)} are {table.key.kind.name.lower()}s, and this is {describe(item.type)}",
+            hint,
+        )
+    return LookUp(table.value, *c.at(node), item, table)
 
 
 def _slice(index: str) -> str:
@@ -257,7 +287,7 @@ def zone_name(c: Checker, node: ast.expr) -> str:
 
 def _use_zone(c: Checker, name: str) -> bool:
     """From here on the zone's transitions are part of the policy."""
-    zone = load_zone(name)
+    zone = c.scope.known_zones.get(name) or load_zone(name)
     if zone is not None:
         c.scope.zones[name] = zone
     return zone is not None

@@ -23,6 +23,7 @@ from frmcore.policy.tree import (
     If,
     InList,
     InSet,
+    LookUp,
     Neg,
     Not,
     Ref,
@@ -62,6 +63,8 @@ class Texts:
                 return f"-({self.of(item)})"
             case InList(item=item, list=name):
                 return f"in_list({self.of(item)}, {name})"
+            case LookUp(item=item, table=table):
+                return f"lookup({self.of(item)}, {table.name})"
             case InSet(item=item, values=values):
                 return f"in({self.of(item)}; {', '.join(sorted(literal(value, item.type) for value in values))})"
             case BoolOp(op=op, items=items):

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from frmcore.plan import Rep
-from frmcore.policy.tree import BoolOp, Call, Compare, Const, Expr, Fired, InList, InSet, Not, Ref
+from frmcore.policy.tree import BoolOp, Call, Compare, Const, Expr, Fired, InList, InSet, LookUp, Not, Ref
 from frmcore.policy.walk import children
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _CALLS: Final = {
     "days_between": 16, "distance_km": 60,
 }  # fmt: skip
 _LIST: Final = 40
+_LOOKUP: Final = 20
 _RARELY: Final = {"==": 0.1, "!=": 0.9, "<": 0.3, "<=": 0.3}
 _SELDOM, _OFTEN = 0.01, 0.99
 
@@ -40,6 +41,8 @@ def _own(expr: Expr) -> int:
             return 1 if len(values) == 1 else 4 if item.type.rep is Rep.TEXT else 2
         case InList():
             return _LIST
+        case LookUp():
+            return _LOOKUP
         case BoolOp(items=items):
             return len(items) - 1
         case Compare(left=left):

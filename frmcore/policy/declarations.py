@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frmcore.currency import exponent
-from frmcore.plan import FieldPlan, Kind, ListPlan, Rate
+from frmcore.plan import FieldPlan, Kind, ListPlan, LookupPlan, Rate, Rep
+from frmcore.policy.emit import text_form
 
 if TYPE_CHECKING:
-    from frmcore.policy.tree import Field, ListSpec, Policy
+    from frmcore.policy.tree import Field, ListSpec, LookupTable, Policy, Type
 
 
 def field_plan(field: Field, policy: Policy) -> FieldPlan:
@@ -29,6 +30,23 @@ def field_plan(field: Field, policy: Policy) -> FieldPlan:
 
 def list_plan(spec: ListSpec) -> ListPlan:
     return ListPlan(spec.name, spec.type.kind, spec.network, spec.type.private, spec.values)
+
+
+def lookup_plan(table: LookupTable) -> LookupPlan:
+    """Its rows by key, as the hot path searches them. O(rows * log rows)."""
+    keys = sorted(table.rows, key=None if table.key.rep is Rep.INT else str)
+    values = (table.rows[key] for key in keys)
+    return LookupPlan(
+        table.name,
+        tuple(_raw(key, table.key) for key in keys),  # type: ignore[arg-type]
+        tuple(_raw(value, table.value) for value in values),
+        table.key.rep,
+        table.value.rep,
+    )
+
+
+def _raw(value: float | str, kind: Type) -> int | float | str | bytes:
+    return text_form(value, kind.kind) if kind.rep is Rep.TEXT else value
 
 
 def rate_plans(policy: Policy) -> tuple[Rate, ...]:

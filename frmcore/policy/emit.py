@@ -16,7 +16,22 @@ from frmcore.policy import emit_calls as calls
 from frmcore.policy import emit_numbers as numbers
 from frmcore.policy.cost import cheapest_first, cost
 from frmcore.policy.registers import Registers, Tables, too_large
-from frmcore.policy.tree import Arith, BoolOp, Call, Compare, Const, Expr, Fired, If, InList, InSet, Neg, Not, Ref
+from frmcore.policy.tree import (
+    Arith,
+    BoolOp,
+    Call,
+    Compare,
+    Const,
+    Expr,
+    Fired,
+    If,
+    InList,
+    InSet,
+    LookUp,
+    Neg,
+    Not,
+    Ref,
+)
 from frmcore.policy.walk import children, in_dependency_order, walk
 
 if TYPE_CHECKING:
@@ -39,6 +54,7 @@ class Program:
         self.registers = registers
         self.tables = Tables()
         self.code: list[Instr] = []
+        self.lookups = {table.name: index for index, table in enumerate(policy.lookups)}
         self.lists = {spec.name: index for index, spec in enumerate(policy.lists)}
 
 
@@ -187,6 +203,8 @@ class Emitter:
                 self._in_set(expr, dst)
             case InList(item=item, list=name):
                 self.put(Op.IN_LIST, dst, self.value(item), self.program.lists[name])
+            case LookUp(item=item, table=table):
+                self.put(Op.LOOKUP, dst, self.value(item), self.program.lookups[table.name])
             case Arith():
                 numbers.arithmetic(self, expr, dst)
             case Neg():

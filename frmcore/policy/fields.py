@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TYPES: Final = {kind.name.lower(): kind for kind in Kind if kind is not Kind.DURATION}
 KEY_KINDS: Final = (Kind.STRING, Kind.INT, Kind.ENUM, Kind.IP)  # what state can be kept by
-_TYPE_KEYS: Final = {"values": Kind.ENUM, "scale": Kind.DECIMAL, "currency": Kind.MONEY}
-_FIELD: Final = ("type", "entity", "optional", "required_on", "private", "path", *_TYPE_KEYS)
-_UPDATE: Final = ("type", "default", "optional", *_TYPE_KEYS)
+TYPE_KEYS: Final = {"values": Kind.ENUM, "scale": Kind.DECIMAL, "currency": Kind.MONEY}
+_FIELD: Final = ("type", "entity", "optional", "required_on", "private", "path", *TYPE_KEYS)
+_UPDATE: Final = ("type", "default", "optional", *TYPE_KEYS)
 _TYPES_HINT: Final = f"the types are {', '.join(TYPES)}"
 
 
@@ -51,7 +51,7 @@ class FieldReader:
         if section is None:
             return None
         entity = _entity(section)
-        type_, currency = self._type(section, "string" if "entity" in section.found else "")
+        type_, currency = self.type_of(section, "string" if "entity" in section.found else "")
         private = section.flag("private")
         self._check_optional(section)
         if (
@@ -79,7 +79,7 @@ class FieldReader:
         section = self._long_form(name, node, _UPDATE)
         if section is None:
             return None
-        type_, currency = self._type(section, "")
+        type_, currency = self.type_of(section, "")
         if currency is not None:
             hint = "give the currency itself: an update is not converted"
             self._problems.add(currency.place, f"{quoted(currency.text)} is no currency code", hint)
@@ -133,7 +133,7 @@ class FieldReader:
             return Section(self._reader, what, node.place, {"type": (node, node)})
         return self._reader.section(node, what, known)
 
-    def _type(self, section: Section, default: str) -> tuple[Type | None, Leaf | None]:
+    def type_of(self, section: Section, default: str) -> tuple[Type | None, Leaf | None]:
         """The type, and for money in the currency of another field that field's name."""
         leaf = section.leaf("type") if default else section.required("type", _TYPES_HINT)
         kind = TYPES.get(leaf.text if leaf else default)
@@ -143,7 +143,7 @@ class FieldReader:
             return None, None
         if "type" in section.found and leaf is None:
             return None, None
-        for key, owner in _TYPE_KEYS.items():
+        for key, owner in TYPE_KEYS.items():
             if key in section.found and kind is not owner:
                 section.add(
                     key,

@@ -34,7 +34,7 @@ class Files:
         self._bytes = 0
         self.complete = True  # every file that was asked for could be read
         self.texts: dict[str, str] = {}  # path below `base` -> text, of everything that is YAML
-        self.list_texts: dict[str, str] = {}  # the same of list files and tables
+        self.list_texts: dict[str, str] = {}  # the same of the files of lists, rates, lookups and tables
         self._origins: dict[str, PurePosixPath] = {}  # file name in messages -> its path below `base`
 
     def load_main(self, source: Path | str) -> Node | None:
@@ -58,27 +58,39 @@ class Files:
 
     def read(self, leaf: Leaf, bytes_max: int) -> tuple[str, str] | None:
         """(name for messages, text) of the one file that `leaf` names."""
-        found = self.read_bytes(leaf, bytes_max)
-        text = None if found is None else self.decoded(found[1], leaf.place)
-        if found is None or text is None:
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
+        text = None if content is None else self.decoded(content, leaf.place)
+        if text is None:
             return None
-        self.list_texts[found[0]] = text
-        return str(self._base / found[0]), text
+        self.list_texts[str(path)] = text
+        return str(self._base / str(path)), text
 
     def read_bytes(self, leaf: Leaf, bytes_max: int) -> tuple[str, bytes] | None:
-        """(path below the folder, content) of the one file that `leaf` names. Who reads bytes puts into `list_texts`
-        from what text they can be read again."""
-        paths = self._matching(leaf)
-        if len(paths) > 1:
-            self._refuse(leaf.place, f"{quoted(leaf.text)} names {len(paths)} files", "name one")
-        if len(paths) != 1:
+        """The same of a file that is no text. It is kept as one all the same, a character a byte."""
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
+        if content is None:
             return None
-        content = self._content(self._base / paths[0], leaf.place, bytes_max)
-        return None if content is None else (str(paths[0]), content)
+        self.list_texts[str(path)] = content.decode("latin-1")
+        return str(self._base / str(path)), content
+
+    def content(self, leaf: Leaf, bytes_max: int) -> tuple[str, bytes] | None:
+        """(path below the folder, content) of a file. Who reads it puts into `list_texts` from what text it can be
+        read again."""
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
+        return None if content is None else (str(path), content)
 
     def shown(self, path: str) -> str:
         """A path below the folder as messages have it."""
         return str(self._base / path)
+
+    def _single(self, leaf: Leaf) -> PurePosixPath | None:
+        paths = self._matching(leaf)
+        if len(paths) > 1:
+            self._refuse(leaf.place, f"{quoted(leaf.text)} names {len(paths)} files", "name one")
+        return paths[0] if len(paths) == 1 else None
 
     def _include(self, leaf: Leaf, path: PurePosixPath) -> Node | None:
         content = self._content(self._base / path, leaf.place, POLICY_BYTES_MAX)

@@ -7,11 +7,13 @@ import hashlib
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
+from frmcore.policy.canonical import stored_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from frmcore.plan import Limits, Zone
-    from frmcore.policy.tree import ListSpec, RatePoint, Table
+    from frmcore.policy.tree import ListSpec, LookupTable, RatePoint, Table
 
 _FORMAT: Final = "frmcore policy 1"
 
@@ -19,6 +21,7 @@ _FORMAT: Final = "frmcore policy 1"
 def fingerprint(
     texts: Mapping[str, str],
     lists: Iterable[ListSpec],
+    lookups: Iterable[LookupTable],
     rates: Iterable[RatePoint],
     limits: Limits,
     zones: Mapping[str, Zone],
@@ -31,13 +34,17 @@ def fingerprint(
     digest.add("files", *(part for item in sorted(included) for part in item))
     for spec in lists:
         digest.add("list", spec.name, "open" if spec.values is None else "read-only", *(spec.values or ()))
+    for table in lookups:
+        rows = sorted((str(key), repr(value)) for key, value in table.rows.items())
+        types = (stored_text(table.key), stored_text(table.value))
+        digest.add("lookup", table.name, *types, *(part for row in rows for part in row))
     digest.add("rates", *(str(part) for point in rates for part in astuple(point)))
     digest.add("limits", *(str(part) for part in astuple(limits)))
     for name in sorted(zones):
         zone = zones[name]
         digest.add("zone", name, *(str(part) for pair in zip(zone.at_ms, zone.offset_ms, strict=True) for part in pair))
-    for table in tables:
-        digest.add("table", table.name, *(part for row in table.cells for part in (str(len(row)), *row)))
+    for decided in tables:
+        digest.add("table", decided.name, *(part for row in decided.cells for part in (str(len(row)), *row)))
     return digest.hexdigest()
 
 

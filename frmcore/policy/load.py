@@ -1,9 +1,9 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `limits`, `tests`); any file may hold the other sections.
-`params`, `lists`, `features`, `rules` and `tables` add up: the main file's first, then those of each included file in
-the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
+(`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`, `tests`); any file may hold the
+other sections. `params`, `lists`, `lookups`, `features`, `rules` and `tables` add up: the main file's first, then those
+of each included file in the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from frmcore.limits import FEATURES_MAX, NAME_BYTES_MAX
 from frmcore.policy.check import check_features
+from frmcore.policy.control import read_groups, read_holdout
 from frmcore.policy.envelope import Map
 from frmcore.policy.files import Files
 from frmcore.policy.fingerprint import fingerprint
 from frmcore.policy.lists import ListReader
+from frmcore.policy.lookups import LookupReader
 from frmcore.policy.rates import read_base, read_rates
 from frmcore.policy.reader import Reader
 from frmcore.policy.rules import RuleReader
@@ -30,26 +32,37 @@ from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from frmcore.plan import Zone
     from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
 
-_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "limits", "tests")
+_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits", "tests")
 _ONCE: Final = ("event", "base", "rates")
-_ADDING: Final = ("include", "params", "lists", "features", "rules", "tables")
+_ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules", "tables")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(source: str | Path, *, base: Path | None = None) -> Policy:
+def load(
+    source: str | Path,
+    *,
+    base: Path | None = None,
+    zones: Mapping[str, Zone] | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Policy:
     """The checked policy of a file, or of a text (a str with a line break).
 
     `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
-    Nothing outside that folder is read. Raises PolicyError with every problem that was found. O(size).
+    Nothing outside that folder is read. `zones`: time zones as they were when the policy was first loaded; those that
+    are not among them come from the tzdata package. `params`: values that hold instead of those written down, to try
+    them. Raises PolicyError with every problem that was found. O(size).
     """
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
-    policy = _Loader(Files(folder, problems), problems).load(main)
+    policy = _Loader(Files(folder, problems), problems, zones or {}, params or {}).load(main)
     problems.raise_if_any()
     return policy
 
@@ -57,11 +70,12 @@ def load(source: str | Path, *, base: Path | None = None) -> Policy:
 class _Loader:
     """Reads the sections in the order in which they need each other, and goes on after problems."""
 
-    def __init__(self, files: Files, problems: Problems) -> None:
+    def __init__(self, files: Files, problems: Problems, zones: Mapping[str, Zone], params: Mapping[str, str]) -> None:
         self.files = files
+        self.params = params
         self.problems = problems
         self.reader = Reader(problems)
-        self.scope = Scope()
+        self.scope = Scope(known_zones=zones)
         self.names = Names(problems)
         self.sections: dict[str, list[tuple[Leaf, Node]]] = {key: [] for key in (*_MAIN_ONLY, *_ANYWHERE)}
 
@@ -81,15 +95,17 @@ class _Loader:
         features = self.features()
         checked = rules.check(tuple(point.name for point in points), tables.declare())
         decided, rows = tables.check(checked)
+        groups = self.node("groups")
+        holdout = self.node("holdout")
         limits_node = self.node("limits")
         limits = DEFAULT_LIMITS if limits_node is None else read_limits(limits_node, self.reader, self.scope)
         self.warn(features, checked)
         scope = self.scope
-        lists = tuple(scope.lists.values())
+        lists, lookups = tuple(scope.lists.values()), tuple(scope.lookups.values())
         return Policy(
             name=name,
             version=version,
-            hash=fingerprint(self.files.texts, lists, rates, limits, scope.zones, decided),
+            hash=fingerprint(self.files.texts, lists, lookups, rates, limits, scope.zones, decided),
             files=self.files.texts,
             list_files=self.files.list_texts,
             outcomes=scope.outcomes,
@@ -103,8 +119,11 @@ class _Loader:
             updates=tuple(scope.updates.values()),
             points=points,
             lists=lists,
+            lookups=lookups,
             features=(*features, *rows),
             rules=checked,
+            groups=() if groups is None else read_groups(groups, rules.groups, self.reader),
+            holdout=None if holdout is None else read_holdout(holdout, rules.groups, self.reader, scope),
             limits=limits,
             base_currency=scope.base_currency,
             rates=rates,
@@ -182,7 +201,10 @@ class _Loader:
     def declarations(self, schema: SchemaReader) -> None:
         """What expressions may name, beyond fields."""
         for node in self.nodes("params"):
-            read_params(node, self.reader, self.scope, self.names)
+            read_params(node, self.reader, self.scope, self.names, self.params)
+        lookups = LookupReader(self.reader, self.scope, self.names, self.files)
+        for node in self.nodes("lookups"):
+            lookups.read(node)
         schema.read_results()
         lists = ListReader(self.reader, self.scope, self.names, self.files)
         for node in self.nodes("lists"):

@@ -6,17 +6,31 @@ are needed. The second run knows them from the first and is otherwise the same.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from frmcore.plan import FeaturePlan, Mode, Plan, PointPlan, Probe, RulePlan, Segment
+from frmcore.plan import (
+    AlertPlan,
+    BreakerPlan,
+    FeaturePlan,
+    HoldoutPlan,
+    Mode,
+    Plan,
+    PointPlan,
+    Probe,
+    RulePlan,
+    Segment,
+)
 from frmcore.policy.canonical import Texts
-from frmcore.policy.declarations import digits_of, field_plan, list_plan, rate_plans
+from frmcore.policy.declarations import digits_of, field_plan, list_plan, lookup_plan, rate_plans
+from frmcore.policy.digests import group_plans, rule_digest
 from frmcore.policy.emit import Emitter, Program
 from frmcore.policy.groups import Grouping
 from frmcore.policy.regex import compile_regex
 from frmcore.policy.registers import Registers
-from frmcore.policy.trace import reason, trace
-from frmcore.policy.tree import Expr, Feature, Fired, InList, Point, Policy, Rule
+from frmcore.policy.trace import reason, rests_on, trace
+from frmcore.policy.tree import Alert, Expr, Feature, Fired, InList, Point, Policy, Rule
+from frmcore.policy.unused import features_read
 from frmcore.policy.walk import references, walk
 
 if TYPE_CHECKING:
@@ -92,7 +106,9 @@ class _Lowering:
     def _point(self, point: Point) -> PointPlan:
         rules = [rule for rule in self.rules if rule.points is None or point.name in rule.points]
         with self.decisions.apart():
-            code = self.decisions.segment([root for rule in rules for root in _roots(rule)])
+            roots = [root for rule in rules for root in _roots(rule)]
+            holdout = self.policy.holdout
+            code = self.decisions.segment(roots if holdout is None else [*roots, holdout.inside])
         return PointPlan(
             name=point.name,
             kinds=self._kinds(point.on),
@@ -139,7 +155,25 @@ class _Lowering:
             reason=reason(self.decisions, rule.reason),
             trace=trace(self.decisions, rule.when),
             owner=rule.owner,
+            from_ms=rule.from_ms,
+            until_ms=rule.until_ms,
+            breaker=None if rule.breaker is None else BreakerPlan(*astuple(rule.breaker)),
+            alert=None if rule.alert is None else self._alert(rule, rule.alert),
+            rests_on=rests_on(self.decisions, rule.when, self.policy),
+            digest=rule_digest(rule, self.decisions.text),
         )
+
+    def _alert(self, rule: Rule, alert: Alert) -> AlertPlan:
+        rests_on = features_read(rule.when, self.policy.features)
+        names = tuple(feature.name for feature in rests_on if feature.aggregate is not None)
+        return AlertPlan(self.decisions.home(alert.about), alert.once_ms, alert.typology, names)
+
+    def _holdout(self) -> HoldoutPlan | None:
+        holdout = self.policy.holdout
+        if holdout is None:
+            return None
+        home = self.decisions.home
+        return HoldoutPlan(home(holdout.inside), home(holdout.by), holdout.share, holdout.excepted)
 
     def _feature(self, feature: Feature) -> FeaturePlan:
         group, keys = self.places.get(feature.name, (-1, ()))
@@ -176,6 +210,7 @@ class _Lowering:
             compute=self.compute,
             groups=self.groups,
             lists=tuple(map(list_plan, policy.lists)),
+            lookups=tuple(map(lookup_plan, policy.lookups)),
             probes=tuple(self.probes),
             rules=self.rule_plans,
             points=self.points,
@@ -186,6 +221,8 @@ class _Lowering:
             rates=rate_plans(policy),
             base_currency=policy.base_currency,
             base_exponent=digits_of(policy.base_currency),
+            rule_groups=group_plans(policy),
+            holdout=self._holdout(),
         )
 
 

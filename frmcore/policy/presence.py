@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from frmcore.policy.tree import Arith, Call, Const, Expr, Field, Fired, Ref
+from frmcore.policy.tree import Arith, Call, Const, Expr, Field, Fired, LookUp, Ref
 from frmcore.policy.walk import children
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def can_be_absent(expr: Expr, kinds: Sequence[str], fields: Mapping[str, Field])
             return fields[name].default is None or fields[name].optional
         case Ref(name=name, source="field" | "derived"):
             return _field_can(fields[name], kinds, fields)
-        case Ref() | Arith():
+        case Ref() | Arith() | LookUp():
             return True
         case Call(function="coalesce"):
             return all(can_be_absent(child, kinds, fields) for child in children(expr))

@@ -75,6 +75,8 @@ def _unknown(c: Checker, node: ast.Name) -> Wrong:
         return c.wrong(node, f'"{word}" is a function', f"write {usage}")
     if word in scope.lists:
         return c.wrong(node, f'"{word}" is a list', f"ask whether something is in it: card in {word}")
+    if word in scope.lookups:
+        return c.wrong(node, f'"{word}" is a lookup', f"write what is to be looked up: {word}[card_bin]")
     return c.wrong(node, f"unknown name {quoted(word)}", _meant(c, word))
 
 
@@ -87,5 +89,13 @@ def _meant(c: Checker, word: str) -> str:
             return f'a text stands in quotes: {declared.name} == "{word}"'
     if word in scope.outcomes:
         return f'a text stands in quotes: "{word}"'
-    known = [*scope.fields, *scope.derived, *scope.updates, *scope.params, *scope.features, *scope.lists]
+    known = [
+        *scope.fields,
+        *scope.derived,
+        *scope.updates,
+        *scope.params,
+        *scope.features,
+        *scope.lists,
+        *scope.lookups,
+    ]
     return nearest(word, [*known, *FUNCTIONS, "true", "false", "final", "score"])

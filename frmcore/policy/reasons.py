@@ -12,6 +12,7 @@ from frmcore.policy.expression import place_of
 from frmcore.policy.families import BOOL, INT, STRING
 from frmcore.policy.source import Scalar
 from frmcore.policy.tree import Call, Compare, Const, Expr, ReasonText, Ref
+from frmcore.policy.values import parse_share
 
 if TYPE_CHECKING:
     from frmcore.policy.source import Problems
@@ -20,8 +21,7 @@ Reader = Callable[[Scalar], Expr | None]  # checks a part of the text as an expr
 
 _PART: Final = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<text>[^{}]+)|(?P<stray>[{}])")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
-_ROLLOUT: Final = re.compile(r"\s*([0-9]{1,3})(?:\.([0-9]{1,2}))?\s*%\s*by\s+([A-Za-z_][A-Za-z_0-9]*)\s*")
-_WHOLE: Final = 10_000  # a rollout's grain: hundredths of a per cent
+_ROLLOUT: Final = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,2})?\s*%)\s*by\s+([A-Za-z_][A-Za-z_0-9]*)\s*")
 
 
 def reason(scalar: Scalar, problems: Problems, read: Reader) -> ReasonText | None:
@@ -69,23 +69,29 @@ def rollout(scalar: Scalar, rule_id: str, problems: Problems, read: Reader) -> E
     if match is None:
         problems.add(scalar.place, "this is no rollout", "write 20% by account")
         return None
-    share = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
-    if share > _WHOLE:
+    share = parse_share(match[1])
+    if share is None:
         problems.add(scalar.place, "a rollout reaches 100% at most", "write 20% by account")
         return None
-    place = place_of(scalar, match.start(3), match.end(3))
-    key = read(Scalar(match[3], (place,)))
+    place = place_of(scalar, match.start(2), match.end(2))
+    key = text_field(Scalar(match[2], (place,)), "a rollout", "write 20% by account", problems, read)
+    return None if key is None else inside(scalar, key, rule_id, share)
+
+
+def text_field(scalar: Scalar, what: str, hint: str, problems: Problems, read: Reader) -> Ref | None:
+    """The field of the event, holding a text, that `what` goes by."""
+    key = read(scalar)
     if key is None:
         return None
-    if not isinstance(key, Ref) or key.source not in ("field", "derived") or key.type.rep is not Rep.TEXT:
-        message = f'a rollout goes by a field of the event that holds a text; "{match[3]}" does not'
-        problems.add(place, message, "write 20% by account")
-        return None
-    return _inside(scalar, key, rule_id, share)
+    if isinstance(key, Ref) and key.source in ("field", "derived") and key.type.rep is Rep.TEXT:
+        return key
+    problems.add(scalar.place, f'{what} goes by a field of the event that holds a text; "{scalar.text}" does not', hint)
+    return None
 
 
-def _inside(scalar: Scalar, key: Ref, rule_id: str, share: int) -> Expr:
+def inside(scalar: Scalar, key: Ref, salt: str, share: int) -> Expr:
+    """Is the text among that part of all texts? By a stable hash, salted."""
     place, text = scalar.place, scalar.text.strip()
-    bucket = Call(INT, place, text, "bucket", (key, Const(STRING, place, rule_id, rule_id)))
+    bucket = Call(INT, place, text, "bucket", (key, Const(STRING, place, salt, salt)))
     limit = Const(INT, place, str(share), share)
     return Compare(BOOL, place, text, "<", bucket, limit)

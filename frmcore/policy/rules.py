@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from frmcore.limits import RULE_GROUPS_MAX, RULES_MAX, SCORE_MAX
 from frmcore.plan import Kind, Mode
 from frmcore.policy.check import check_expression, check_reason, check_rollout
+from frmcore.policy.control import read_alert, read_breaker, read_dates
 from frmcore.policy.envelope import Leaf, Map, Node
 from frmcore.policy.sections import kinds_of
 from frmcore.policy.tree import ReasonText, Rule, Type
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RULE_KEYS: Final = (
     "id", "group", "when", "on", "point", "exempts", "outcome", "score", "actions", "if_unknown", "mode", "rollout",
-    "reason", "owner", "tests",
+    "from", "until", "breaker", "alert", "reason", "owner", "tests",
 )  # fmt: skip
 _MODES: Final = {"live": Mode.LIVE, "shadow": Mode.SHADOW, "off": Mode.OFF}
 
@@ -43,6 +44,7 @@ class RuleReader:
         self._scope = scope
         self._drafts: dict[str, _Draft] = {}
         self._conditions: Mapping[str, Scalar] = {}
+        self.groups: tuple[str, ...] = ()  # that rules belong to, once they were checked
 
     def collect(self, node: Node) -> None:
         """Ids and groups of one `rules:` list."""
@@ -74,13 +76,14 @@ class RuleReader:
         for draft in self._drafts.values():
             if draft.group and firsts.setdefault(draft.group, draft) is draft and len(firsts) == RULE_GROUPS_MAX + 1:
                 draft.section.add("group", f"more than {RULE_GROUPS_MAX} groups of rules", "let rules share groups")
-        groups = tuple(firsts)
-        rules = (self._rule(draft, points, groups) for draft in self._drafts.values())
+        self.groups = tuple(firsts)
+        rules = (self._rule(draft, points, self.groups) for draft in self._drafts.values())
         return tuple(rule for rule in rules if rule is not None)
 
     def _rule(self, draft: _Draft, points: tuple[str, ...], groups: tuple[str, ...]) -> Rule | None:
         section = draft.section
         score = section.integer("score", -SCORE_MAX, SCORE_MAX)
+        first, end = read_dates(section)
         rule = Rule(
             id=draft.id,
             group=draft.group,
@@ -94,14 +97,18 @@ class RuleReader:
             if_unknown=cast("Literal['silent', 'fires']", section.choice("if_unknown", ("silent", "fires"), "silent")),
             mode=_MODES[section.choice("mode", tuple(_MODES), "live")],
             rollout=self._rollout(draft),
+            from_ms=first,
+            until_ms=end,
+            breaker=read_breaker(section),
+            alert=read_alert(section, self._scope),
             reason=self._reason(draft),
             owner=self._owner(section),
             tests=self._tests(section),
             place=section.place_of("id"),
         )
-        effects = section.found.keys() & {"outcome", "score", "exempts", "actions"}
+        effects = section.found.keys() & {"outcome", "score", "exempts", "actions", "alert"}
         if not effects or (effects == {"score"} and score == 0):
-            hint = "give an outcome, a score, actions, or groups that it exempts"
+            hint = "give an outcome, a score, actions, an alert, or groups that it exempts"
             section.add("id", f"{section.what} has no effect", hint)
         return rule if rule.when is not None else None
 

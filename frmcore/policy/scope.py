@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from frmcore.plan import Zone
     from frmcore.policy.source import Place
-    from frmcore.policy.tree import Const, Feature, Field, ListSpec
+    from frmcore.policy.tree import Const, Feature, Field, ListSpec, LookupTable
 
 # Where an expression stands decides which names it may read.
-ALL: Final = frozenset({"field", "derived", "update", "feature", "list"})  # rules, and features that are expressions
+ALL: Final = frozenset(
+    {"field", "derived", "update", "feature", "list", "lookup"}
+)  # rules, and features that are expressions
 FILTER: Final = frozenset(
     {"field", "derived", "update", "final", "score", "fired"}
 )  # where=, since=, an aggregate's value
 DERIVED: Final = frozenset(
-    {"field", "derived", "clear"}
+    {"field", "derived", "lookup", "clear"}
 )  # derived fields; "clear": private fields are read in the clear
 
 
@@ -29,6 +33,7 @@ class Scope:
     updates: dict[str, Field] = field(default_factory=dict)
     params: dict[str, Const] = field(default_factory=dict)
     lists: dict[str, ListSpec] = field(default_factory=dict)
+    lookups: dict[str, LookupTable] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
     feature_names: frozenset[str] = frozenset()  # all that are declared; `features` holds those checked so far
     rules: set[str] = field(default_factory=set)
@@ -37,6 +42,7 @@ class Scope:
     outcomes: tuple[str, ...] = ("allow", "review", "block")
     base_currency: str = ""
     zones: dict[str, Zone] = field(default_factory=dict)  # those in use; the checker fills it
+    known_zones: Mapping[str, Zone] = field(default_factory=dict)  # what they are, where tzdata is not to be asked
     warnings: list[str] = field(default_factory=list)
     kind_field: str = ""
     time_field: str = ""

@@ -32,6 +32,8 @@ from frmcore.policy.tree import Const, Point, Type
 from frmcore.policy.words import Names, check_label, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from frmcore.policy.envelope import Leaf, Node
     from frmcore.policy.reader import Reader
     from frmcore.policy.scope import Scope
@@ -42,10 +44,11 @@ _LIMITS: Final = ("horizon", "ids_min", "ids_max", "ring_events_max", "max_ahead
 _LITERAL: Final = re.compile(r"""[-+]?[0-9].*|true|false|money\(.*|".*"|'.*'""", re.DOTALL)
 
 
-def read_params(node: Node, reader: Reader, scope: Scope, names: Names) -> None:
-    """`params:`: a number, true or false, money("5.00"), a duration; anything else is a text."""
+def read_params(node: Node, reader: Reader, scope: Scope, names: Names, told: Mapping[str, str]) -> None:
+    """`params:`: a number, true or false, money("5.00"), a duration; anything else is a text. told: other values."""
     for name, value in reader.entries(node, '"params"'):
         text = reader.text(value, f"parameter {quoted(name.text)}")
+        text = replace(text, text=told.get(name.text, text.text)) if text else None
         const = _const(text, reader, scope) if text else None
         declared = names.declare(name.scalar, "parameter")
         if declared and const is not None:

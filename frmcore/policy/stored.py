@@ -1,19 +1,27 @@
-"""A policy as its files' contents, kept by digest: an old one can be loaded again from them alone."""
+"""A policy as its files' contents, kept by digest: an old one can be loaded again from them alone. Its time zones are
+one of them: another version of tzdata does not change what was in force."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from frmcore.plan import Zone
 from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.load import load
+from frmcore.policy.lookups import PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from frmcore.policy.tree import Policy
+
+
+ZONES_NAME: Final = "<zones>"
 
 
 def digests(policy: Policy) -> dict[str, str]:
@@ -22,8 +30,14 @@ def digests(policy: Policy) -> dict[str, str]:
 
 
 def contents(policy: Policy) -> dict[str, str]:
-    """Name -> text of each file, the main one first."""
-    return {**policy.files, **policy.list_files}
+    """Name -> text of each file, the main one first; the time zones in use last, where there are any."""
+    zones = {ZONES_NAME: msgspec.json.encode(policy.zones, order="sorted").decode()} if policy.zones else {}
+    return {**policy.files, **policy.list_files, **zones}
+
+
+def is_binary(name: str) -> bool:
+    """Is it kept as text with a character a byte?"""
+    return name.lower().endswith(PARQUET)
 
 
 def digest(text: str) -> str:
@@ -33,14 +47,17 @@ def digest(text: str) -> str:
 def load_contents(files: Mapping[str, str]) -> Policy:
     """The policy that consists of these files, the main one first. Raises PolicyError; ValueError for names that lead
     elsewhere: the files may come from a snapshot that somebody sent."""
-    main = next(iter(files), "")
-    for name in files:
+    main, texts = next(iter(files), ""), {name: text for name, text in files.items() if name != ZONES_NAME}
+    zones = msgspec.json.decode(files.get(ZONES_NAME, "{}"), type=dict[str, Zone])
+    for name in texts:
         if not name or name.startswith("/") or ".." in Path(name).parts or "\0" in name:
             raise ValueError(f"{name!r} is no name of a policy's file")
     with TemporaryDirectory(prefix="frmcore-") as folder:
-        for name, text in files.items():
+        for name, text in texts.items():
             if name != TEXT_NAME:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, newline="\n")
-        return load(files[main], base=Path(folder)) if main == TEXT_NAME else load(Path(folder, main))
+                path.write_bytes(text.encode("latin-1" if is_binary(name) else "utf-8"))
+        if main == TEXT_NAME:
+            return load(files[main], base=Path(folder), zones=zones)
+        return load(Path(folder, main), zones=zones)

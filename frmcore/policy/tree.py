@@ -108,6 +108,14 @@ class InList(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp(Expr):
+    """`table[item]`."""
+
+    item: Expr
+    table: LookupTable
+
+
+@dataclass(frozen=True, slots=True)
 class Arith(Expr):
     """`+ - * / // %`; operand and result types as docs/design.md tables them."""
 
@@ -220,6 +228,17 @@ class ListSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupTable:
+    """Reference data. `rows` in register form; a key that is not among them is looked up as absent."""
+
+    name: str
+    key: Type
+    value: Type
+    rows: Mapping[int | str, int | float | str]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     name: str
     on: tuple[str, ...] | None
@@ -236,6 +255,45 @@ class ReasonText:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """A rule that fires for more than `share` (hundredths of a per cent) of at least `least` decisions of `over_ms`
+    drops to shadow."""
+
+    share: int
+    over_ms: int
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What a rule that fires tells people about an entity, once in `once_ms`."""
+
+    about: Ref
+    once_ms: int
+    typology: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """What `groups:` says of one. `takes_max`: its greatest score counts, not their sum."""
+
+    name: str
+    enabled: bool
+    takes_max: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """The part of events that is let through to learn from. `share`: hundredths of a per cent; `excepted`: groups whose
+    rules count all the same."""
+
+    inside: Expr
+    by: Ref
+    share: int
+    excepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     id: str
     group: str
@@ -249,6 +307,10 @@ class Rule:
     if_unknown: Literal["silent", "fires"]
     mode: Mode
     rollout: Expr | None  # bool: inside the rollout; None: no rollout
+    from_ms: int | None  # event time from which on it counts
+    until_ms: int | None  # ... and from which on it counts no more
+    breaker: Breaker | None
+    alert: Alert | None
     reason: ReasonText
     owner: str
     tests: tuple[Node, ...] = field(compare=False)  # as written: what runs them reads them
@@ -285,7 +347,7 @@ class Policy:
     version: str
     hash: str
     files: Mapping[str, str]  # path as included -> text; the main file first
-    list_files: Mapping[str, str]  # path -> text of the files that lists, rates and tables are read from
+    list_files: Mapping[str, str]  # path -> text of the files that lists, rates, lookups and tables are read from
     outcomes: tuple[str, ...]
     params: Mapping[str, Const]
     id_field: str
@@ -297,8 +359,11 @@ class Policy:
     updates: tuple[Field, ...]
     points: tuple[Point, ...]
     lists: tuple[ListSpec, ...]
+    lookups: tuple[LookupTable, ...]
     features: tuple[Feature, ...]
     rules: tuple[Rule, ...]
+    groups: tuple[RuleGroup, ...]  # those that `groups:` names
+    holdout: Holdout | None
     limits: Limits
     base_currency: str
     rates: tuple[RatePoint, ...]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,18})?")
 _FLOAT: Final = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][-+]?[0-9]{1,3})?")
+_SHARE: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?\s*%")
+WHOLE: Final = 10_000  # a share's grain: hundredths of a per cent
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -40,6 +42,13 @@ def describe_kind(type_: Type) -> str:
 def parse_date(text: str) -> int | None:
     """A day (its first instant in UTC) or an RFC 3339 timestamp -> epoch ms."""
     return parse_timestamp(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+
+
+def parse_share(text: str) -> int | None:
+    """`"0.5%"` -> 50, hundredths of a per cent; None where `text` is no share, or more than the whole."""
+    match = _SHARE.fullmatch(text.strip())
+    share = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0")) if match else WHOLE + 1
+    return share if share <= WHOLE else None
 
 
 def parse_scaled(text: str, scale: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frmcore.policy.tree import Arith, BoolOp, Call, Compare, Expr, If, InList, InSet, Neg, Not, Ref
+from frmcore.policy.tree import Arith, BoolOp, Call, Compare, Expr, If, InList, InSet, LookUp, Neg, Not, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The operands of one node, in the order of its source."""
     match expr:
-        case Not(item=item) | Neg(item=item) | InSet(item=item) | InList(item=item):
+        case Not(item=item) | Neg(item=item) | InSet(item=item) | InList(item=item) | LookUp(item=item):
             return (item,)
         case BoolOp(items=items):
             return items

@@ -12,6 +12,7 @@ import lmdb
 from frmcore._fast import ids_find, sealed
 from frmcore.errors import StoreDamaged, StoreFull, StoreUnavailable
 from frmcore.store.layout import CRC_BYTES, DATA_FILE, IDS, META, SEQ_BYTES, TABLES, seq_of, unpack, unsealed
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -133,6 +134,13 @@ class Database:
             "less (keep_decisions)"
         )
 
+    def revive(self) -> None:
+        """Before anything is read for the next commit, where the last one failed."""
+        with self._writing:
+            if self._failed:
+                self._reopen()
+                self._failed = False
+
     def _reopen(self) -> None:
         """After a commit that failed: LMDB refuses everything once it could not write a meta page (MDB_PANIC)."""
         with self._unread():
@@ -162,6 +170,12 @@ class Database:
             with self._mapping:
                 self._readers -= 1
                 self._mapping.notify_all()
+
+    def reap(self) -> None:
+        """Ends the views of processes that were killed: no page that they could see is used again before, and the file
+        grows."""
+        with self._writing, self._told():
+            self._env.reader_check()
 
     def size(self) -> int:
         """Bytes of the file."""
@@ -218,7 +232,8 @@ class Reader:
         value = self.get(META, name)
         if value is None:
             raise StoreDamaged(f"{folder} holds a store that was never finished: remove it, or restore a snapshot")
-        note: dict[str, Any] = unpack(value)
+        with sensible(f"{folder}: its note of {name.decode()} can't be read"):
+            note: dict[str, Any] = unpack(value)
         return note
 
     def find_id(self, key: bytes, fingerprint: int) -> list[int]:
@@ -239,6 +254,14 @@ class Reader:
             while more:
                 key = bytes(cursor.key())
                 yield key, unsealed(table, key, cursor.value())
+                more = cursor.next()
+
+    def sizes(self, table: bytes, start: bytes) -> Iterator[tuple[bytes, int]]:
+        """(key, size of the value) from `start` on, in order; no value is read."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            more = cursor.set_range(start)
+            while more:
+                yield bytes(cursor.key()), len(cursor.value())
                 more = cursor.next()
 
     def heads_back(self, table: bytes, size: int) -> Iterator[bytes]:

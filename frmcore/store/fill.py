@@ -6,8 +6,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from frmcore._fast import STRETCH_HEAD, frames_split, stretch_frames, stretch_head
-from frmcore.store.layout import JOURNAL, META, NO_TIME, seq_key, seq_of, unpack
+from frmcore._fast import STRETCH_HEAD, frame_records, frames_split, record_head, stretch_frames, stretch_head
+from frmcore.store.layout import JOURNAL, META, NO_TIME, RecordType, seq_key, seq_of, unpack
 
 if TYPE_CHECKING:
     from frmcore._fast import Core
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frmcore.store.database import Reader
 
 PART_STRETCHES: Final = 64  # under one view of the database
+_EVENTS: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED)))
 SLICE_BYTES: Final = 32 << 10  # some 100 records: 0.2 ms of the GIL
 
 
@@ -35,14 +36,21 @@ def reach(core: Core, plan: Plan) -> int:
 
 
 def start_of(reader: Reader, line: int) -> int:
-    """The first sequence number from which on every event after `line` is met."""
-    first = 1
+    """The first sequence number from which on every event after `line` is met: that of the first such event, however
+    the journal is cut into stretches."""
+    first = 0
     for raw in reader.heads_back(JOURNAL, STRETCH_HEAD):
         head = stretch_head(raw, whole=False)
         if head[5] <= line:
-            return first
+            break
         first = head[1]
-    return first
+    return _first_after(reader, first, line) if first else 1
+
+
+def _first_after(reader: Reader, stretch: int, line: int) -> int:
+    found = reader.get(JOURNAL, seq_key(stretch))
+    heads = [record_head(record) for record in frame_records(stretch_frames(found or b""))]
+    return next((seq for seq, type_, time_, _ in heads if type_ in _EVENTS and time_ > line), stretch)
 
 
 def gap_of(reader: Reader) -> int:

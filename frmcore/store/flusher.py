@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from frmcore._fast import frame_operations, frames_split, record_head, stretch_h
 from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
 from frmcore.store.layout import JOURNAL, META, NO_TIME, OPERATIONS, pack, seq_key
+from frmcore.store.stretches import STRETCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from frmcore.store.ids import IdRuns
     from frmcore.store.ringfile import RingFile
 
-STRETCH_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
 WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
@@ -67,8 +68,10 @@ class Flusher:
         self.failure: StoreError | None = None
         self.commits = 0
         self.commit_seconds = 0.0
-        self._thread = threading.Thread(target=self._run, name="frmcore-flusher", daemon=True)
-        self._watcher = threading.Thread(target=self._watch, name="frmcore-watch", daemon=True)
+        mine = weakref.ref(self)  # a thread must not keep an engine that everybody else has dropped
+        self._thread = threading.Thread(target=_run, args=(mine, self._wanted, self._seconds), name="frmcore-flusher",
+                                        daemon=True)  # fmt: skip
+        self._watcher = threading.Thread(target=_watch, args=(mine, self._watched), name="frmcore-watch", daemon=True)
 
     def begin(self, changes: list[Put], tail: bytes) -> None:
         """The first commit of an opening: what only the ring had, under a new epoch."""
@@ -81,16 +84,25 @@ class Flusher:
         self._watcher.start()
 
     def stop(self, *, whole: bool = False) -> None:
-        """Ends the thread, then flushes what there is. Raises StoreError."""
+        """Ends the threads, then flushes what there is. Raises StoreError."""
+        self.halt()
+        self.flush(whole=whole)
+
+    def halt(self) -> None:
+        """Ends the threads."""
         self._stopping = True
         self._wanted.set()
         self._watched.set()
         for thread in (self._thread, self._watcher):
-            if thread.is_alive():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
-        self.flush(whole=whole)
 
     def detach(self) -> None:
+        self.halt()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Of the ring's memory, when nobody is at work any more."""
         self._ring.detach()
 
     def has_room(self) -> bool:
@@ -99,6 +111,10 @@ class Flusher:
 
     def wake(self) -> None:
         self._wanted.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
 
     def wait(self, seq: int) -> bool:
         """Returns once the database has everything up to `seq`: True; False when a commit failed meanwhile."""
@@ -110,14 +126,8 @@ class Flusher:
                 self._changed.wait()
         return True
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wanted.wait(self._seconds)
-            self._wanted.clear()
-            if not self._attempt() and not self._stopping:
-                time.sleep(RETRY_SECONDS)
-
-    def _attempt(self) -> bool:
+    def attempt(self) -> bool:
+        """One turn of the thread. False: the commit failed."""
         try:
             self.flush()
             self._after()
@@ -130,10 +140,10 @@ class Flusher:
             return False
         return True
 
-    def _watch(self) -> None:
-        while not self._watched.wait(WATCH_SECONDS):
-            if self._ring.spilling and not self._told:
-                self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
+    def watch(self) -> None:
+        """One turn of the other thread."""
+        if self._ring.spilling and not self._told:
+            self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
 
     def _failed(self, error: StoreError) -> None:
         with self._changed:
@@ -196,6 +206,7 @@ class Flusher:
         self._spilled += cut.pop("spilled")
         spilled = self._spilled
         try:
+            self._database.revive()
             while (frames := ring.take(STRETCH_BYTES, cut["position"])) or spilled:
                 if not frames:
                     frames, spilled = spilled, b""
@@ -262,11 +273,12 @@ class Flusher:
         with self._writing:
             return self._ids.find(event_id)
 
-    def trim(self, keep_ms: int, most: int) -> None:
-        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need."""
+    def trim(self, keep_ms: int, most: int) -> bool:
+        """Deletes stretches that neither recovery nor explanations within `keep_ms` of the watermark need, so many at
+        most. Was it as many?"""
         watermark = self._core.watermark
         if watermark is None:
-            return
+            return False
         with self._writing:
             needed, first_kept = min(self.checkpointer.needed_from(), self._head), 0
             gone: list[Put] = []
@@ -282,6 +294,7 @@ class Flusher:
                 note = Put(META, b"trimmed", pack(trimmed))
                 self._database.commit([*gone, note, *self._ids.trimmed(first_kept)])
                 self._ids.keep()
+        return len(gone) == most
 
     def stats(self) -> dict[str, Any]:
         ring = self._ring
@@ -292,3 +305,21 @@ class Flusher:
             "failure": str(self.failure) if self.failure else None,
             "checkpoint": self.checkpointer.oldest(),
         }  # fmt: skip
+
+
+def _run(mine: weakref.ref[Flusher], wanted: threading.Event, seconds: float) -> None:
+    while True:
+        wanted.wait(seconds)
+        flusher = mine()
+        if flusher is None or flusher.stopping:
+            return
+        wanted.clear()
+        if not flusher.attempt() and not flusher.stopping:
+            time.sleep(RETRY_SECONDS)
+        del flusher
+
+
+def _watch(mine: weakref.ref[Flusher], watched: threading.Event) -> None:
+    while not watched.wait(WATCH_SECONDS) and (flusher := mine()) is not None:
+        flusher.watch()
+        del flusher

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import stat
 from errno import EDQUOT, ENOSPC
@@ -42,21 +43,29 @@ class FolderLock:
             raise StoreUnavailable(
                 f"{path}: {error.strerror}: the engine must be able to write in its store"
             ) from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._taken():
             owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
-            os.close(self._handle)
-            raise StoreLocked(
-                f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Close it there first; "
-                "list changes can be left in its inbox (frmcore lists)"
-            ) from None
+            if owner == str(os.getpid()):
+                gc.collect()  # an engine that was dropped without close() waits for that
+            if owner != str(os.getpid()) or not self._taken():
+                os.close(self._handle)
+                raise StoreLocked(
+                    f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Close it there first; "
+                    "list changes can be left in its inbox (frmcore lists)"
+                )
         try:
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(self._handle)
             raise StoreUnavailable(f"{path}: {error.strerror}") from error
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         os.close(self._handle)

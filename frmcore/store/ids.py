@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from frmcore._fast import fingerprint_of, ids_find, ids_merged, stretch_head, stretch_ids
 from frmcore.store.database import Put
 from frmcore.store.layout import IDS, JOURNAL, SEQ_BYTES, level_key, level_of, seq_key, seq_of
+from frmcore.store.stretches import joined
 
 if TYPE_CHECKING:
     from frmcore.store.database import Database, Reader
@@ -51,12 +52,17 @@ class IdRuns:
             self._runs.append(Run(0, seq_of(key), stretch_head(value)[2], len(ids), ids))
 
     def add(self, first: int, last: int, stretch: bytes) -> list[Put]:
-        """A new stretch; the changes that merging it brings."""
+        """A new stretch; the changes that merging it brings, its stretches with it where they are small."""
         ids = stretch_ids(stretch)
         self._runs.append(Run(0, first, last, len(ids), ids))
         changes: list[Put] = []
+        start = first
         while (tail := self._mergeable()) is not None:
             changes += self._merge(tail)
+            start = tail[0].first
+        if start < first:  # stretches never go beyond their run
+            with self._database.reading() as reader:
+                changes += joined(reader, (first, stretch), start, self.key)
         return changes
 
     def _mergeable(self) -> list[Run] | None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from itertools import islice, takewhile
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -46,9 +47,10 @@ log = logging.getLogger("frmcore.store")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex."""
+    """What is to be done. `values`: at most LIST_CHANGE_VALUES; `files`: of a policy, name -> SHA-256 in hex; `kind`,
+    `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until `expires`."""
 
-    action: Literal["add", "remove", "reload"]
+    action: Literal["add", "remove", "reload", "switch", "snooze", "unsnooze", "reset"]
     list: str = ""
     values: tuple[str, ...] = ()
     reason: str = ""
@@ -56,6 +58,10 @@ class Command(msgspec.Struct, frozen=True):
     owner: str = ""
     expires: int | str | None = None
     files: dict[str, str] = {}
+    kind: str = ""
+    name: str = ""
+    state: str = ""
+    entity: str = ""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -82,6 +88,7 @@ class Inbox:
         self._database, self._flusher, self._apply = database, flusher, apply
         self._processing, self._stopping = Lock(), Event()
         self._thread: Thread | None = None
+        self._told = False  # of this outage
         self._results: dict[bytes, Result] = {}  # of commands that were applied, and are in the table still
         with database.reading() as reader:
             inherited = {key[1:].hex() for key in waiting_commands(reader)}
@@ -90,25 +97,25 @@ class Inbox:
 
     def start(self, seconds: float) -> None:
         """Looks into the table that often, in a thread of its own: what a command takes never delays a flush."""
-        self._thread = Thread(target=self._run, args=(seconds,), name="frmcore-inbox", daemon=True)
+        args = (weakref.ref(self), self._stopping, seconds)
+        self._thread = Thread(target=_run, args=args, name="frmcore-inbox", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not current_thread():
             self._thread.join()
 
-    def _run(self, seconds: float) -> None:
-        told = False
-        while not self._stopping.wait(seconds):
-            try:
-                self.process()
-                told = False
-            except StoreError as error:
-                if not told:  # once an outage
-                    log.warning("commands of other processes wait: %s", error)
-                told = True
-                self._stopping.wait(RETRY_SECONDS)
+    def attempt(self) -> None:
+        """One turn of the thread."""
+        try:
+            self.process()
+            self._told = False
+        except StoreError as error:
+            if not self._told:  # once an outage
+                log.warning("commands of other processes wait: %s", error)
+            self._told = True
+            self._stopping.wait(RETRY_SECONDS)
 
     def process(self) -> None:
         """Applies what waits. Raises StoreError where the results can't be written; nothing is applied twice then."""
@@ -141,6 +148,13 @@ class Inbox:
             return Result(self._apply(command, token))
         except (FrmcoreError, ValueError, OSError) as error:
             return Result(0, type(error).__name__, str(error))
+
+
+def _run(mine: weakref.ref[Inbox], stopping: Event, seconds: float) -> None:
+    """The thread; it does not keep an engine that everybody else has dropped."""
+    while not stopping.wait(seconds) and (inbox := mine()) is not None:
+        inbox.attempt()
+        del inbox
 
 
 def waiting_commands(reader: Reader) -> Iterator[bytes]:

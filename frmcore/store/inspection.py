@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from frmcore._fast import stretch_head
+from frmcore.controls import Controls
 from frmcore.store.archive import Archive
 from frmcore.store.inbox import waiting_commands
 from frmcore.store.layout import (
@@ -22,6 +23,7 @@ from frmcore.store.layout import (
     unpack_piece,
 )
 from frmcore.store.recovery import replay_start
+from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Inspection(msgspec.Struct):
     policies: list[PolicyRow]
     groups: list[GroupRow]
     lists: dict[str, int]
+    controls: Controls
     tables: dict[str, TableRow]
     file_bytes: int
     last_commit: int
@@ -85,7 +88,7 @@ class Inspection(msgspec.Struct):
 def inspect(store: str | Path) -> Inspection:
     """Looks at a store, whoever has it open. Cost: its policies are loaded, its checkpoint's pieces read. Raises
     StoreError."""
-    with viewing(store) as view:
+    with viewing(store) as view, sensible(f"{store}: its parts do not fit together"):
         archive = Archive(view)
         pieces = {unit_of(key): unpack_piece(value) for key, value in view.reader.items(RINGS)}
         _, start, _ = replay_start(view.policies, pieces, view.reader.note(view.folder, b"state"))
@@ -95,7 +98,8 @@ def inspect(store: str | Path) -> Inspection:
             id=view.settings["id"].hex(), version=view.settings["version"], format=view.settings["format"],
             policy=view.settings["policy"], seq=view.seq, first=first, last=view.drained["seq"],
             from_time=from_time, until_time=view.watermark, policies=_policies(view),
-            groups=_groups(view, pieces), lists={name: len(entries) for name, entries in archive.lists().items()},
+            groups=_groups(view, pieces), controls=Controls.of(archive.controls()),
+            lists={name: len(entries) for name, entries in archive.lists().items()},
             tables=_tables(view),
             file_bytes=data.st_size, last_commit=data.st_mtime_ns // 1_000_000,
             replay=view.seq + 1 - start, at_risk=len(view.tail.records),

@@ -13,7 +13,7 @@ Every value in the database ends with the CRC-32C of its key and itself: LMDB ha
 | meta | a name | MessagePack |
 | journal | first sequence number, 8 bytes | a stretch: frames, and the fingerprints of their event ids |
 | ids | level, first sequence number | last sequence number, merged fingerprints of many stretches |
-| operations | sequence number | the record of a list's change or of a policy; never trimmed |
+| operations | sequence number | the record of a list's change, a policy, a control or alerts; never trimmed |
 | blobs | SHA-256 | a file of a policy |
 | rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
 | inbox | c or r, time, random bytes | a command that another process left; its result |
@@ -60,6 +60,12 @@ class RecordType(IntEnum):
     LIST = 5
     POLICY = 6
     EVICT = 7
+    CONTROL = 8
+    ALERT = 9
+
+
+OPERATION_TYPES: Final = frozenset({RecordType.LIST, RecordType.POLICY, RecordType.CONTROL, RecordType.ALERT})
+"""What is kept for good, beside the journal."""
 
 
 _U64: Final = struct.Struct(">Q")
@@ -146,11 +152,15 @@ def unpack(value: bytes) -> Any:
 
 def check_format(name: Path, settings: dict[str, Any]) -> None:
     """Raises StoreVersion for what a newer frmcore wrote, StoreDamaged for what none did."""
-    found = settings.get("format")
-    if not isinstance(found, int) or not isinstance(settings.get("key"), bytes) or len(settings["key"]) != 16:
+    found = settings.get("format") if isinstance(settings, dict) else None
+    if not isinstance(found, int) or not all(_is_key(settings.get(name)) for name in ("id", "key")):
         raise StoreDamaged(f"{name}: its settings are none; restore a snapshot")
     if found > FORMAT:
         raise StoreVersion(
             f"{name} was written by frmcore {settings.get('version')} (store format {found}), this one reads up to "
             f"format {FORMAT}: upgrade frmcore"
         )
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) == 16

@@ -25,20 +25,21 @@ _GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
 
 @dataclass(slots=True)
 class Operation:
-    """A policy or a list's change, as recorded."""
+    """A policy, a list's change, a control or alerts, as recorded. `time`: epoch ms."""
 
     seq: int
     type: int
+    time: int
     content: dict[str, Any]
 
 
 def operation_of(record: bytes) -> Operation:
-    seq, type_, _, _ = record_head(record)
-    return Operation(seq, type_, record_content(record))
+    seq, type_, time, _ = record_head(record)
+    return Operation(seq, type_, time, record_content(record))
 
 
 def operations(reader: Reader) -> list[Operation]:
-    """Every policy and list change that was recorded, in order."""
+    """Every operation that is kept for good, in order."""
     return [operation_of(value) for _, value in reader.items(OPERATIONS)]
 
 

@@ -9,11 +9,8 @@ them.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -33,6 +30,7 @@ from frmcore.store.layout import (
     unpack_piece,
 )
 from frmcore.store.policies import have_books, load_policy, operation_of, operations, policies_of
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,11 +75,8 @@ class Recovery:
         self._file, self._progress = file, progress
 
     def run(self) -> Restored:
-        with self._database.reading() as reader:
-            try:
-                return self._run(reader)
-            except (ValueError, KeyError, TypeError, struct.error, msgspec.MsgspecError) as error:
-                raise StoreDamaged(f"the store's parts do not fit together: {error}; restore a snapshot") from error
+        with self._database.reading() as reader, sensible("the store's parts do not fit together"):
+            return self._run(reader)
 
     def _run(self, reader: Reader) -> Restored:
         drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")
@@ -91,6 +86,7 @@ class Recovery:
         policies = policies_of(found)
         made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
+        core.restore_alerts([operation.content for operation in found if operation.type == RecordType.ALERT])
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)
@@ -182,7 +178,7 @@ class _Steps:
         return self.apply(frames)
 
     def apply(self, frames: bytes) -> list[Operation]:
-        """Applies frames; the policies and list changes among them."""
+        """Applies frames; the operations among them that are kept for good."""
         found = []
         while frames:
             record, frames = self.core.replay(frames)
@@ -194,6 +190,8 @@ class _Steps:
                 continue
             if operation.type == RecordType.POLICY:
                 self._install(operation)
+            elif operation.type in {RecordType.CONTROL, RecordType.ALERT}:
+                self.core.replay_operation(operation.seq, operation.time, operation.content)
             else:
                 self.core.skip_record(operation.seq)
         return found

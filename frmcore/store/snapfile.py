@@ -22,6 +22,7 @@ import msgspec
 from frmcore._fast import crc32c
 from frmcore.errors import StoreDamaged, StoreVersion
 from frmcore.store.layout import BLOBS, IDS, JOURNAL, META, OPERATIONS, RINGS
+from frmcore.store.sound import NONSENSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,7 @@ class SnapshotReader:
             )
         try:
             return msgspec.msgpack.decode(raw, type=Description)
-        except msgspec.MsgspecError as error:
+        except NONSENSE as error:
             raise self._damaged(f"its description is none: {error}") from None
 
     def rows(self) -> Iterator[Row]:
@@ -214,6 +215,6 @@ def _version(raw: bytes) -> str:
     """The version that a newer snapshot names, as far as it can be read."""
     try:
         found: Any = msgspec.msgpack.decode(raw)
-    except msgspec.MsgspecError:
+    except NONSENSE:
         return "of a later version"
     return str(found.get("version"))[:40] if isinstance(found, dict) else "of a later version"

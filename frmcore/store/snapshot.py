@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from frmcore._fast import record_head, stretch_head
 from frmcore.errors import StoreDamaged, StoreUnavailable
 from frmcore.store.child import run_child
 from frmcore.store.database import Database, Put
-from frmcore.store.folder import disk_error, sync_folder
-from frmcore.store.layout import JOURNAL, META, OPERATIONS, RecordType, check_format, pack, seq_key, unpack
+from frmcore.store.folder import FolderLock, disk_error, sync_folder
+from frmcore.store.layout import JOURNAL, META, OPERATION_TYPES, OPERATIONS, check_format, pack, seq_key, unpack
 from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
+from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
 from frmcore.store.walk import Walk
 from frmcore.version import VERSION
@@ -82,7 +82,7 @@ def _rows(view: StoreView, table: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _late_operations(view: StoreView) -> Iterator[tuple[bytes, bytes]]:
     for record in view.tail.records:
         seq, type_, _, _ = record_head(record)
-        if type_ in {RecordType.LIST, RecordType.POLICY}:
+        if type_ in OPERATION_TYPES:
             yield seq_key(seq), record
 
 
@@ -104,22 +104,37 @@ def _counted(
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when it is whole and synced. Raises StoreFull, StoreUnavailable."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A file that appears under its name when it is whole and synced. Raises StoreFull, StoreUnavailable.
+
+    It is written under a name of its own, always the same: what a run that was killed left there is written over."""
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as out:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            _own(out, temporary)
+            try:
+                out.truncate(0)
                 yield out
                 out.flush()
                 os.fsync(out.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
         sync_folder(path.parent)
     except OSError as error:
         raise disk_error(path, error) from error
+
+
+def _own(out: BinaryIO, path: Path) -> None:
+    """Raises StoreUnavailable where another process writes the file."""
+    try:
+        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.path.samestat(os.fstat(out.fileno()), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        mine = False
+    if not mine:  # not any more: it was renamed between our two looks
+        raise StoreUnavailable(f"{path}: another process writes a snapshot of this name; wait for it, or name another")
 
 
 # ---- back ----------------------------------------------------------------------------------------------------------
@@ -131,21 +146,35 @@ def restore_snapshot(file: str | Path, store: str | Path, progress: Progress = l
     Raises StoreError. Memory: a commit of some 64 MiB, and what `Walk` keeps."""
     path, folder = Path(file), Path(store)
     _check_target(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.restoring")
+    temporary = folder.with_name(f".{folder.name}.restoring")
     try:
-        with opened_snapshot(path) as (reader, size):
-            temporary.mkdir(mode=0o700)
-            try:
-                _fill(temporary, reader, lambda at: progress(at, size))
-                sync_folder(temporary)
-                temporary.replace(folder)  # over an empty folder, if there is one
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
+        with opened_snapshot(path) as (reader, size), _new_folder(temporary):
+            _fill(temporary, reader, lambda at: progress(at, size))
+            sync_folder(temporary)
+            temporary.replace(folder)  # over an empty folder, if there is one
         sync_folder(folder.parent)
     except OSError as error:
         raise disk_error(folder, error) from error
     return reader.description
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    """A folder of ours alone, which does not stay where what is done in it fails; nor does one that a killed run left.
+    Raises StoreLocked where another process restores there."""
+    if folder.is_dir() and not folder.is_symlink():
+        lock = FolderLock(folder)
+        shutil.rmtree(folder)
+        lock.release()
+    folder.mkdir(mode=0o700)
+    lock = FolderLock(folder)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
 
 
 def _check_target(folder: Path) -> None:
@@ -170,15 +199,17 @@ def opened_snapshot(path: Path) -> Iterator[tuple[SnapshotReader, int]]:
 
 
 def _fill(folder: Path, reader: SnapshotReader, progress: Callable[[int], None]) -> None:
+    """The notes come with the last commit: before it, the folder holds nothing that could be opened."""
     database, walk = Database(folder, create=True), Walk()
     changes: list[Put] = []
+    notes: list[Put] = []
     size = 0
     try:
         for row in reader.rows():
             walk.row(row.table, row.key, row.value)
             _refuse(walk)
             value = _new_identity(folder, row.value) if (row.table, row.key) == (META, b"store") else row.value
-            changes.append(Put(row.table, row.key, value))
+            (notes if row.table == META else changes).append(Put(row.table, row.key, value))
             size += len(value)
             if size > COMMIT_BYTES:
                 database.commit(changes)
@@ -186,7 +217,7 @@ def _fill(folder: Path, reader: SnapshotReader, progress: Callable[[int], None])
             progress(reader.at)
         walk.finish()
         _refuse(walk)
-        database.commit(changes)
+        database.commit([*changes, *notes])
     finally:
         database.close()
 
@@ -197,9 +228,7 @@ def _refuse(walk: Walk) -> None:
 
 
 def _new_identity(folder: Path, value: bytes) -> bytes:
-    try:
+    with sensible("the snapshot's settings can't be read"):
         settings: dict[str, Any] = unpack(value)
-    except msgspec.MsgspecError as error:
-        raise StoreDamaged(f"the snapshot's settings are none: {error}") from None
-    check_format(folder, settings)
-    return pack({**settings, "id": os.urandom(16)})
+        check_format(folder, settings)
+        return pack({**settings, "id": os.urandom(16)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from frmcore._fast import (
     stretch_frames,
     stretch_head,
 )
+from frmcore.alerts import Alert
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, UnknownEvent
 from frmcore.lists import list_contents
 from frmcore.policy.lower import lower
@@ -42,11 +44,12 @@ from frmcore.store.layout import (
     seq_key,
 )
 from frmcore.store.lists import folded
-from frmcore.store.policies import have_book, have_books, policy_texts
+from frmcore.store.policies import have_book, have_books, operations, policy_texts
 from frmcore.store.records import framed
 from frmcore.store.recovery import Recovery, Restored
 from frmcore.store.ringfile import RingFile
 from frmcore.store.snapshot import snapshot_by_child
+from frmcore.store.sound import sensible
 from frmcore.version import VERSION
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ class Store:
         self._inbox: Inbox | None = None
         self._trimmed_at = 0.0
         self._process = os.getpid()
+        self._is_open = False
         self.recovered: dict[str, Any] = {}
 
     @classmethod
@@ -117,6 +121,7 @@ class Store:
                 opened = store._start(fresh, policy, keys, clock, max_ahead, progress, on_failure)
             except StoreDamaged as error:
                 raise error if str(folder) in str(error) else StoreDamaged(f"{folder}: {error}") from error
+            store._is_open = True
             undo.pop_all()
         return opened
 
@@ -141,8 +146,8 @@ class Store:
             restored = Recovery(self.folder, self._database, settings, self._file, progress).run()
         core = restored.core
         self._check_private_key(core, restored.policy)
-        self._continue(restored, area, fresh, on_failure)
         lists = folded(operation.content for operation in restored.operations)
+        self._continue(restored, area, fresh, on_failure)
         self.recovered = {"operations": core.seq, "seconds": time.monotonic() - started}
         return Opened(self, core, restored.policy, restored.plan, lists)
 
@@ -166,8 +171,9 @@ class Store:
     ) -> None:
         """From here on the store takes what the engine records; first what only the ring had."""
         core, epoch = restored.core, restored.epoch + 1
-        ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes, self._published())
-        core.attach(ring, self.options.durability != "none")
+        with sensible("the journal's ring can't go on from where the database says"):
+            ring = JournalRing(area, epoch, restored.position, self.options.spill_bytes, self._published())
+        core.attach(ring, self.options.durability != "none", self)
         ids = IdRuns(self._database, self._settings["key"])
         checkpointer = Checkpointer(core, restored.pieces, restored.made)
         self._flusher = Flusher(
@@ -182,6 +188,7 @@ class Store:
         else:
             self._flusher.begin([], restored.tail)
         self._flusher.start()
+        core.record_owed()
 
     def _check_private_key(self, core: Core, policy: Policy) -> None:
         known = self._database.get(META, b"private")
@@ -286,8 +293,9 @@ class Store:
         now = time.monotonic()
         if now - self._trimmed_at < TRIM_SECONDS:
             return
-        self._trimmed_at = now
-        self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES)
+        self._database.reap()
+        if not self.flusher.trim(self.options.keep_ms, TRIM_STRETCHES):
+            self._trimmed_at = now  # else there is more, and the next flush goes on with it
 
     def find(self, core: Core, event_id: str, point: str | None) -> Decision:
         """A decision that memory no longer holds. Raises UnknownEvent. O(runs of ids * log events)."""
@@ -299,7 +307,7 @@ class Store:
         raise UnknownEvent(f"event {event_id!r} was not decided here, or longer ago than keep_decisions")
 
     def _decision(self, core: Core, seq: int) -> Decision | None:
-        with self._database.reading() as reader:
+        with self._database.reading() as reader, sensible(f"{self.folder}: record {seq:,} can't be read"):
             found = reader.last_at_most(JOURNAL, seq_key(seq))
             records = frame_records(stretch_frames(found[1])) if found is not None else []
             record = next((record for record in records if record_head(record)[0] == seq), None)
@@ -326,6 +334,12 @@ class Store:
                     yield epoch, number, record
                     seq = number
 
+    def alerts(self) -> Iterator[Alert]:
+        """Every alert that the database has, in recorded order."""
+        with self._database.reading() as reader:
+            found = [operation.content for operation in operations(reader) if operation.type == RecordType.ALERT]
+        return (Alert.of(said) for content in found for said in content["alerts"])
+
     def stats(self) -> dict[str, Any]:
         """What `Engine.stats["store"]` shows."""
         return {**self.flusher.stats(), "bytes": self._database.size(), "recovered": self.recovered}
@@ -340,12 +354,24 @@ class Store:
         finally:
             self.abandon()
 
+    def __del__(self) -> None:
+        """An engine that was dropped: nobody can decide there any more, and no thread is at work, for both would hold
+        it. When the interpreter ends, the threads have ended anywhere: what was recorded is in the ring."""
+        if self._is_open and not sys.is_finalizing():
+            with suppress(StoreError):
+                self.close()
+        elif self._flusher is not None:
+            self._flusher.let_go()
+
     def _stop_inbox(self) -> None:
         if self._inbox is not None:
             self._inbox.stop()
 
     def abandon(self) -> None:
         """Gives the folder back as it is."""
+        if not self._is_open:
+            return
+        self._is_open = False
         self._stop_inbox()
         self.flusher.detach()
         if self._file is not None:

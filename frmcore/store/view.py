@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import MsgspecError
-
 from frmcore._fast import (
     JournalRing,
     frame_records,
@@ -20,12 +18,13 @@ from frmcore._fast import (
     stretch_head,
     stretch_of,
 )
-from frmcore.errors import PolicyError, StoreDamaged, StoreUnavailable
+from frmcore.errors import StoreUnavailable
 from frmcore.store.database import Database
 from frmcore.store.layout import (
     BLOBS,
     JOURNAL,
     NO_TIME,
+    OPERATION_TYPES,
     OPERATIONS,
     RING_FILE,
     RecordType,
@@ -35,6 +34,7 @@ from frmcore.store.layout import (
 from frmcore.store.policies import load_policy
 from frmcore.store.records import framed
 from frmcore.store.ringfile import PAGE, ring_problem
+from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +64,11 @@ class StoreView:
 
     def __init__(self, folder: Path, database: Database, reader: Reader) -> None:
         self.folder, self.reader, self._database = folder, reader, database
-        self.settings = reader.note(folder, b"store")
-        check_format(folder, self.settings)
-        self.drained = reader.note(folder, b"drained")
-        self.tail = self._ring_tail()
+        with sensible(f"{folder}: it is no store that can be read"):
+            self.settings = reader.note(folder, b"store")
+            check_format(folder, self.settings)
+            self.drained = reader.note(folder, b"drained")
+            self.tail = self._ring_tail()
 
     def _ring_tail(self) -> Tail:
         if ring_problem(self.folder / RING_FILE, self.settings["id"], self.drained["seq"]):
@@ -126,27 +127,28 @@ class StoreView:
         return max((time for time in times if time is not None), default=None)
 
     def operations(self) -> Iterator[bytes]:
-        """The records of policies and list changes, in order."""
+        """The records of the operations that are kept for good, in order."""
         for _, record in self.reader.items(OPERATIONS):
             yield record
         for record in self.tail.records:
-            if record_head(record)[1] in {RecordType.LIST, RecordType.POLICY}:
+            if record_head(record)[1] in OPERATION_TYPES:
                 yield record
 
     @cached_property
     def policies(self) -> list[PolicyAt]:
         """Every policy that was in force; records name them by their index."""
-        heads = ((record_head(record), record) for record in self.operations())
-        return [
-            PolicyAt(head[0], head[2], record_content(record)) for head, record in heads if head[1] == RecordType.POLICY
-        ]
+        with sensible(f"{self.folder}: its operations can't be read"):
+            heads = ((record_head(record), record) for record in self.operations())
+            return [
+                PolicyAt(head[0], head[2], record_content(record))
+                for head, record in heads
+                if head[1] == RecordType.POLICY
+            ]
 
     def policy(self, index: int = -1) -> tuple[Policy, Plan]:
         """A policy as it was, and its plan; the last is the one in force."""
-        try:
+        with sensible(f"{self.folder}: a policy can't be read"):
             return load_policy(self.reader, self.policies[index].content)
-        except (ValueError, KeyError, TypeError, IndexError, MsgspecError, PolicyError) as error:
-            raise StoreDamaged(f"{self.folder}: a policy can't be read: {error}; restore a snapshot") from error
 
     def stretches(self, after: int = 0) -> Iterator[bytes]:
         """The journal's stretches with records behind `after`, then the ring's."""

@@ -12,8 +12,6 @@ import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
 from frmcore._fast import (
     crc32c,
     frame_records,
@@ -34,6 +32,7 @@ from frmcore.store.layout import (
     JOURNAL,
     META,
     NO_TIME,
+    OPERATION_TYPES,
     OPERATIONS,
     RINGS,
     Piece,
@@ -46,6 +45,7 @@ from frmcore.store.layout import (
     unpack,
     unpack_piece,
 )
+from frmcore.store.sound import NONSENSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
 PROBLEMS_MAX: Final = 100  # beyond it a store is rubble
 _DECIDED: Final = frozenset(map(int, (RecordType.DECISION, RecordType.OBSERVED, RecordType.AGAIN)))
 _UPDATE: Final = int(RecordType.UPDATE)
-_WRONG: Final = (
-    ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error, msgspec.MsgspecError,
-)  # fmt: skip
 _U32: Final = struct.Struct("<I")
 
 
@@ -126,7 +123,7 @@ class Walk:
         self.counts[table.decode()] += 1
         try:
             self._checks[table](key, value)
-        except _WRONG as error:
+        except NONSENSE as error:
             self.report(f"table {table.decode()}, key {key.hex()}", str(error) or type(error).__name__)
 
     def report(self, place: str, what: str) -> None:
@@ -138,7 +135,7 @@ class Walk:
         for check in (self._check_notes, self._check_runs, self._check_operations, self._check_groups):
             try:
                 check()
-            except _WRONG as error:
+            except NONSENSE as error:
                 self.report("the store as a whole", f"{type(error).__name__}: {error}")
 
     # ---- rows -----------------------------------------------------------------------------------------------------
@@ -157,11 +154,15 @@ class Walk:
     def _operation(self, key: bytes, record: bytes) -> None:
         seq, type_, _, _ = record_head(record)
         _expect(seq == seq_of(key), "the record is another one")
-        _expect(type_ in {RecordType.LIST, RecordType.POLICY}, "the record is no operation")
+        _expect(type_ in OPERATION_TYPES, "the record is no operation")
         content = record_content(record)
         self._operations[seq] = crc32c(record)
         if type_ == RecordType.LIST:
             _expect({"list", "action", "entries"} <= content.keys(), "the list's change is none")
+            return
+        if type_ != RecordType.POLICY:
+            expected = {"control"} if type_ == RecordType.CONTROL else {"alerts"}
+            _expect(expected <= content.keys(), "the record of a control or of alerts is none")
             return
         for name, digest in content["files"].items():
             _expect(bytes.fromhex(digest) in self._blobs, f"the text of its file {name!r} is missing")
@@ -307,7 +308,7 @@ def _expect(fits: bool, what: str) -> None:
         raise ValueError(what)
 
 
-_NUMBERS: Final = {b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
+_NUMBERS: Final = {b"store": ("format",), b"drained": ("seq", "position", "epoch"), b"state": ("seq", "head", "book")}
 _BYTES: Final = {b"store": ("id", "key")}
 
 

@@ -8,15 +8,17 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("disk", "kill", "power", "rot", "stall")
+KINDS = ("disk", "frames", "kill", "owner", "power", "rot", "snapshots", "soak", "stall")
+TRACED = {"disk", "power", "stall"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("count", type=int, help="images, kills, calls or flips")
+    parser.add_argument("count", type=int, help="images, kills, calls, frames, flips, mutants or decisions")
     given = parser.parse_args()
-    preload("faults")
+    if given.kind in TRACED:
+        preload("faults")
     return int(importlib.import_module(f"faults.{given.kind}").main(given.count) > 0)
 
 

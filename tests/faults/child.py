@@ -1,17 +1,23 @@
 """A process that runs the stream on a store and says what it does, until it is killed.
 
 It writes lines, each whole and unbuffered, a call's after it returned: `did NUMBER SEQ OUTCOME DUPLICATE POINT`,
-`begin PHASE`, `end PHASE`, and `stands SEQ` after an opening.
+`begin PHASE`, `end PHASE`, and `stands SEQ` after an opening. Where snapshots or restoring are aimed at, a second
+process makes them beside it, and is killed with it: both are of one process group.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from faults.workload import Clock, Found, Stream
+from frmcore.errors import StoreError
+from frmcore.store import snapshot
 from frmcore.store.database import Database
+from frmcore.store.snapshot import restore_snapshot, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +26,8 @@ if TYPE_CHECKING:
 SHORT = (5, 40)  # operations between two openings, where those or closings are aimed at
 LONG = (300, 1_000)
 ACT_EACH = 20
-
-
-def checkpoint(engine: Found, _: Path) -> None:
-    """Every piece that there is."""
-    engine._store.flusher.checkpointer._owed = 100.0
-    engine.flush()
-
-
-# Phases that the stream does not bring about by itself: what does, given the engine and a folder for other files.
-ACTIONS: dict[str, Callable[[Found, Path], None]] = {"checkpoint": checkpoint}
-PHASES = ("open", "flush", "close", "reload", *ACTIONS)
+SNAPSHOT, RESTORED = "a.snap", "there"
+COMMIT_BYTES = 1 << 10  # of a store that is restored: many commits, for a kill to fall between
 
 
 class Voice:
@@ -47,16 +44,63 @@ class Voice:
 
         def told(*args: Any, **kwargs: Any) -> Any:
             self.say("begin", phase)
-            result = function(*args, **kwargs)
-            self.say("end", phase)
-            return result
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.say("end", phase)
 
         return told
+
+
+def checkpoint(engine: Found, _: Path) -> None:
+    """Every piece that there is."""
+    engine._store.flusher.checkpointer._owed = 100.0
+    engine.flush()
+
+
+# Phases that the stream does not bring about by itself: what does, given the engine and a folder for other files.
+ACTIONS: dict[str, Callable[[Found, Path], None]] = {"checkpoint": checkpoint}
+
+
+def snapshots(folder: Path, voice: Voice) -> None:
+    while True:
+        voice.around("snapshot", take_snapshot)(folder, folder.parent / SNAPSHOT)
+
+
+def restorings(folder: Path, voice: Voice) -> None:
+    snapshot.COMMIT_BYTES = COMMIT_BYTES  # type: ignore[misc]
+    file, there = folder.parent / SNAPSHOT, folder.parent / RESTORED
+    take_snapshot(folder, file)
+    while True:
+        voice.around("restore", restore_snapshot)(file, there)
+        shutil.rmtree(there)
+
+
+# Phases that another process brings about, beside the engine.
+BESIDE: dict[str, Callable[[Path, Voice], None]] = {"snapshot": snapshots, "restore": restorings}
+PHASES = ("open", "flush", "close", "reload", *ACTIONS, *BESIDE)
+
+
+def beside(phase: str, folder: Path, voice: Voice) -> None:
+    """Forks the process that goes through the phase, once there is a store."""
+    if os.fork():
+        return
+    try:
+        while True:
+            try:
+                BESIDE[phase](folder, voice)
+            except StoreError:
+                time.sleep(0.001)
+    finally:
+        os._exit(1)
 
 
 def run(folder: Path, stream: Stream, number: int, pipe: int, seed: int, aim: str) -> None:
     """Never ends by itself. `number`: of the first operation."""
     random, clock, voice = Random(seed), Clock(), Voice(pipe)
+    os.setpgid(0, 0)
+    if aim in BESIDE:
+        beside(aim, folder, voice)
     Database.commit = voice.around("flush", Database.commit)  # type: ignore[method-assign]
     while True:
         options = {"flush_ms": random.choice((1, 5, 60_000)), "durability": random.choice(("process", "power"))}

@@ -9,19 +9,22 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from faults.child import PHASES, run
+from faults.child import PHASES, RESTORED, SNAPSHOT, run
 from faults.forks import FAST
-from faults.workload import Found, Reference, Stream, remember_policies, same
+from faults.workload import Found, Reference, Stream, remember_policies
 from frmcore.errors import EventTooOld, StoreError
+from frmcore.store.snapshot import restore_snapshot
 
 AIMS = ("any", *PHASES, *PHASES)
 ROUNDS = 50  # kills of one store
 PATIENCE = 10.0  # seconds until a child that says nothing is taken to hang
 CHECKED = 40  # acknowledged operations looked up after each kill
+WHOLE = (SNAPSHOT, RESTORED)
 LIFE = 0.06  # seconds within which a kill comes that aims at nothing
 
 
@@ -88,6 +91,8 @@ class Killer:
             finally:
                 os._exit(1)
         self.random.random()  # parent and child have drawn alike
+        with suppress(PermissionError):  # it did so itself, and runs already
+            os.setpgid(child, child)
         os.close(into)
         try:
             return self._listen(out, child, aim)
@@ -105,7 +110,7 @@ class Killer:
                 if heard.begun[aim] >= which and aim in heard.phases:
                     when, which = time.monotonic() + self.random.uniform(0, self._duration(aim)), 1 << 30
         assert aim == "any" or which == 1 << 30, f"seed {self.seed}: aimed at {aim}, the child hangs in {heard.phases}"
-        os.kill(child, signal.SIGKILL)
+        os.killpg(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         while said := os.read(out, 1 << 16):
             raw = self._hear(heard, raw + said)
@@ -131,6 +136,7 @@ class Killer:
             shutil.rmtree(self.folder)
             self.landed["unfinished store"] += 1
         else:
+            self.landed["(whole snapshots and stores left)"] += check_left(self.root, self.reference)
             self._compare(engine, heard)
             engine.abandon()
         finally:
@@ -142,7 +148,7 @@ class Killer:
         assert least <= engine.seq <= least + 1, f"{least} were acknowledged, the store stands at {engine.seq}"
         reference.follow(engine.seq)
         assert engine.state_hash() == reference.engine.state_hash(), "the recovered state is another one"
-        assert same(engine.records(before), reference.records[before + 1 : engine.seq + 1]), "the records are others"
+        assert engine.records(before) == reference.records[before + 1 : engine.seq + 1], "the records are others"
         for did in heard.did[-CHECKED:]:
             self._check_one(engine, did)
         assert engine.seq == reference.seq, "a repeated event was recorded twice"
@@ -162,6 +168,37 @@ class Killer:
                 return
             assert again.duplicate, f"{did} was decided again"
             assert (again.outcome, again.seq) == (did.outcome, did.seq)
+
+
+def check_left(root: Path, reference: Reference) -> int:
+    """What a snapshot or a restoring left behind, which is removed. Under their names there is nothing, or something
+    whole: how many of those there were. Raises AssertionError."""
+    held: list[tuple[int, str, str]] = []
+    for path in set(root.iterdir()) - {root / "store"}:
+        engine = _opened(path, root / "opened")
+        if engine is not None:
+            held.append((engine.seq, engine.state_hash(), path.name))
+            engine.abandon()
+        assert engine is not None or path.name not in WHOLE, f"{path.name} can't be opened"
+        shutil.rmtree(root / "opened", ignore_errors=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for seq, state, name in sorted(held):
+        assert seq or name not in WHOLE, f"{name} is empty"
+        if seq:  # else there was nothing in it, and now it is a new store
+            reference.follow(seq)
+            assert state == reference.engine.state_hash(), f"{name} holds another state"
+    return sum(name in WHOLE for _, _, name in held)
+
+
+def _opened(path: Path, there: Path) -> Found | None:
+    """What a snapshot or a store holds; None where it is refused."""
+    try:
+        if path.is_dir():
+            return Found(path)
+        restore_snapshot(path, there)
+    except StoreError:
+        return None
+    return Found(there)
 
 
 def _known(engine: object, ident: str) -> object:

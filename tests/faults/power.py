@@ -15,7 +15,7 @@ from unittest.mock import patch
 from faults.forks import FAST
 from faults.images import Disk, Op, entries
 from faults.tracer import Tracer
-from faults.workload import Clock, Found, Reference, Stream, remember_policies, same
+from faults.workload import Clock, Found, Reference, Stream, remember_policies
 from frmcore.errors import StoreError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Judge:
             if engine.seq > cut.most or engine.state_hash() != self.hashes[engine.seq]:
                 return f"different: its state at {engine.seq} is another one"
             after = max(0, engine.seq - 50)
-            if not same(engine.records(after), self.records[after + 1 : engine.seq + 1]):
+            if engine.records(after) != self.records[after + 1 : engine.seq + 1]:
                 return f"different: its records behind {after} are others"
             return "sound"
         except StoreError as error:

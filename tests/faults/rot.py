@@ -12,11 +12,12 @@ from pathlib import Path
 from random import Random
 
 from faults.forks import FAST, forked
-from faults.workload import Clock, Found, Reference, Stream, remember_policies, same
+from faults.workload import Clock, Found, Reference, Stream, remember_policies
 from frmcore.errors import StoreError
 
-OPERATIONS = 400
-SESSION = 100  # operations between two openings
+SMALL, LARGE = (400, 100), (8_000, 2_000)  # operations, and of them between two openings
+LARGE_SHARE = 8  # flips of small stores for one of a large one
+IN_RING = 50  # the last operations of a session, which the database does not have
 FILES = ("state.mdb", "journal.ring")
 SAME, TOLD, SHORTER, DIFFERENT, UNTYPED = range(5)
 EXITS = {SAME: "harmless", TOLD: "told", SHORTER: "cut short", DIFFERENT: "different", UNTYPED: "untyped"}
@@ -28,33 +29,36 @@ PAGE, HEAD = 4096, 128  # bytes before the ring's records, and of them in use
 class Rot:
     """A store with a checkpoint, a journal and, unless it was closed, a tail in its ring; and the copies that rot."""
 
-    def __init__(self, root: Path, seed: int, *, closed: bool) -> None:
+    def __init__(self, root: Path, seed: int, size: tuple[int, int], *, closed: bool) -> None:
         self.root, self.store, self.random = root, root / "store", Random(seed)
         stream, clock, reference = Stream(seed), Clock(), Reference(Stream(seed))
-        for start in range(0, OPERATIONS, SESSION):
+        operations, session = size
+        for start in range(0, operations, session):
             engine = Found(self.store, clock)
-            for number in range(start, start + SESSION // 2):
+            for number in range(start, start + session - IN_RING):
                 stream.apply(engine, clock, number)
                 if number % 10 == 0:
                     engine._store.flusher.checkpointer._owed = 3.0
                     engine.flush()
             with engine._store.flusher._writing:  # what follows stays in the ring
-                for number in range(start + SESSION // 2, start + SESSION):
+                for number in range(start + session - IN_RING, start + session):
                     stream.apply(engine, clock, number)
-                if start + SESSION == OPERATIONS and not closed:
+                if start + session == operations and not closed:
                     shutil.copytree(self.store, root / "crashed")
             ring = engine._store.flusher._ring
             self.tail = range(ring.position - ring.used, ring.position), ring.size
-            assert len(self.tail[0]) > 1_000, "hardly anything is in the ring"
             engine.close()
+        assert len(self.tail[0]) > 1_000, "hardly anything is in the ring"
         if closed:
             shutil.copytree(self.store, root / "crashed")
-        self.hashes = []
-        for _ in range(OPERATIONS):
-            self.hashes += [reference.engine.state_hash()] * (reference.seq == len(self.hashes))
+        self.hashes: dict[int, str] = {}  # where a store that was cut short may stand
+        for number in range(operations):
+            if number >= operations - 2 * IN_RING:
+                self.hashes[reference.seq] = reference.engine.state_hash()
             reference.step()
-        self.hashes += [reference.engine.state_hash()] * (reference.seq == len(self.hashes))
+        self.hashes[reference.seq] = reference.engine.state_hash()
         self.seq, self.records = reference.seq, reference.records
+        self.bytes = (root / "crashed" / "state.mdb").stat().st_blocks * 512
         reference.close()
 
     def flip(self, file: str) -> tuple[str, str]:
@@ -90,9 +94,9 @@ class Rot:
 
     def _judge(self, engine: Found) -> int:
         """Everything that can be asked for, against the reference."""
-        if engine.seq > self.seq or engine.state_hash() != self.hashes[engine.seq]:
+        if engine.state_hash() != self.hashes.get(engine.seq):
             return DIFFERENT
-        if not same(engine.records(0), self.records[1 : engine.seq + 1]):
+        if engine.records(0) != self.records[1 : engine.seq + 1]:
             return DIFFERENT
         for name in ("e0", "e50", "e150", "e250"):
             try:
@@ -102,26 +106,32 @@ class Rot:
         return SAME if engine.seq == self.seq else SHORTER
 
 
-def run(count: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
-    """`count` flips; what became of them, and where those were that nobody was told of."""
+def run(count: int, seed: int = 1) -> tuple[Counter[str], list[str], list[int]]:
+    """`count` flips; what became of them, where those were that nobody was told of, and bytes of the databases."""
     remember_policies()
-    fared, silent = Counter[str](), []
+    fared, silent, sizes = Counter[str](), list[str](), list[int]()
     for closed in (True, False):
-        with tempfile.TemporaryDirectory(prefix="frmcore-rot-", dir=FAST) as name:
-            rot = Rot(Path(name), seed, closed=closed)
-            for number in range(count // 2):
-                file = FILES[number % 8 == 7]
-                fate, where = rot.flip(file)
-                fared[f"{file}: {fate}"] += 1
-                if fate not in {"harmless", "told"}:
-                    silent.append(f"{'closed' if closed else 'crashed'} store, seed {seed}, {where}: {fate}")
-    return fared, silent
+        for size in (SMALL, LARGE):
+            flips = count // 2 // LARGE_SHARE if size is LARGE else count // 2 - count // 2 // LARGE_SHARE
+            with tempfile.TemporaryDirectory(prefix="frmcore-rot-", dir=FAST) as name:
+                rot = Rot(Path(name), seed, size, closed=closed)
+                what = f"{'closed' if closed else 'crashed'} store of {rot.bytes / 1e6:.1f} MB"
+                sizes.append(rot.bytes)
+                for number in range(flips):
+                    file = FILES[number % 8 == 7]
+                    fate, where = rot.flip(file)
+                    fared[f"{file}: {fate}"] += 1
+                    if fate not in {"harmless", "told"}:
+                        silent.append(f"{what}, seed {seed}, {where}: {fate}")
+    return fared, silent, sizes
 
 
 def main(count: int) -> int:
     started = time.monotonic()
-    fared, silent = run(count)
+    fared, silent, sizes = run(count)
     print("\n".join(silent[:40]))
     how = ", ".join(f"{name} {number}" for name, number in sorted(fared.items()))
-    print(f"{fared.total():,} flipped bits ({how}); {time.monotonic() - started:.0f} s")
+    of = ", ".join(f"{size / 1e6:.1f}" for size in sorted(sizes))
+    seconds = time.monotonic() - started
+    print(f"{fared.total():,} flipped bits in databases of {of} MB and in their rings ({how}); {seconds:.0f} s")
     return sum(number for name, number in fared.items() if not name.endswith(NOT_BAD))

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import frmcore
 from faults.forks import FAST
 from frmcore import engine
-from frmcore._fast import record_content, record_head
 from frmcore.errors import EventConflict, FrmcoreError, StoreError, UnknownEvent
 from frmcore.policy import Policy, load
 from frmcore.store import policies, store
-from frmcore.store.layout import RecordType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,25 +191,14 @@ class Reference:
         return self.stream.apply(self.engine, self.clock, self.number - 1)
 
 
-def same(found: list[bytes], expected: list[bytes]) -> bool:
-    """Are those the same records? Where a reload's filling began goes by the journal's stretches, thus by flushes."""
-    return len(found) == len(expected) and all(map(_same, found, expected))
-
-
-def _same(found: bytes, expected: bytes) -> bool:
-    if found == expected or record_head(expected)[1] != RecordType.POLICY:
-        return found == expected
-    return {**record_content(found), "filled_from": 0} == {**record_content(expected), "filled_from": 0}
-
-
 class Found(frmcore.Engine):
     """What a store holds: opened without putting another policy in force."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None, **options: Any) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, wanted: Policy | None = None, **options: Any) -> None:
         options = {"ring_bytes": 1 << 16, "flush_ms": 60_000} | options
         self._opening = True
         super().__init__(
-            folder, policy=policy(0), key=KEY, clock=clock or Clock(), store=frmcore.StoreOptions(**options)
+            folder, policy=wanted or policy(0), key=KEY, clock=clock or Clock(), store=frmcore.StoreOptions(**options)
         )
         self._opening = False
 
@@ -239,12 +226,6 @@ class Found(frmcore.Engine):
     def abandon(self) -> None:
         """Lets go of the folder without a flush."""
         assert self._store is not None
-        flusher = self._store.flusher
-        flusher._stopping = True
-        flusher._watched.set()
-        flusher.wake()
-        flusher._thread.join()
-        flusher._watcher.join()
         self._store.abandon()
         self._core.close()
 

@@ -67,6 +67,7 @@ class Stream:
             (3, self.invalid),
             (6, self.look),
             (4, self.explain),
+            (5, self.steer),
             (self.random.choice((0, 1, 4)), self.evict),
         )
 
@@ -208,6 +209,30 @@ class Stream:
 
     def explain(self) -> None:
         self.pair.explain(self.some_event()["id"], self.a_point() if self.random.random() < 0.3 else None)
+
+    def steer(self) -> None:
+        """Switches, snoozes, breakers made whole; of rules and groups that may be off, or not there."""
+        random = self.random
+        rule = f"r{random.randrange(len(self.policy.rules) + 1)}"
+        if random.random() < 0.4:
+            kind, name = random.choice((("rule", rule), ("group", f"g{random.randrange(4)}")))
+            state = random.choice(("on", "on", "shadow", "off"))
+            self.pair.both(lambda side: side.switch(kind, name, state), ("switch", kind, name, state))
+        elif random.random() < 0.3:
+            self.pair.both(lambda side: side.reset_breaker(rule), ("reset", rule))
+        else:
+            self.snooze(rule)
+
+    def snooze(self, rule: str) -> None:
+        random = self.random
+        entity = random.choice(
+            (None, "account:a1", "account:a2", "card:c1", "pan:P1", "ip:10.0.0.7", "ip:odd", "note:x")
+        )
+        until = self.time + random.choice((-1_000, 1, 10_000, 600_000, 86_400_000))
+        if random.random() < 0.3:
+            self.pair.both(lambda side: side.unsnooze(rule, entity), ("unsnooze", rule, entity))
+        else:
+            self.pair.both(lambda side: side.snooze(rule, entity, until=until), ("snooze", rule, entity, until))
 
     def evict(self) -> None:
         """What an engine does by itself when its memory is full."""

@@ -44,6 +44,7 @@ event:
     price: {type: money, currency: coin, optional: true, path: price.units}
     coin: {type: string, optional: true, path: price.coin}
   derived:
+    band_of: {is: "names[n]", entity: band_of}
     subnet: {is: "network(ip, 24)", entity: subnet}
     area: {is: "country[:1]", entity: area}
     holder: {is: "lower(pan)", entity: holder, private: true}
@@ -54,6 +55,12 @@ event:
     refund: {type: money, currency: EUR, optional: true}
     tries: {type: int, default: 0}
     memo: {type: string, optional: true}
+lookups:
+  risk: {rows: {m1: 3, m2: -7}}
+  band: {rows: {D: low, DE: high}, type: enum, values: [low, high]}
+  names: {of: int, rows: {0: zero, 1: one, -3: minus}}
+  homes: {of: ip, rows: {10.0.0.7: "5.00", "2001:db8::1": "0.01"}, type: money, currency: EUR}
+  rates: {rows: {c1: 0.5, c2: 1e3}}
 lists:
   cards: {of: card}
   accounts: {of: account}
@@ -63,7 +70,7 @@ lists:
   holders: {of: holder, values: [p1, q1]}
 """
 KEYS = (
-    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin",
+    "account", "account", "card", "card", "device", "payee", "ip", "subnet", "area", "pan", "holder", "bin", "band_of",
     "(card, merchant)", "(account, device)", "(pan, account)",
 )  # fmt: skip
 OVERS = ("1ms", "5s", "10s", "1m", "10m", "1h", "1d", "40d")
@@ -138,6 +145,7 @@ class RandomPolicy:
     points: str
     features: dict[str, str]
     rules: tuple[str, ...]
+    steering: str = ""
     version: int = 1
 
     @property
@@ -145,7 +153,7 @@ class RandomPolicy:
         features = "\n".join(f"  {name}: '{text}'" for name, text in self.features.items())
         rules = "\n".join(self.rules)
         head = f"policy: random\nversion: {self.version}\nlimits: {self.limits}\n"
-        return f"{head}{SCHEMA}{self.points}features:\n{features}\nrules:\n{rules}\n"
+        return f"{head}{SCHEMA}{self.points}{self.steering}features:\n{features}\nrules:\n{rules}\n"
 
 
 def random_policy(random: Random, features: int, rules: int, hot: bool = False) -> RandomPolicy:
@@ -155,18 +163,24 @@ def random_policy(random: Random, features: int, rules: int, hot: bool = False) 
     for _ in range(features):
         draft.add(*aggregate(random))
     points = "" if random.random() < 0.4 else POINTS
-    return RandomPolicy(chosen, points, draft.features, rule_texts(random, draft, rules, bool(points)))
+    texts = rule_texts(random, draft, rules, bool(points))
+    return RandomPolicy(chosen, points, draft.features, texts, steering(random, texts))
 
 
 def changed(random: Random, policy: RandomPolicy) -> RandomPolicy:
     """The same policy with some features replaced, dropped or added, and other rules."""
     draft = Draft()
+    same = random.random() < 0.3  # then some rules stay as they are, and so what was switched of them
     for text in policy.features.values():
-        draft.add(*(aggregate(random) if random.random() < 0.3 else (text, "any")))
+        draft.add(*(aggregate(random) if not same and random.random() < 0.3 else (text, "any")))
     if random.random() < 0.5:
         draft.add(*aggregate(random))
     rules = rule_texts(random, draft, len(policy.rules), bool(policy.points))
-    return RandomPolicy(policy.limits, policy.points, draft.features, rules, policy.version + 1)
+    if same:
+        rules = tuple(random.choice(pair) for pair in zip(policy.rules, rules, strict=True))
+    return RandomPolicy(
+        policy.limits, policy.points, draft.features, rules, steering(random, rules), policy.version + 1
+    )
 
 
 POINTS = """\
@@ -276,12 +290,12 @@ def delay(random: Random, chance: float) -> list[str]:
 
 # -- rules ---------------------------------------------------------------------------------------------------------
 FACTS: dict[str, tuple[str, ...]] = {
-    "money": ("amount", "refund", "price"),
-    "int": ("n", "tries"),
+    "money": ("amount", "refund", "price", "homes[ip]"),
+    "int": ("n", "tries", "risk[merchant]"),
     "bool": ("b",),
-    "string": ("country", "city", "memo"),
+    "string": ("country", "city", "memo", "band_of", "names[n]"),
     "timestamp": ("ts", "t"),
-    "float": (),
+    "float": ("rates[card]",),
     "decimal": (),
 }
 
@@ -305,6 +319,7 @@ def rule_text(random: Random, make: Expressions, name: str, features: list[str],
     parts += [f"mode: {mode}"] * (mode != "live")
     parts += [f"rollout: {random.choice((0, 30, 100))}% by account"] * (mode != "off" and random.random() < 0.2)
     parts += ["if_unknown: fires"] * (random.random() < 0.2)
+    parts += controls(random) if random.random() < 0.4 else []
     parts += ["on: payment"] * (random.random() < 0.2)
     if points and random.random() < 0.3:
         parts.append(f"point: {random.choice(('checkout', 'answered', 'other', '[payout, checkout]'))}")
@@ -313,10 +328,43 @@ def rule_text(random: Random, make: Expressions, name: str, features: list[str],
     return "  - {" + ", ".join(parts) + "}"
 
 
+def controls(random: Random) -> list[str]:
+    """Dates about the streams' starts, a breaker that trips soon, an alert."""
+    found = []
+    if random.random() < 0.3:
+        first = random.choice(("2025-01-01", "2025-10-09T09:00:00Z", "2026-03-01T00:10:00Z"))
+        found.append(f"from: {first}" if random.random() < 0.5 else f"until: {first}")
+    if random.random() < 0.5:
+        over = random.choice(("30ms", "1m", "10m", "1d"))
+        found.append(
+            f"breaker: {{share: {random.choice((0.01, 20, 50))}%, over: {over}, min: {random.choice((1, 3, 8))}}}"
+        )
+    if random.random() < 0.6:
+        about = random.choice(("account", "card", "merchant", "pan", "ip", "subnet", "holder"))
+        found.append(f"alert: {{about: {about}, once: {random.choice(('1ms', '10s', '10m', '40d'))}, typology: odd}}")
+    return found
+
+
+def steering(random: Random, rules: tuple[str, ...]) -> str:
+    """`groups:` and `holdout:`."""
+    groups = [f"g{number}" for number in range(3) if any(f"group: g{number}" in rule for rule in rules)]
+    said = [
+        f"{name}: {{enabled: {random.choice(('true', 'false'))}, score: {random.choice(('sum', 'max'))}}}"
+        for name in groups
+    ]
+    chosen = [each for each in said if random.random() < 0.3]
+    text = f"groups: {{{', '.join(chosen)}}}\n" if chosen else ""
+    if random.random() < 0.3:
+        spared = f", except: [{groups[0]}]" if groups and random.random() < 0.5 else ""
+        share, key = random.choice((1, 30, 100)), random.choice(("account", "merchant"))
+        text += f"holdout: {{share: {share}%, by: {key}{spared}}}\n"
+    return text
+
+
 def condition(random: Random, make: Expressions, features: list[str]) -> str:
     lists = (
         "card in cards", "account in accounts", "ip in networks", "merchant in fixed", "payee in accounts",
-        "pan in pans", "holder in holders",
+        "pan in pans", "holder in holders", 'band[area] == "high"', "band[country] == band[area]",
     )  # fmt: skip
     simple = (f"missing({random.choice(features)})", random.choice(lists), make.truth(2).text, make.comparison(1).text)
     text = random.choice(simple)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from frmcore.errors import EventConflict, EventTooOld, InvalidEvent, UnknownEvent, UnknownName
 from frmcore.plan import Mode
 from frmcore.policy.tree import InList
-from twin.decision import Decision, Shown, actions_of, judge, reasons_of
+from twin.control import Control
+from twin.decision import Decision, Shown, actions_of, judge, reasons_of, rules_of
 from twin.evaluate import evaluate
 from twin.explain import Explanation, explained
 from twin.fields import read_event, read_value
@@ -23,7 +24,7 @@ from twin.windows import Reader, floored
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from frmcore.policy.tree import Aggregate, Feature, Point, Policy
+    from frmcore.policy.tree import Aggregate, Feature, Point, Policy, Rule
     from twin.groups import Group
     from twin.retention import Why
     from twin.values import Value
@@ -52,6 +53,7 @@ class Twin:
         self.floor: int | None = None  # the greatest time of an event whose id was forgotten
         self.lists = {spec.name: List(spec, self.take_seq) for spec in policy.lists}
         self.retention = Retention(policy)
+        self.control = Control(policy)
         self.groups, self.group_of = place_features(policy, [])
 
     # -- operations ----------------------------------------------------------------------------------------------
@@ -67,7 +69,14 @@ class Twin:
         self.seq += 1
         fresh.decide(decision, Told(fresh.time, self.seq, self.policy.outcomes.index(decision.outcome)))
         self.remember(fresh)
+        self.follow(fresh, decision)
         return decision
+
+    def follow(self, event: Event, decision: Decision) -> None:
+        """What a decision brings about is recorded behind it, an operation each."""
+        fired = [rule for rule in decision.asked if rule.id in decision.fired]
+        self.seq += self.control.count(decision.asked, fired, event.time)
+        self.seq += self.control.remember(decision.raised, event.time)
 
     def evaluate(self, event: Mapping[str, object], point: str | None = None) -> Decision:
         """What `decide` would return; nothing is recorded."""
@@ -106,6 +115,7 @@ class Twin:
             known.tell_all(told, at, self.seq)
             known.decide(decision, final)
         self.log.append((known, False))
+        self.follow(known, decision)
         self.forget()
         return decision
 
@@ -132,6 +142,22 @@ class Twin:
         self.seq += 1
         with self.retention.mended(self.groups, known):
             known.tell_all(told, at, self.seq)
+
+    def switch(self, kind: str, name: str, state: str) -> None:
+        self.control.switch(kind, name, state)
+        self.seq += 1
+
+    def snooze(self, rule: str, entity: str | None, until: int) -> None:
+        self.control.snooze(rule, entity, until)
+        self.seq += 1
+
+    def unsnooze(self, rule: str, entity: str | None) -> None:
+        self.control.unsnooze(rule, entity, self.retention.list_line)
+        self.seq += 1
+
+    def reset_breaker(self, rule: str) -> None:
+        self.control.reset(rule)
+        self.seq += 1
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         event = self.find(event_id)
@@ -166,6 +192,7 @@ class Twin:
             group.given_up = self.retention.limit(group)
         self.groups, self.group_of = place_features(policy, self.groups)
         self.retention.policy = policy
+        self.control.reload(policy)
         known = {event.seq for event in self.known.values()}
         for group in self.groups:
             if not group.fixed:
@@ -279,7 +306,9 @@ class Twin:
     def judged(self, event: Event, point: Point) -> Decision:
         scope = Scope(self, event)
         features = {feature.name: shown(scope.value(feature.name), feature.type) for feature in self.policy.features}
-        verdict = judge(self.policy, point, event.kind, scope)
+        line, time = self.retention.list_line, event.time
+        verdict = judge(self.policy, point, event.kind, scope, self.control, time, line)
+        raised = self.control.alerts(verdict.fired, time, line, scope)
         exempted = [f"{rule.id} is exempted (group {rule.group})" for rule in verdict.exempted]
         return Decision(
             event_id=event.id,
@@ -289,15 +318,29 @@ class Twin:
             fired=tuple(rule.id for rule in verdict.fired),
             shadow=tuple(rule.id for rule in verdict.shadow),
             unknown=tuple(rule.id for rule in verdict.unknown),
-            actions=actions_of(verdict.fired),
+            actions=actions_of(verdict.acting),
+            intended=verdict.intended,
+            holdout=verdict.holdout,
+            probability=verdict.probability,
+            alerts=tuple(self.alert(rule, entity, event) for rule, entity in raised),
+            off=verdict.off,
+            asked=tuple(rules_of(self.policy, point, event.kind)),
+            raised=raised,
             reasons=reasons_of(verdict.fired, scope),
             features=features,
             lists=self.hit_lists(scope),
             seq=self.seq + 1,
             late=event.late,
-            notes=tuple(sorted(scope.notes) + exempted),
+            notes=(*sorted(scope.notes), *verdict.notes, *exempted),
             policy=self.policy,
         )
+
+    def alert(self, rule: Rule, entity: Value, event: Event) -> tuple[object, ...]:
+        """All that the twin can tell of an alert: not its evidence."""
+        assert rule.alert is not None
+        about = rule.alert.about
+        named = "private" if about.type.private else shown(entity, about.type)
+        return rule.id, about.name, named, rule.alert.typology, event.id, event.time
 
     def hit_lists(self, scope: Scope) -> tuple[str, ...]:
         """Lists that hold what features and rules (all that are not off) look up in them."""

@@ -57,6 +57,9 @@ def evaluate(expr: tree.Expr, scope: Scope) -> Value:
         case tree.InList():
             item = evaluate(expr.item, scope)
             return None if item is None else scope.listed(expr.list, item)
+        case tree.LookUp():
+            item = evaluate(expr.item, scope)
+            return None if item is None else expr.table.rows.get(item)
         case tree.Arith():
             return arithmetic(expr, scope)
         case tree.Neg():

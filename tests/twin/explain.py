@@ -52,6 +52,7 @@ def states_of(decision: Decision, event: Event) -> dict[str, str]:
     policy = decision.policy
     point = next(point for point in policy.points if point.name == decision.point)
     states = {rule.id: "silent" for rule in rules_of(policy, point, event.kind)}
+    states |= {rule: "off" for rule in decision.off if rule in states}
     exempted = [note.split(" ")[0] for note in decision.notes if " is exempted (" in note]
     said = {"unknown": decision.unknown, "shadow": decision.shadow, "exempted": exempted, "fired": decision.fired}
     return states | {rule: state for state, rules in said.items() for rule in rules}

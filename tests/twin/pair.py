@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = bytes(range(16))
+PRIVATE = ("pan", "holder")  # fields of the random policies
 PLAIN = ("event_id", "point", "outcome", "score", "fired", "shadow", "unknown", "actions", "lists", "seq")
 
 
@@ -95,10 +96,21 @@ def plain(result: Any) -> object:
         return "done"
     found = {name: getattr(result, name) for name in PLAIN}
     found |= {"late": bool(result.late), "duplicate": bool(result.duplicate)}
+    found |= {name: getattr(result, name) for name in ("intended", "holdout", "probability")}
+    found["alerts"] = tuple(map(alerted, result.alerts))
     found["reasons"] = tuple(result.reasons)
     found["notes"] = tuple(sorted(result.notes))
     found["features"] = {name: exact(value) for name, value in result.features.items()}
     return found
+
+
+def alerted(alert: Any) -> object:
+    """An alert without its evidence, which must begin with the event itself."""
+    if isinstance(alert, tuple):
+        return alert
+    assert alert.evidence[0] == alert.event_id
+    entity = "private" if alert.about in PRIVATE else alert.entity
+    return alert.rule, alert.about, entity, alert.typology, alert.event_id, alert.time
 
 
 def explanation(result: Any, states: object, evidence: object) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class TableReader:
     # -- files
 
     def _rows(self, leaf: Leaf, sheet: str) -> list[list[Cell]] | None:
-        found = self._files.read_bytes(leaf, TABLE_BYTES_MAX)
+        found = self._files.content(leaf, TABLE_BYTES_MAX)
         if found is None:
             return None
         path, content = found

@@ -1,0 +1,67 @@
+"""Bytes of R1's stream in memory, and of each thing that is kept: `python -m bench.memory`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bench.kernel import batch_ns
+from bench.machine import machine
+from bench.peers.memory import frmcore_bytes
+from bench.stream import R1
+from bench.world import HERE, RESULTS, Scale, World
+
+
+def stream_bytes(count: int) -> dict[str, Any]:
+    """What R1's events leave behind, with its listed values: by the engine's accounting, and what the system sees."""
+    world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
+    engine = world.engine()
+    lists, before = engine.stats["memory"]["total"], _resident()
+    world.stream.count = count
+    events = world.stream.json()
+    while part := list(islice(events, 10_000)):
+        batch_ns(lambda each: engine.decide(world.decode(each)), part)
+    found = {"events": count, "lists": lists, "resident": _resident() - before, **engine.stats["memory"]}
+    engine.close()
+    return found
+
+
+def import_ms(times: int = 7) -> float:
+    """The processor time that `import frmcore` adds to a start of Python: the least of several, in ms."""
+    code = "import time; t = time.process_time(); import frmcore; print((time.process_time() - t) * 1000)"
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
+        for _ in range(times)
+    ]
+    return min(map(float, runs))
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--entities", type=int, default=5_000_000)
+    given = parser.parse_args()
+    world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
+    result = {
+        "machine": machine(),
+        "import_ms": round(import_ms(), 1),
+        "stream": stream_bytes(given.events),
+        "each": frmcore_bytes(world, given.entities, 1_000_000),
+        "entities": given.entities,
+    }
+    print(json.dumps(result, indent=1))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "memory.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+package frmcore
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// How a call is to be made.
+type How func(*asking)
+
+type asking struct {
+	point     string
+	strict    bool
+	otherwise string
+}
+
+// Point names a decision point, where several take this kind of event.
+func Point(name string) How { return func(a *asking) { a.point = name } }
+
+// Strict refuses keys that the policy does not know.
+func Strict() How { return func(a *asking) { a.strict = true } }
+
+// Otherwise is the outcome to take when the owner is away, or slower than the context allows. The decision then has
+// Fallback, and the owner hears of it afterwards: the event counts, with that outcome as its final.
+func Otherwise(outcome string) How { return func(a *asking) { a.otherwise = outcome } }
+
+func asked(how []How) asking {
+	var a asking
+	for _, each := range how {
+		each(&a)
+	}
+	return a
+}
+
+func (a asking) options() any {
+	if a.point == "" && !a.strict {
+		return nil
+	}
+	return map[string]any{"point": orNil(a.point), "strict": a.strict}
+}
+
+// Decide decides one event and records it. The context's deadline is the call's.
+func (c *Client) Decide(ctx context.Context, event any, how ...How) (*Decision, error) {
+	a := asked(how)
+	if err := c.checkOtherwise(a.otherwise); err != nil {
+		return nil, err
+	}
+	decision := new(Decision)
+	err := c.ask(ctx, decision, "decide", event, a.options())
+	if err == nil {
+		return decision, nil
+	}
+	if a.otherwise != "" && (errors.Is(err, OwnerUnavailable) || errors.Is(err, ProtocolError)) {
+		c.reporter.add(report{event, a.point, a.otherwise, time.Now().UnixMilli()})
+		return &Decision{EventID: c.idIn(event), Point: a.point, Outcome: a.otherwise, Fallback: true}, nil
+	}
+	return nil, err
+}
+
+// DecideMany decides events in order, many of them on their way at once. The first that is refused is the error;
+// events before it stay decided, and some behind it may be.
+func (c *Client) DecideMany(ctx context.Context, events []any, how ...How) ([]*Decision, error) {
+	options := asked(how).options()
+	var requests [][]any
+	for at := 0; at < len(events); at += batchEvents {
+		requests = append(requests, []any{"decide_many", events[at:min(at+batchEvents, len(events))], options})
+	}
+	var decisions []*Decision
+	err := c.use(ctx, func(ctx context.Context, w *wire) error {
+		decisions = make([]*Decision, 0, len(events))
+		return w.callMany(ctx, requests, func(answer []byte) error {
+			var part struct {
+				Decisions []*Decision `msgpack:"decisions"`
+			}
+			if err := read(answer, &part); err != nil {
+				return err
+			}
+			decisions = append(decisions, part.Decisions...)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return decisions, nil
+}
+
+// Evaluate says what Decide would return; nothing is recorded.
+func (c *Client) Evaluate(ctx context.Context, event any, how ...How) (*Decision, error) {
+	decision := new(Decision)
+	if err := c.ask(ctx, decision, "evaluate", event, asked(how).options()); err != nil {
+		return nil, err
+	}
+	return decision, nil
+}
+
+// Observe records an event in the windows without deciding it.
+func (c *Client) Observe(ctx context.Context, event any) error {
+	return c.ask(ctx, nil, "observe", event)
+}
+
+// Told are later facts about an event. At: when they became true, now where it is zero.
+type Told struct {
+	At     time.Time
+	By     string
+	Source string
+	Fields map[string]any
+}
+
+func (t Told) options() map[string]any {
+	options := map[string]any{"fields": t.Fields, "by": orNil(t.By), "source": orNil(t.Source)}
+	if t.Fields == nil {
+		options["fields"] = map[string]any{}
+	}
+	if !t.At.IsZero() {
+		options["at"] = t.At.UnixMilli()
+	}
+	return options
+}
+
+// Update tells later facts: the policy's updates, or "final".
+func (c *Client) Update(ctx context.Context, eventID string, told Told) error {
+	return c.ask(ctx, nil, "update", eventID, told.options())
+}
+
+// DecideAgain tells later facts, then decides the event at a later point.
+func (c *Client) DecideAgain(ctx context.Context, eventID, point string, told Told) (*Decision, error) {
+	options := told.options()
+	options["point"] = point
+	decision := new(Decision)
+	if err := c.ask(ctx, decision, "decide_again", eventID, options); err != nil {
+		return nil, err
+	}
+	return decision, nil
+}
+
+// Features says what is known of entities now: {"account": "a-17"}.
+func (c *Client) Features(ctx context.Context, entities map[string]string) (map[string]any, error) {
+	var features map[string]any
+	err := c.ask(ctx, &features, "features", entities)
+	return features, err
+}
+
+// Change is what is said of values that a list gets. Expires: "90d" from now, or RFC 3339; empty: for good.
+type Change struct {
+	Reason, Source, Owner, Expires string
+}
+
+// ListAdd adds values to a list, as many as a frame takes; how many are new.
+func (c *Client) ListAdd(ctx context.Context, list string, values []string, said Change) (int, error) {
+	options := map[string]any{
+		"values": values, "reason": said.Reason, "source": said.Source, "owner": said.Owner, "expires": orNil(said.Expires),
+	}
+	var changed int
+	err := c.ask(ctx, &changed, "list_add", list, options)
+	return changed, err
+}
+
+// ListRemove removes values from a list; how many were there.
+func (c *Client) ListRemove(ctx context.Context, list string, values []string, said Change) (int, error) {
+	options := map[string]any{"values": values, "reason": said.Reason, "source": said.Source}
+	var changed int
+	err := c.ask(ctx, &changed, "list_remove", list, options)
+	return changed, err
+}
+
+// ListContains says whether a list holds a value now.
+func (c *Client) ListContains(ctx context.Context, list, value string) (bool, error) {
+	var listed bool
+	err := c.ask(ctx, &listed, "list_contains", list, map[string]any{"value": value})
+	return listed, err
+}
+
+// Health of the owner.
+type Health struct {
+	Ready    bool   `msgpack:"ready"`
+	Degraded bool   `msgpack:"degraded"`
+	Failure  string `msgpack:"failure"`
+}
+
+// Health asks the owner whether it decides, and whether its store can be written.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var told Health
+	err := c.ask(ctx, &told, "health")
+	return told, err
+}
+
+// Final says which outcome took effect for an event, as known now.
+func (c *Client) Final(ctx context.Context, eventID string) (string, error) {
+	var told struct {
+		Final string `msgpack:"final"`
+	}
+	err := c.ask(ctx, &told, "explain", eventID)
+	return told.Final, err
+}
+
+func orNil(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}

@@ -1,0 +1,353 @@
+package frmcore
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+const vectors = "../../tests/data/protocol"
+
+// owner is a real `frmcore serve`. FRMCORE names the command; by default that of the repository's environment.
+type owner struct {
+	t       testing.TB
+	store   string
+	process *exec.Cmd
+}
+
+func newOwner(t testing.TB) *owner {
+	o := &owner{t: t, store: filepath.Join(t.TempDir(), "store")}
+	o.start()
+	t.Cleanup(o.kill)
+	return o
+}
+
+func command(t testing.TB) []string {
+	if given := os.Getenv("FRMCORE"); given != "" {
+		return strings.Fields(given)
+	}
+	found := "../../.venv/bin/frmcore"
+	if _, err := os.Stat(found); err != nil {
+		t.Skipf("no owner to test against: %s is not there (make), and FRMCORE is not set", found)
+	}
+	return []string{found}
+}
+
+func (o *owner) start() {
+	words := append(command(o.t), "serve", o.store, "--policy", filepath.Join(vectors, "policy.yaml"))
+	o.process = exec.Command(words[0], words[1:]...)
+	if err := o.process.Start(); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *owner) signal(number syscall.Signal) {
+	if err := o.process.Process.Signal(number); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *owner) kill() {
+	o.process.Process.Kill()
+	o.process.Wait()
+}
+
+func (o *owner) client() *Client {
+	client := New(o.store, Options{Timeout: 30 * time.Second})
+	if _, err := client.Health(context.Background()); err != nil {
+		o.t.Fatal(err)
+	}
+	return client
+}
+
+type payment struct {
+	ID      string   `msgpack:"id"`
+	Time    int64    `msgpack:"ts"`
+	Kind    string   `msgpack:"kind"`
+	Account string   `msgpack:"account"`
+	Card    *string  `msgpack:"card"`
+	Weight  *float64 `msgpack:"weight,omitempty"`
+	Amount  int64    `msgpack:"amount"`
+}
+
+const noon = 1_760_011_200_000
+
+func paid(number int) payment {
+	return payment{ID: fmt.Sprintf("e-%d", number), Time: noon + int64(number), Kind: "payment", Account: "a", Amount: 100}
+}
+
+func must[T any](value T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+func load(t testing.TB, name, policy string, into any) {
+	data := must(os.ReadFile(filepath.Join(vectors, name)))(t)
+	data = bytes.ReplaceAll(data, []byte("<hash>"), []byte(policy))
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plain brings JSON's and MessagePack's numbers to one form.
+func plain(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if whole, err := v.Int64(); err == nil && !strings.Contains(v.String(), ".") {
+			return whole
+		}
+		float, _ := v.Float64()
+		return float
+	case map[string]any:
+		for key, each := range v {
+			v[key] = plain(each)
+		}
+		delete(v, "durable") // the vectors are of an engine without a store
+		delete(v, "frmcore")
+		return v
+	case []any:
+		for i, each := range v {
+			v[i] = plain(each)
+		}
+		return v
+	}
+	number := reflect.ValueOf(value)
+	switch {
+	case number.CanInt():
+		return number.Int()
+	case number.CanUint():
+		return int64(number.Uint())
+	}
+	return value
+}
+
+func TestFrames(t *testing.T) {
+	var found []struct {
+		Name, Frame string
+		Plain       any
+	}
+	load(t, "frames.json", "", &found)
+	for _, each := range found {
+		frame := must(hex.DecodeString(each.Frame))(t)
+		var told any
+		if err := msgpack.Unmarshal(frame[headBytes:], &told); err != nil {
+			t.Fatal(err)
+		}
+		if expected := plain(each.Plain); !reflect.DeepEqual(plain(told), expected) {
+			t.Errorf("%s: got %v, expected %v", each.Name, told, expected)
+		}
+		ours := must(frameOf(plain(each.Plain).([]any)))(t)
+		var again any
+		if err := msgpack.Unmarshal(ours[headBytes:], &again); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(plain(again), plain(told)) || int(ours[3])+int(ours[2])<<8 != len(ours)-headBytes {
+			t.Errorf("%s: our frame says %v", each.Name, again)
+		}
+	}
+}
+
+func TestConversation(t *testing.T) {
+	o := newOwner(t)
+	o.client().Close()
+	var steps []struct {
+		Name          string
+		Send, Receive []any
+	}
+	w := must(open(context.Background(), filepath.Join(o.store, "socket")))(t)
+	defer w.conn.Close()
+	load(t, "conversation.json", w.policy.Hash, &steps)
+	for _, step := range steps[1:] { // open has said hello
+		frame := must(frameOf(plain(step.Send).([]any)))(t)
+		must(w.conn.Write(frame))(t)
+		number, _ := step.Send[0].(int64)
+		payload := must(w.answer(uint64(number)))(t)
+		var told any
+		if err := msgpack.Unmarshal(payload, &told); err != nil {
+			t.Fatal(err)
+		}
+		if expected := plain(step.Receive); !reflect.DeepEqual(plain(told), expected) {
+			t.Errorf("%s:\n got %v\nwant %v", step.Name, told, expected)
+		}
+	}
+}
+
+func TestCalls(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	client := o.client()
+	defer client.Close()
+	card := "c-1"
+	first := paid(1)
+	first.Card = &card
+	decision := must(client.Decide(ctx, first, Point("checkout")))(t)
+	if decision.Outcome != "allow" || !decision.Durable || decision.Features["spend"] != int8(100) || decision.Fallback {
+		t.Errorf("%+v", decision)
+	}
+	if again := must(client.Decide(ctx, first))(t); !again.Duplicate || again.Seq != decision.Seq {
+		t.Errorf("%+v", again)
+	}
+	changed := first
+	changed.Amount = 1
+	_, err := client.Decide(ctx, changed)
+	var told *Error
+	if !errors.Is(err, EventConflict) || !errors.As(err, &told) || told.Decision.Seq != decision.Seq {
+		t.Error(err)
+	}
+	_, err = client.Decide(ctx, map[string]any{"id": "x", "ts": noon, "kind": "payment", "account": "a", "amount": "12"})
+	if !errors.Is(err, InvalidEvent) || !errors.As(err, &told) || told.Field != "amount" {
+		t.Error(err)
+	}
+	if _, err = client.Decide(ctx, map[string]any{"id": "x", "bad": func() {}}); !errors.Is(err, InvalidEvent) {
+		t.Error(err)
+	}
+	if added := must(client.ListAdd(ctx, "blocked", []string{"c-1", "c-2"}, Change{Reason: "r", Expires: "90d"}))(t); added != 2 {
+		t.Error(added)
+	}
+	if !must(client.ListContains(ctx, "blocked", "c-1"))(t) || must(client.ListRemove(ctx, "blocked", []string{"c-2"}, Change{}))(t) != 1 {
+		t.Error("lists")
+	}
+	if evaluated := must(client.Evaluate(ctx, map[string]any{"id": "v", "ts": noon, "kind": "payment", "account": "a", "card": "c-1", "amount": 5}))(t); evaluated.Outcome != "block" || evaluated.Seq != 0 || evaluated.Reasons[0] != "the card is listed" {
+		t.Errorf("%+v", evaluated)
+	}
+	if err := client.Update(ctx, "e-1", Told{Fields: map[string]any{"status": "declined"}, Source: "issuer"}); err != nil {
+		t.Error(err)
+	}
+	if again := must(client.DecideAgain(ctx, "e-1", "answered", Told{Fields: map[string]any{"status": "declined"}}))(t); !slices.Contains(again.Fired, "declined") {
+		t.Errorf("%+v", again)
+	}
+	if err := client.Observe(ctx, paid(2)); err != nil {
+		t.Error(err)
+	}
+	if known := must(client.Features(ctx, map[string]string{"account": "a"}))(t); len(known) == 0 {
+		t.Error(known)
+	}
+	if err := client.Update(ctx, "none", Told{Fields: map[string]any{"status": "declined"}}); !errors.Is(err, UnknownEvent) {
+		t.Error(err)
+	}
+}
+
+func TestMany(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	client := o.client()
+	defer client.Close()
+	events := make([]any, 3_000)
+	for i := range events {
+		events[i] = paid(i)
+	}
+	decisions := must(client.DecideMany(ctx, events))(t)
+	if len(decisions) != len(events) || decisions[2_999].EventID != "e-2999" || decisions[2_999].Seq != decisions[0].Seq+2_999 {
+		t.Errorf("%d decisions", len(decisions))
+	}
+	bad := paid(5_000)
+	bad.Kind = "nonsense"
+	if _, err := client.DecideMany(ctx, []any{paid(4_000), bad, paid(4_001)}); !errors.Is(err, InvalidEvent) {
+		t.Error(err)
+	}
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for i := range 100 {
+				if _, err := client.Decide(ctx, paid(10_000+100*worker+i)); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+	}
+	group.Wait()
+}
+
+func TestFallback(t *testing.T) {
+	o := newOwner(t)
+	client := o.client()
+	must(client.Decide(context.Background(), paid(1)))(t)
+	if _, err := client.Decide(context.Background(), paid(1), Otherwise("alow")); err == nil {
+		t.Error("an outcome that is none")
+	}
+	o.signal(syscall.SIGSTOP)
+	slow := func(number int, how ...How) (*Decision, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		started := time.Now()
+		decision, err := client.Decide(ctx, paid(number), how...)
+		if took := time.Since(started); took > 500*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		return decision, err
+	}
+	if given := must(slow(2, Otherwise("block")))(t); !given.Fallback || given.Outcome != "block" || given.EventID != "e-2" {
+		t.Errorf("%+v", given)
+	}
+	if _, err := slow(3); !errors.Is(err, OwnerUnavailable) {
+		t.Error(err)
+	}
+	o.kill()
+	if given := must(slow(4, Otherwise("review")))(t); !given.Fallback {
+		t.Errorf("%+v", given)
+	}
+	o.start()
+	for until := time.Now().Add(30 * time.Second); client.Reports().Reported < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%+v", client.Reports())
+		}
+	}
+	for ident, expected := range map[string]string{"e-1": "allow", "e-2": "block", "e-4": "review"} {
+		if final := must(client.Final(context.Background(), ident))(t); final != expected {
+			t.Errorf("%s: %s", ident, final)
+		}
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Decide(context.Background(), paid(5)); err == nil {
+		t.Error("a closed client")
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	o := newOwner(t)
+	client := o.client()
+	defer client.Close()
+	o.signal(syscall.SIGSTOP)
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := client.Decide(ctx, paid(1)); !errors.Is(err, OwnerUnavailable) {
+		t.Error(err)
+	}
+	o.signal(syscall.SIGCONT)
+	must(client.Decide(context.Background(), paid(2)))(t)
+}
+
+func BenchmarkDecide(b *testing.B) {
+	client := newOwner(b).client()
+	defer client.Close()
+	b.ResetTimer()
+	for i := range b.N {
+		if _, err := client.Decide(context.Background(), paid(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

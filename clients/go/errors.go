@@ -1,0 +1,48 @@
+package frmcore
+
+import "fmt"
+
+// Class is the kind of an error, for errors.Is: errors.Is(err, frmcore.InvalidEvent).
+type Class string
+
+// The classes that docs/python.md explains.
+const (
+	InvalidEvent     Class = "InvalidEvent"
+	EventTooOld      Class = "EventTooOld" // an InvalidEvent too
+	EventConflict    Class = "EventConflict"
+	UnknownEvent     Class = "UnknownEvent"
+	UnknownName      Class = "UnknownName"
+	ReadOnlyList     Class = "ReadOnlyList"
+	PolicyError      Class = "PolicyError"
+	StoreError       Class = "StoreError"
+	StoreUnavailable Class = "StoreUnavailable" // a StoreError too, as the next four
+	StoreLocked      Class = "StoreLocked"
+	StoreDamaged     Class = "StoreDamaged"
+	StoreFull        Class = "StoreFull"
+	StoreVersion     Class = "StoreVersion"
+	OwnerUnavailable Class = "OwnerUnavailable"
+	ProtocolError    Class = "ProtocolError"
+)
+
+var above = map[Class]Class{
+	EventTooOld: InvalidEvent, StoreUnavailable: StoreError, StoreLocked: StoreError, StoreDamaged: StoreError,
+	StoreFull: StoreError, StoreVersion: StoreError,
+}
+
+func (c Class) Error() string { return string(c) }
+
+// Error is what the owner answered instead of a result.
+type Error struct {
+	Class    Class     `msgpack:"error"`
+	Message  string    `msgpack:"message"`
+	Field    string    `msgpack:"field"`    // of an InvalidEvent: the culprit, where one is
+	Decision *Decision `msgpack:"decision"` // of an EventConflict: the first decision
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Class, e.Message) }
+
+// Is says whether the error is of a class, or of one under it.
+func (e *Error) Is(target error) bool {
+	class, ok := target.(Class)
+	return ok && (e.Class == class || above[e.Class] == class)
+}

@@ -1,0 +1,272 @@
+"""`AsyncClient`: the client for asyncio. One connection, as many requests on their way as there are tasks that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from frmcore.client import messages
+from frmcore.client.fallback import Report, Reporter
+from frmcore.client.messages import RAISE, chunks, json_of
+from frmcore.client.pool import FIRST_PAUSE, LONGEST_PAUSE, Pool
+from frmcore.errors import EngineClosed, OwnerUnavailable, ProtocolError
+from frmcore.policy import Policy, load
+from frmcore.policy.stored import contents
+from frmcore.serve.protocol import FRAME_BYTES_MAX, HEAD_BYTES, framed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from frmcore.client.decision import Decision
+    from frmcore.engine import Event, Time
+    from frmcore.explain import Explanation
+    from frmcore.values import Value
+
+T = TypeVar("T")
+FRAMES_AT_ONCE: Final = 4  # of decide_many
+
+
+class _Line(asyncio.Protocol):
+    """The connection: requests out, answers to whom they belong."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, asyncio.Future[bytes]] = {}
+        self.transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._next = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a unix socket's is
+        self.transport = transport
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        buffer, at = self._buffer + data if self._buffer else data, 0
+        while len(buffer) - at >= HEAD_BYTES:
+            size = int.from_bytes(buffer[at : at + HEAD_BYTES], "big")
+            if size > FRAME_BYTES_MAX:
+                self.end(ProtocolError(f"a frame of {size:,} bytes: is this the socket of an frmcore owner?"))
+                return
+            if len(buffer) - at < HEAD_BYTES + size:
+                break
+            at += HEAD_BYTES + size
+            self._deliver(buffer[at - size : at])
+        self._buffer = buffer[at:]
+
+    def _deliver(self, answer: bytes) -> None:
+        number = messages.id_of(answer)
+        if number == 0:  # the owner ends the connection, and says why
+            for future in self.waiting.values():
+                if not future.done():
+                    future.set_result(answer)
+            self.waiting.clear()
+            return
+        if number in self.waiting:  # otherwise its caller did not wait so long
+            future = self.waiting.pop(number)
+            if not future.done():
+                future.set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.end(ConnectionResetError("the owner closed the connection"))
+
+    def end(self, error: Exception) -> None:
+        self._writable.set()
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_exception(error)
+        self.waiting.clear()
+        if self.transport is not None:
+            self.transport.close()
+            self.transport = None
+
+    async def call(self, asked: tuple[Any, ...]) -> bytes:
+        """Raises OSError where the connection is lost meanwhile."""
+        await self._writable.wait()
+        if self.transport is None:
+            raise ConnectionResetError("the owner closed the connection")
+        self._next += 1
+        number = self._next
+        payload = framed(messages.numbered(number, asked))
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.waiting[number] = future
+        self.transport.write(payload)
+        try:
+            return await future
+        finally:
+            self.waiting.pop(number, None)
+
+
+class AsyncClient:
+    """`Client` with `await`; made by `frmcore.aio.connect`. Fallbacks are reported from a thread, as `Client` does."""
+
+    def __init__(self, path: str | Path, timeout: float) -> None:
+        self.timeout = timeout
+        self._pool = Pool(path)  # for the reporter's thread
+        self._reporter = Reporter(self._pool)
+        self._line: _Line | None = None
+        self._connecting = asyncio.Lock()
+        self._facts: messages.PolicyFacts | None = None
+        self._closed = False
+
+    async def decide(
+        self,
+        event: Event,
+        point: str | None = None,
+        *,
+        strict: bool = False,
+        within_ms: float | None = None,
+        otherwise: str = RAISE,
+    ) -> Decision:
+        """As `Client.decide`."""
+        messages.check_otherwise(otherwise, self._facts)
+        seconds = self.timeout if within_ms is None else within_ms / 1000
+        event = messages.plain_event(event)
+        try:
+            return messages.decision(await self._call(messages.asking("decide", event, point, strict), seconds))
+        except (OwnerUnavailable, ProtocolError):
+            if otherwise == RAISE:
+                raise
+            self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
+            return messages.fallback(event, point, otherwise, self._facts)
+
+    async def decide_json(
+        self, data: bytes | str, point: str | None = None, *, within_ms: float | None = None, otherwise: str = RAISE
+    ) -> Decision:
+        """`decide` for an event as JSON."""
+        return await self.decide(json_of(data), point, within_ms=within_ms, otherwise=otherwise)
+
+    async def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
+        """As `Client.decide_many`."""
+        decisions: list[Decision] = []
+        frames = chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
+        for part in chunks(frames, FRAMES_AT_ONCE):
+            asked = [self._call(messages.asking("decide_many", each, point, strict=False)) for each in part]
+            for answer in await asyncio.gather(*asked):
+                decisions += messages.decisions(answer)
+        return decisions
+
+    async def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
+        """As `Client.decide_again`."""
+        told = {"point": point, "at": at, "fields": updates}
+        return messages.decision(await self._call(("decide_again", event_id, told)))
+
+    async def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
+        """As `Client.evaluate`."""
+        asked = messages.asking("evaluate", messages.plain_event(event), point, strict)
+        return messages.decision(await self._call(asked))
+
+    async def observe(self, event: Event) -> None:
+        """As `Client.observe`."""
+        await self._ask("observe", messages.plain_event(event))
+
+    async def update(
+        self,
+        event_id: str,
+        /,
+        *,
+        at: Time | None = None,
+        by: str | None = None,
+        source: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """As `Client.update`."""
+        await self._ask("update", event_id, {"at": at, "by": by, "source": source, "fields": fields})
+
+    async def explain(self, event_id: str, point: str | None = None) -> Explanation:
+        """As `Client.explain`."""
+        return messages.explanation(await self._call(("explain", event_id, {"point": point})))
+
+    async def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
+        """As `Client.features`."""
+        found: dict[str, Value] = await self._ask("features", entities, {"at": at})
+        return found
+
+    async def add_to_list(self, name: str, values: Iterable[str], **said: Any) -> int:
+        """Adds values to a list; how many were new. said: reason, source, owner, expires, as of `EntityList.add`."""
+        parts = chunks(values, messages.LIST_VALUES)
+        return sum([await self._ask("list_add", name, messages.change(part, **said)) for part in parts])
+
+    async def remove_from_list(self, name: str, values: Iterable[str], **said: Any) -> int:
+        """Removes values from a list; how many were there. said: reason, source."""
+        parts = chunks(values, messages.LIST_VALUES)
+        return sum([await self._ask("list_remove", name, messages.change(part, **said)) for part in parts])
+
+    async def in_list(self, name: str, value: str) -> bool:
+        """Does a list hold the value now?"""
+        return bool(await self._ask("list_contains", name, {"value": value}))
+
+    async def reload(self, policy: str | Path | Policy, *, timeout: float = 600.0) -> None:
+        """As `Client.reload`."""
+        checked = policy if isinstance(policy, Policy) else await asyncio.to_thread(load, policy)
+        messages.plain(await self._call(("reload", contents(checked)), timeout))
+
+    async def stats(self) -> dict[str, Any]:
+        """As `Client.stats`."""
+        return {**await self._ask("stats"), "fallbacks": self._reporter.counts()}
+
+    async def health(self) -> dict[str, Any]:
+        """As `Client.health`."""
+        told: dict[str, Any] = await self._ask("health")
+        return told
+
+    async def flush(self) -> None:
+        """As `Client.flush`."""
+        await self._ask("flush")
+
+    async def close(self, seconds: float = 1.0) -> None:
+        """As `Client.close`."""
+        self._closed = True
+        if self._line is not None:
+            self._line.end(EngineClosed("the client is closed: connect anew"))
+        await asyncio.to_thread(self._reporter.close, seconds)
+        self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _ask(self, op: str, subject: Any = None, options: Any = None) -> Any:
+        return messages.plain(await self._call((op, subject) if options is None else (op, subject, options)))
+
+    async def _call(self, asked: tuple[Any, ...], seconds: float | None = None) -> bytes:
+        """The answer, on another connection where one breaks, until the time is over."""
+        seconds = self.timeout if seconds is None else seconds
+        pause, reason = FIRST_PAUSE, "the owner did not answer in time"
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        return await (await self._connected()).call(asked)
+                    except (OSError, OwnerUnavailable) as error:
+                        reason = str(error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        except TimeoutError:
+            raise self._pool.unavailable(reason, seconds) from None
+
+    async def _connected(self) -> _Line:
+        if self._closed:
+            raise EngineClosed("the client is closed: connect anew")
+        async with self._connecting:
+            line = self._line
+            if line is None or line.transport is None:
+                _, line = await asyncio.get_running_loop().create_unix_connection(_Line, self._pool.socket)
+                try:
+                    self._facts = messages.welcome(await line.call(messages.GREETING)).policy
+                except BaseException as error:
+                    line.end(ConnectionResetError(str(error)))
+                    raise
+                self._line = line
+            return line

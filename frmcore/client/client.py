@@ -1,0 +1,199 @@
+"""`Client`: an engine that another process owns."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from frmcore.client import messages
+from frmcore.client.fallback import Report, Reporter
+from frmcore.client.lists import RemoteLists
+from frmcore.client.messages import RAISE
+from frmcore.client.pool import Pool
+from frmcore.errors import OwnerUnavailable, ProtocolError
+from frmcore.policy import Policy, load
+from frmcore.policy.stored import contents, load_contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from frmcore.client.decision import Decision
+    from frmcore.client.wire import Wire
+    from frmcore.engine import Event, Time
+    from frmcore.explain import Explanation
+    from frmcore.values import Value
+
+FRAMES_AT_ONCE = 64  # of decide_many, between two looks at the time that is left
+
+
+class Client:
+    """`Engine`'s methods over a socket; made by `frmcore.connect`. It raises the engine's errors, and OwnerUnavailable.
+
+    One client may be used from several threads: each call that is under way has a connection of its own. A call whose
+    connection breaks is made again on a new one while its time lasts; the owner recognises an event by its id.
+    """
+
+    def __init__(self, path: str | Path, timeout: float) -> None:
+        if timeout <= 0:
+            raise ValueError(f"timeout: expected seconds above 0, got {timeout}")
+        self.timeout = timeout
+        self._pool = Pool(path)
+        self._reporter = Reporter(self._pool)
+        self._policy: Policy | None = None
+
+    # ---- deciding -----------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        event: Event,
+        point: str | None = None,
+        *,
+        strict: bool = False,
+        within_ms: float | None = None,
+        otherwise: str = RAISE,
+    ) -> Decision:
+        """Decides one event. Some tens of microseconds.
+
+        within_ms: the time that the whole call may take, by default the client's `timeout`. otherwise: an outcome to
+        take when the owner is away or slow; the decision then has `fallback`, and the owner hears of it afterwards:
+        the event counts in its windows, with that outcome as its `final`. "raise" raises OwnerUnavailable instead.
+        """
+        messages.check_otherwise(otherwise, self._pool.policy)
+        seconds = self.timeout if within_ms is None else within_ms / 1000
+        event = messages.plain_event(event)
+        try:
+            return messages.decision(self._pool.call(messages.asking("decide", event, point, strict), seconds))
+        except (OwnerUnavailable, ProtocolError):
+            if otherwise == RAISE:
+                raise
+            self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
+            return messages.fallback(event, point, otherwise, self._pool.policy)
+
+    def decide_json(
+        self, data: bytes | str, point: str | None = None, *, within_ms: float | None = None, otherwise: str = RAISE
+    ) -> Decision:
+        """`decide` for an event as JSON, at most 1 MiB."""
+        return self.decide(messages.json_of(data), point, within_ms=within_ms, otherwise=otherwise)
+
+    def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
+        """`decide` for each, in order, with many on their way at once; bytes are JSON. An event that is refused raises:
+        those before it stay decided, and some behind it may be. `timeout` is for each 4,096 events."""
+        decisions: list[Decision] = []
+        for frames in messages.chunks(
+            messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS), FRAMES_AT_ONCE
+        ):
+            asked = [messages.asking("decide_many", part, point, strict=False) for part in frames]
+            for answer in self._pool.use(_all_of(asked), self.timeout):
+                decisions += messages.decisions(answer)
+        return decisions
+
+    def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
+        """Tells updates about a known event, then decides it at a later point, as `Engine.decide_again`."""
+        told = {"point": point, "at": at, "fields": updates}
+        return messages.decision(self._call("decide_again", event_id, told))
+
+    def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
+        """What `decide` would return, with `seq` 0; nothing is recorded."""
+        asked = messages.asking("evaluate", messages.plain_event(event), point, strict)
+        return messages.decision(self._pool.call(asked, self.timeout))
+
+    def observe(self, event: Event) -> None:
+        """Records an event in the windows without deciding it, as `Engine.observe`."""
+        self._ask("observe", messages.plain_event(event))
+
+    def update(
+        self,
+        event_id: str,
+        /,
+        *,
+        at: Time | None = None,
+        by: str | None = None,
+        source: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Tells later facts about an event, as `Engine.update`."""
+        self._ask("update", event_id, {"at": at, "by": by, "source": source, "fields": fields})
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    def explain(self, event_id: str, point: str | None = None) -> Explanation:
+        """The decision as it was made, as `Engine.explain`."""
+        return messages.explanation(self._call("explain", event_id, {"point": point}))
+
+    def features(self, /, *, at: Time | None = None, **entities: str) -> dict[str, Value]:
+        """What the engine knows about an entity, as `Engine.features`."""
+        found: dict[str, Value] = self._ask("features", entities, {"at": at})
+        return found
+
+    @property
+    def lists(self) -> RemoteLists:
+        """The lists of the policy in force."""
+        return RemoteLists(self._ask)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force at the owner, loaded here from its texts, which takes milliseconds once for each policy;
+        `policy.Event` is its event as a msgspec Struct."""
+        told = messages.hash_of(self._ask("health"))
+        if self._policy is None or self._policy.hash != told:
+            self._policy = load_contents(self._ask("policy"))
+        return self._policy
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The engine's counts, as `Engine.stats`, and of this client `fallbacks`: how many were given, of these
+        reported, refused by the owner, dropped because too many waited, and waiting."""
+        return {**self._ask("stats"), "fallbacks": self._reporter.counts()}
+
+    def health(self) -> dict[str, Any]:
+        """Is the owner ready, is its store degraded, which policy is in force."""
+        told: dict[str, Any] = self._ask("health")
+        return told
+
+    def state_hash(self) -> str:
+        """As `Engine.state_hash`. O(state)."""
+        return str(self._ask("state_hash"))
+
+    # ---- steering -----------------------------------------------------------------------------------------------
+
+    def reload(self, policy: str | Path | Policy, *, timeout: float = 600.0) -> None:
+        """Puts another policy in force, as `Engine.reload`; it is checked here first. timeout: seconds; windows that
+        are filled from a long journal take some."""
+        checked = policy if isinstance(policy, Policy) else load(policy)
+        messages.plain(self._pool.call(("reload", contents(checked)), timeout))
+
+    def flush(self) -> None:
+        """Returns once everything recorded so far survives a crash of the machine."""
+        self._ask("flush")
+
+    def snapshot(self, file: str | Path, *, timeout: float = 3600.0) -> None:
+        """The owner writes everything into one file, as `Engine.snapshot`. file: a whole path."""
+        messages.plain(self._pool.call(("snapshot", str(file)), timeout))
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Closes the connections; events that the owner has not heard of yet get so many seconds to be told."""
+        self._reporter.close(seconds)
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self._pool.path}>"
+
+    def _call(self, op: str, subject: Any = None, options: Any = None) -> bytes:
+        return self._pool.call((op, subject) if options is None else (op, subject, options), self.timeout)
+
+    def _ask(self, op: str, subject: Any = None, options: Any = None) -> Any:
+        return messages.plain(self._call(op, subject, options))
+
+
+def _all_of(asked: Sequence[tuple[Any, ...]]) -> Callable[[Wire, float], list[bytes]]:
+    def work(wire: Wire, deadline: float) -> list[bytes]:
+        return wire.call_many([messages.numbered(wire.number(), each) for each in asked], deadline)
+
+    return work

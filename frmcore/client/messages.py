@@ -1,0 +1,207 @@
+"""Requests as bytes, answers as what a call returns or raises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import msgspec
+
+from frmcore._fast import shorten
+from frmcore.client.decision import Decision
+from frmcore.errors import InvalidEvent, ProtocolError
+from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
+from frmcore.limits import LIST_CHANGE_VALUES
+from frmcore.serve.protocol import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, VERSION, Answer, encode, error_of
+from frmcore.version import VERSION as RELEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from frmcore.lists import Expiry
+
+T = TypeVar("T")
+RAISE: Final = "raise"
+LIST_VALUES: Final = LIST_CHANGE_VALUES  # in one change of a list
+_WIDTHS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned numbers, by MessagePack's code
+BATCH_EVENTS: Final = 64  # in one frame: decided in well under a millisecond, so that others wait no longer
+
+
+class PolicyFacts(msgspec.Struct, frozen=True):
+    """What a client must know of the policy in force."""
+
+    name: str
+    version: str
+    hash: str
+    id: tuple[str, ...]  # where an event has its id
+    outcomes: tuple[str, ...]
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The answer to hello."""
+
+    protocol: int
+    policy: PolicyFacts
+    batch: int = BATCH_EVENTS_MAX
+
+
+class _Decided(msgspec.Struct, frozen=True):
+    decisions: list[Decision]
+
+
+class _Explained(msgspec.Struct, frozen=True):
+    decision: Decision
+    fields: dict[str, Any]
+    final: str
+    features: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+    lists: tuple[str, ...]
+
+
+_plain: Final = msgspec.msgpack.Decoder(Answer[Any]).decode
+_welcome: Final = msgspec.msgpack.Decoder(Answer[Welcome | None]).decode
+_one: Final = msgspec.msgpack.Decoder(Answer[Decision | None]).decode
+_several: Final = msgspec.msgpack.Decoder(Answer[_Decided | None]).decode
+_explained: Final = msgspec.msgpack.Decoder(Answer[_Explained | None]).decode
+_decision: Final = msgspec.msgpack.Decoder(Decision).decode
+
+
+# ---- requests ----------------------------------------------------------------------------------------------------
+GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"})
+
+
+def asking(op: str, event: Any, point: str | None, strict: bool) -> tuple[Any, ...]:
+    """What decide, evaluate and decide_many ask, but for the number in front."""
+    options = {"point": point, "strict": strict} if point is not None or strict else None
+    return (op, event) if options is None else (op, event, options)
+
+
+def json_of(data: bytes | str) -> Any:
+    """As the protocol has JSON: binary data. A text with a lone surrogate becomes bytes that the engine refuses."""
+    return data.encode(errors="surrogatepass") if isinstance(data, str) else bytes(data)
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part
+
+
+def plain_event(event: Any) -> Any:
+    """An event as MessagePack takes it: a dict or a Struct."""
+    return dict(event) if isinstance(event, Mapping) and type(event) is not dict else event
+
+
+def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
+    """A request's bytes. Raises InvalidEvent for values that no engine takes either, ProtocolError for a policy that
+    no frame takes."""
+    try:
+        data = encode((number, *asked))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _unfit(asked, error) from None
+    if len(data) > FRAME_BYTES_MAX:
+        told = f"{asked[0]}: {len(data):,} bytes, and a request has at most {FRAME_BYTES_MAX:,}"
+        raise ProtocolError(f"{told}: use `frmcore reload`") if asked[0] == "reload" else InvalidEvent(told)
+    return data
+
+
+def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
+    for values in asked[1:]:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            try:
+                encode(value)
+            except (TypeError, ValueError, OverflowError, RecursionError):
+                return InvalidEvent(f"{name}: got {shorten(value)}, which can't be sent: {error}", str(name))
+    return InvalidEvent(f"it can't be sent: {error}")
+
+
+def change(
+    values: list[str], *, reason: str = "", source: str = "", owner: str = "", expires: Expiry = None
+) -> dict[str, Any]:
+    """What is told of values that a list gets or loses."""
+    until = f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires
+    return {"values": values, "reason": reason, "source": source, "owner": owner, "expires": until}
+
+
+# ---- answers -----------------------------------------------------------------------------------------------------
+def id_of(answer: bytes) -> int:
+    """The id in front of an answer, without reading the rest: an array's head, then an unsigned number."""
+    code = answer[1]
+    size = _WIDTHS.get(code)
+    return code if size is None else int.from_bytes(answer[2 : 2 + size], "big")
+
+
+def welcome(answer: bytes) -> Welcome:
+    """Raises ProtocolError for an owner of another kind."""
+    try:
+        told = _welcome(answer)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"that is no answer of an frmcore owner of protocol {VERSION}: {error}") from None
+    return result_of(told)
+
+
+def decision(answer: bytes) -> Decision:
+    told = _one(answer)
+    return result_of(told)
+
+
+def decisions(answer: bytes) -> list[Decision]:
+    """Of one frame. Raises what the first refused event was refused with."""
+    told = _several(answer)
+    return result_of(told).decisions
+
+
+def plain(answer: bytes) -> Any:
+    return result_of(_plain(answer))
+
+
+def result_of(told: Answer[T | None]) -> T:
+    """Raises what the owner answered instead."""
+    if told.error is not None:
+        raise error_of(told.error, _decision)
+    return cast("T", told.result)
+
+
+def explanation(answer: bytes) -> Explanation:
+    """As `Engine.explain` returns it; its decision is of this package's class."""
+    found = result_of(_explained(answer))
+    features = tuple(FeatureTrace(**{**each, "evidence": tuple(each["evidence"])}) for each in found.features)
+    rules = tuple(RuleTrace(**{**each, "tree": _node(each["tree"])}) for each in found.rules)
+    return Explanation(cast("Any", found.decision), found.fields, found.final, features, rules, found.lists)
+
+
+def _node(told: Mapping[str, Any]) -> Node:
+    return Node(told["text"], told["value"], told["shown"], tuple(_node(child) for child in told["children"]))
+
+
+# ---- what a client decides by itself --------------------------------------------------------------------------------
+def check_otherwise(otherwise: str, known: PolicyFacts | None) -> None:
+    """Raises ValueError for an outcome that the policy does not have; before the first connection none is known."""
+    if otherwise != RAISE and known is not None and otherwise not in known.outcomes:
+        raise ValueError(f"otherwise: expected raise or one of {', '.join(known.outcomes)}, got {otherwise!r}")
+
+
+def fallback(event: Any, point: str | None, outcome: str, known: PolicyFacts | None) -> Decision:
+    """The caller's declared choice, as a decision."""
+    ident = id_in(event, known.id) if known is not None else ""
+    return Decision(event_id=ident, point=point or "", outcome=outcome, fallback=True)
+
+
+def hash_of(health: Mapping[str, Any]) -> str:
+    """Of the policy in force."""
+    return str(health["policy"]["hash"])
+
+
+def id_in(event: Any, path: tuple[str, ...]) -> str:
+    """The id of an event that was never decided; "" where there is none to be found."""
+    if isinstance(event, bytes):
+        try:
+            event = msgspec.json.decode(event)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return ""
+    plain = msgspec.to_builtins(event) if isinstance(event, msgspec.Struct) else event
+    for name in path:
+        plain = plain.get(name) if isinstance(plain, Mapping) else None
+    return plain if isinstance(plain, str) else ""

@@ -1,0 +1,74 @@
+"""A store's decision log, measured as it is: nothing is decided anew. What its shadow rules would have done is in
+it."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import ExitStack
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from frmcore.history import truth
+from frmcore.history.backtest import Backtest, Setup, amount_field, customer_field, judged, stopping
+from frmcore.history.cells import nested
+from frmcore.history.decided import Writer
+from frmcore.history.files import opened
+from frmcore.history.replay import Facts
+from frmcore.history.stored import Stored
+from frmcore.history.workspace import Workspace
+from frmcore.store.view import viewing
+
+if TYPE_CHECKING:
+    from frmcore.history.backtest import Progress
+
+
+def from_log(setup: Setup, progress: Progress = lambda done, total: None) -> Backtest:
+    """The decisions of the one store in `setup.history`, under the policies of then. Rules that the policy in force no
+    longer has are left out. Raises HistoryError, StoreError. O(log)."""
+    open_ = ExitStack()
+    try:
+        return _read(setup, progress, open_)
+    except BaseException:
+        open_.close()
+        raise
+
+
+def _read(setup: Setup, progress: Progress, open_: ExitStack) -> Backtest:
+    started = monotonic()
+    space = open_.enter_context(Workspace(setup.memory))
+    store = Stored(open_.enter_context(viewing(setup.history[0])))
+    policy = store.policy
+    out = Backtest(
+        policy, None, setup, space, store.archive.recorded, store.archive.explain_record, stopping(policy, setup.stops),
+        amount_field(policy, setup.amount), customer_field(policy, setup.customer), _open=open_,
+    )  # fmt: skip
+    if setup.labels is not None:
+        truth.from_file(space, opened(space, "labels", [setup.labels]), policy)
+    else:
+        store.labels(space)
+    _write(out, store, progress)
+    judged(out)
+    out.seconds = monotonic() - started
+    out.memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return out
+
+
+def _write(out: Backtest, store: Stored, progress: Progress) -> None:
+    setup, quality = out.setup, out.quality
+    writer, facts = Writer(out.space), Facts(out.policy, out.amount, out.customer)
+    paths = {field.name: field.path for field in out.policy.fields}
+    try:
+        for decision, fields in store.decisions():
+            quality.events += 1
+            quality.late += decision.late
+            if (setup.since or decision.time) <= decision.time < (setup.until or decision.time + 1):
+                out.decided += 1
+                event = nested((paths.get(name, (name,)), value) for name, value in fields.items())
+                writer.add(facts.row(out.decided, decision, None, event, decision.outcome, None))
+            else:
+                out.warmed += 1
+            if quality.events % 1_024 == 0:
+                progress(decision.seq, store.count)
+    except KeyboardInterrupt:
+        out.interrupted_at = decision.time
+    writer.flush()

@@ -1,0 +1,186 @@
+"""The quick operations: what a request asks of the engine, between two reads of the socket.
+
+Each takes a request and returns its result: a Decision, several of them, or plain data. None waits for the disk: the
+owner does that once for all requests that came in together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from frmcore._fast import shorten
+from frmcore.errors import FrmcoreError, InvalidEvent, ProtocolError
+from frmcore.serve.protocol import BATCH_EVENTS_MAX, NOTHING, VERSION
+from frmcore.version import VERSION as RELEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from frmcore import Decision, Engine
+    from frmcore.policy import Policy
+    from frmcore.serve.protocol import Request
+
+_plain: Final = msgspec.msgpack.Decoder().decode
+
+
+class Deciding(msgspec.Struct, frozen=True):
+    """Options of decide, evaluate, decide_many."""
+
+    point: str | None = None
+    strict: bool = False
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """Options of update, decide_again and report. `at`: epoch ms, RFC 3339 or a timestamp; None is now."""
+
+    point: str | None = None
+    at: Any = None
+    by: str | None = None
+    source: str | None = None
+    fields: dict[str, Any] = {}
+    final: str | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of several events: the decisions up to the first that was refused, and why it was."""
+
+    decisions: list[Decision]
+    error: FrmcoreError | None = None
+
+
+_deciding: Final = msgspec.msgpack.Decoder(Deciding | None)
+_telling: Final = msgspec.msgpack.Decoder(Telling | None)
+_events: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_greeting: Final = msgspec.msgpack.Decoder(dict[str, Any])
+NO_OPTIONS: Final = Deciding()
+NOTHING_TOLD: Final = Telling()
+
+
+class Calls:
+    """The quick operations on one engine, by name."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._policy: Policy | None = None
+        self._event: Callable[[msgspec.Raw], Any] = _plain
+        self.fallbacks: Counter[str] = Counter()  # events that clients settled by themselves, by outcome
+        self.by_name: dict[str, Callable[[Request], Any]] = {
+            "decide": self.decide, "decide_many": self.decide_many, "evaluate": self.evaluate, "observe": self.observe,
+            "update": self.update, "decide_again": self.decide_again, "report": self.report, "features": self.features,
+            "ping": lambda _: None,
+        }  # fmt: skip
+
+    def hello(self, request: Request) -> dict[str, Any]:
+        """Who we are, for a client that speaks our version. Raises ProtocolError."""
+        spoken = _greeting.decode(request.subject).get("protocol") if request.op == "hello" else None
+        if spoken != VERSION:
+            told = (
+                f"this owner speaks protocol {VERSION}, and a connection's first request says so: got {shorten(spoken)}"
+            )
+            raise ProtocolError(told)
+        policy = self._engine.policy
+        ident = next(field.path for field in policy.fields if field.name == policy.id_field)
+        facts = {
+            "name": policy.name, "version": policy.version, "hash": policy.hash,
+            "id": ident, "outcomes": policy.outcomes,
+        }  # fmt: skip
+        return {"protocol": VERSION, "frmcore": RELEASE, "batch": BATCH_EVENTS_MAX, "policy": facts}
+
+    def decide(self, request: Request) -> Decision:
+        return self._decide(request.subject, self._options(request))
+
+    def _decide(self, subject: msgspec.Raw, options: Deciding) -> Decision:
+        event = self._read(subject, options.strict)
+        return self._engine.unsettled().decide(event, options.point, strict=options.strict)
+
+    def evaluate(self, request: Request) -> Decision:
+        options = self._options(request)
+        return self._engine.evaluate(self._read(request.subject, options.strict), options.point, strict=options.strict)
+
+    def decide_many(self, request: Request) -> Batch:
+        options, decisions = self._options(request), []
+        events = _events.decode(request.subject)
+        if len(events) > BATCH_EVENTS_MAX:
+            raise ProtocolError(f"{len(events):,} events in one frame, {BATCH_EVENTS_MAX} are taken: send several")
+        try:
+            for event in events:
+                decisions.append(self._decide(event, options))
+        except FrmcoreError as error:
+            return Batch(decisions, error)
+        return Batch(decisions)
+
+    def observe(self, request: Request) -> None:
+        self._engine.unsettled().observe(self._read(request.subject, strict=False))
+
+    def update(self, request: Request) -> None:
+        told = self._told(request)
+        self._engine.unsettled().update(_plain(request.subject), told.at, told.by, told.source, told.fields)
+
+    def decide_again(self, request: Request) -> Decision:
+        told = self._told(request)
+        return self._engine.unsettled().decide_again(_plain(request.subject), told.point or "", told.at, told.fields)
+
+    def report(self, request: Request) -> Decision:
+        """An event that a client had to settle by itself: it is decided now, and its `final` is what took effect."""
+        told = self._told(request)
+        core = self._engine.unsettled()
+        decision = core.decide(self._read(request.subject, strict=False), told.point)
+        core.update(decision.event_id, told.at, None, "fallback", {"final": told.final})
+        self.fallbacks[str(told.final)] += 1
+        return decision
+
+    def features(self, request: Request) -> dict[str, Any]:
+        entities = _plain(request.subject)
+        if not isinstance(entities, dict) or not all(isinstance(name, str) for name in entities):
+            raise ProtocolError("features: expected a map of entities")
+        return self._engine.features(at=self._told(request).at, **entities)
+
+    def _options(self, request: Request) -> Deciding:
+        return NO_OPTIONS if request.options is NOTHING else _deciding.decode(request.options) or NO_OPTIONS
+
+    def _told(self, request: Request) -> Telling:
+        return _telling.decode(request.options) or NOTHING_TOLD
+
+    def _read(self, subject: msgspec.Raw, strict: bool) -> Any:
+        """An event for the engine: the policy's Struct where it fits, a mapping where the engine is to say why not.
+        Binary data is an event as JSON."""
+        if self._engine.policy is not self._policy:
+            self._take(self._engine.policy)
+        try:
+            try:
+                return self._loosely(subject) if strict else self._event(subject)
+            except msgspec.ValidationError:
+                return self._loosely(subject)
+        except InvalidEvent:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise self._unreadable(error) from None
+
+    def _loosely(self, subject: msgspec.Raw) -> Any:
+        event = _plain(subject)
+        return self._engine.decoded(event) if isinstance(event, bytes) else event
+
+    def _unreadable(self, error: Exception) -> InvalidEvent:
+        return self._engine.unsettled().unreadable(f"not an event as MessagePack: {error}")
+
+    def _take(self, policy: Policy) -> None:
+        nested = any(len(field.path) > 1 for field in policy.fields)
+        read = _flat_or_nested(policy.Event) if nested else msgspec.msgpack.Decoder(policy.Event).decode
+        self._policy, self._event = policy, read
+
+
+def _flat_or_nested(event: type[msgspec.Struct]) -> Callable[[msgspec.Raw], Any]:
+    """Where the schema has nested paths: a `policy.Event` comes flat, with all of its fields; a mapping is nested."""
+    flat = msgspec.defstruct("Flat", [], bases=(event,), forbid_unknown_fields=True)
+    decode = msgspec.msgpack.Decoder(flat).decode
+
+    def read(subject: msgspec.Raw) -> Any:
+        try:
+            return event(**msgspec.structs.asdict(decode(subject)))
+        except msgspec.ValidationError:
+            return _plain(subject)
+
+    return read

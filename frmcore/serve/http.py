@@ -1,0 +1,99 @@
+"""/metrics, /health and /ready over HTTP, in a thread of its own; from the owner's start, before its store is open."""
+
+from __future__ import annotations
+
+import json
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from frmcore.errors import FrmcoreError
+from frmcore.serve.chores import health
+from frmcore.serve.numbers import owner_families
+from frmcore.telemetry.exposition import CONTENT_TYPE, exposition
+
+if TYPE_CHECKING:
+    from frmcore.serve.server import Server
+
+REQUEST_SECONDS: Final = 5.0  # to send a request, or to take its answer
+STALLED_SECONDS: Final = 10.0  # since the owner's loop went round: it does so every second
+
+
+class Watch:
+    """What the HTTP answers are about: a server, once there is one."""
+
+    def __init__(self) -> None:
+        self.server: Server | None = None
+        self.state = "opening the store"
+
+    def recovering(self, done: int, all_of: int) -> None:
+        self.state = f"recovering: {100 * done // max(all_of, 1)} %"
+
+    def alive(self) -> tuple[bool, dict[str, Any]]:
+        """Should the process go on, or be restarted?"""
+        server = self.server
+        if server is None:
+            return True, {"state": self.state}
+        quiet = time.monotonic() - server.alive
+        return quiet < STALLED_SECONDS, {"state": "serving", "seconds_since_last_round": round(quiet, 3)}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Should clients be sent here?"""
+        server = self.server
+        if server is None:
+            return False, {"ready": False, "state": self.state}
+        try:
+            told = health(server.engine)
+        except FrmcoreError:  # it is being closed
+            return False, {"ready": False, "state": "closed"}
+        told.pop("failure")  # it may name files
+        return bool(told["ready"]) and self.alive()[0], told
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_SECONDS
+    server_version, sys_version = "frmcore", ""
+    server: _Http
+
+    def do_GET(self) -> None:
+        watch = self.server.watch
+        if self.path == "/metrics":
+            families = owner_families(watch.server) if watch.server is not None else ()
+            self._send(200, CONTENT_TYPE, exposition(families))
+        elif self.path in {"/health", "/ready"}:
+            fine, told = watch.alive() if self.path == "/health" else watch.ready()
+            self._send(200 if fine else 503, "application/json", json.dumps(told) + "\n")
+        else:
+            self._send(404, "text/plain", "there are /metrics, /health and /ready\n")
+
+    def _send(self, status: int, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Scrapes are no news."""
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, address: tuple[str, int], watch: Watch) -> None:
+        self.watch = watch
+        if ":" in address[0]:
+            self.address_family = AF_INET6
+        super().__init__(address, _Handler)
+
+
+def serve_http(host: str, port: int, watch: Watch) -> int:
+    """Starts it; the port, where 0 was asked for. Raises OSError."""
+    http = _Http((host, port), watch)
+    Thread(target=http.serve_forever, name="frmcore-http", daemon=True).start()
+    return int(http.server_address[1])

@@ -1,0 +1,236 @@
+"""Clients that mean harm, or die; owners that die. The short forms of `make serve-faults`, and each case by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import time
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+from serving import POLICY, Owner, Raw, event, eventually, serving
+from shared import faults
+
+import frmcore
+from frmcore.serve import connection, server, socketfile
+from frmcore.serve.protocol import FRAME_BYTES_MAX, framed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_owners_and_clients_are_killed() -> None:
+    said = faults("owner", 12)
+    assert "0 lost, 0 twice, 0 different, 0 reports missing, 0 calls over" in said
+
+
+def test_frames_that_are_none() -> None:
+    assert "0 answers that were none" in faults("frames", 5_000)
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"\x00\x00\x00\x00", "a frame of 0 bytes"),
+        (b"GET / HTTP/1.1\r\n\r\n", "a frame of 1,195,725,856 bytes"),
+        ((FRAME_BYTES_MAX + 1).to_bytes(4, "big"), "a frame of 4,194,305 bytes"),
+        (framed(b"\xc1"), "not a request"),
+        (framed(b"\x93\xff\xa1a\xc0"), "not a request"),
+        (framed(b"\x80"), "not a request"),
+    ],
+)
+def test_what_is_no_request_ends_the_connection_with_a_reason(sent: bytes, told: str, tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path):
+        client = Raw(path)
+        client.send(2, "decide", event(1))
+        client.sock.sendall(sent)
+        assert client.answer()[1]["outcome"] == "allow"  # what came before is answered
+        number, _, error = client.answer()
+        assert (number, error["error"]) == (0, "ProtocolError")
+        assert told in error["message"]
+        assert client.answer() is None
+
+
+def test_requests_of_another_form_are_refused_and_the_connection_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path):
+        client = Raw(path)
+        assert "no operation 'decyde'" in client.ask(2, "decyde", {})[2]["message"]
+        assert client.ask(3, "decide", event(1), {"point": 7})[2]["error"] == "ProtocolError"
+        assert client.ask(4, "decide_many", [event(1)] * 300)[2]["error"] == "ProtocolError"
+        assert client.ask(5, "features", [1])[2]["error"] == "ProtocolError"
+        assert client.ask(6, "decide", "text")[2]["error"] == "InvalidEvent"
+        assert client.ask(7, "ping") == [7, None]
+
+
+def test_another_version_is_told_so(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path):
+        for first in ([1, "hello", {"protocol": 2}], [1, "decide", event(1)]):
+            client = Raw(path, greet=False)
+            assert "speaks protocol 1" in client.ask(*first)[2]["message"]
+            assert client.answer() is None
+        (tmp_path / "other").unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(tmp_path / "other"))
+            other.listen()
+            thread = Thread(target=_speak_http, args=(other,))
+            thread.start()
+            with pytest.raises(frmcore.ProtocolError, match="socket of an frmcore owner"):
+                frmcore.connect(tmp_path / "other").health()
+            thread.join()
+
+
+def _speak_http(listener: socket.socket) -> None:
+    with listener.accept()[0] as peer:
+        peer.recv(1_000)
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.recv(1)
+
+
+def test_a_client_that_does_not_read_is_not_read_from(tmp_path: Path) -> None:
+    with serving(tmp_path) as (engine, path), frmcore.connect(path) as honest:
+        greedy = Raw(path)
+        greedy.sock.settimeout(0.5)
+        many = framed(b"\x93\x02\xabdecide_many" + b"\xdc\x00\x40" + b"".join([_packed(n) for n in range(64)]))
+        sent = 0
+        with pytest.raises(TimeoutError):
+            for _ in range(2_000):
+                sent += greedy.sock.send(many)
+        before = engine.stats["duplicates"]
+        for number in range(200):
+            assert honest.decide(event(10_000 + number)).seq
+        assert engine.stats["duplicates"] == before
+        assert sent < 8_000_000
+
+
+def _packed(number: int) -> bytes:
+    import msgspec
+
+    return msgspec.msgpack.encode(event(number))
+
+
+def test_a_flood_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path), frmcore.connect(path) as honest:
+        stop = [False]
+
+        def flood() -> None:
+            with frmcore.connect(path) as client:
+                while not stop[0]:
+                    client.decide_many(event(number) for number in range(512))
+
+        thread = Thread(target=flood)
+        thread.start()
+        try:
+            times = []
+            for number in range(100):
+                started = time.perf_counter()
+                honest.decide(event(10_000 + number))
+                times.append(time.perf_counter() - started)
+        finally:
+            stop[0] = True
+            thread.join()
+        assert sorted(times)[90] < 0.5
+
+
+def test_unfinished_frames_and_silent_clients_have_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.3)
+    monkeypatch.setattr(server, "TICK_SECONDS", 0.1)
+    with serving(tmp_path) as (_, path):
+        half, silent, idle = Raw(path), Raw(path, greet=False), Raw(path)
+        half.sock.sendall(framed(b"\x91")[:-1])
+        assert half.answer() is None
+        assert silent.answer() is None
+        assert idle.ask(2, "ping") == [2, None]  # who said hello may be quiet for as long as it likes
+
+
+def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+    with serving(tmp_path) as (_, path):
+        kept = [Raw(path) for _ in range(3)]
+        refused = Raw(path, greet=False)
+        assert refused.answer()[2]["error"] == "OwnerUnavailable"
+        with pytest.raises(frmcore.OwnerUnavailable, match="3 connections are open"):
+            frmcore.connect(path, timeout=0.1).health()
+        kept[0].close()
+        assert frmcore.connect(path).health()["ready"]
+
+
+def test_other_users_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as (_, path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        monkeypatch.setattr(server, "is_welcome", lambda _: False)
+        assert "its own user" in Raw(path, greet=False).answer()[2]["message"]
+    left, right = socket.socketpair()
+    assert socketfile.is_welcome(left)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    assert socketfile.is_welcome(right) == (os.getuid() == 0)
+
+
+def test_the_file_of_a_dead_owner_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with serving(tmp_path), frmcore.connect(path) as client:
+        assert client.health()["ready"]
+        with pytest.raises(frmcore.StoreLocked, match="another process listens"):
+            socketfile.listen(path)
+    assert not path.exists()
+    path.write_text("mine")
+    with pytest.raises(frmcore.StoreUnavailable, match="no socket"):
+        socketfile.listen(path)
+    with pytest.raises(frmcore.StoreUnavailable, match="107 bytes"):
+        socketfile.listen(tmp_path / ("x" * 120))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_owner_ends_gracefully(number: int, tmp_path: Path) -> None:
+    with Owner(tmp_path) as owner:
+        client = Raw(owner.store / "socket")
+        for request in range(200):
+            client.send(request + 2, "decide", event(request))
+        said = owner.stop(number)
+        answers = 0
+        while (answer := client.answer()) is not None:
+            answers += 1
+            assert answer[1]["durable"]
+        assert answers == 200
+        assert '"operations": 200' in said.splitlines()[-1]
+        assert not (owner.store / "socket").exists()
+
+
+def test_a_second_signal_does_no_harm(tmp_path: Path) -> None:
+    with frmcore.Engine(None, policy=POLICY) as engine:
+        ended = server.Server(engine, tmp_path / "socket")
+        ended.stop()
+        ended.run()
+        ended.stop()  # its descriptor is somebody else's by now
+        assert not (tmp_path / "socket").exists()
+
+
+def test_an_event_that_no_frame_takes(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
+        with pytest.raises(frmcore.InvalidEvent, match="at most 4,194,304"):
+            client.decide(event(1, account="x" * FRAME_BYTES_MAX), otherwise="review")
+        assert client.stats["fallbacks"]["given"] == 0
+
+
+def test_an_owner_comes_back_with_what_it_answered(tmp_path: Path) -> None:
+    with Owner(tmp_path) as owner, frmcore.connect(owner.store, timeout=30) as client:
+        seqs = [client.decide(event(number)).seq for number in range(50)]
+        owner.kill()
+        owner.start()
+        again = [client.decide(event(number)) for number in range(50)]  # waits for the owner, on new connections
+        assert [each.seq for each in again] == seqs
+        assert all(each.duplicate for each in again)
+        eventually(lambda: client.stats["store"]["recovered"]["operations"] >= 50)
+
+
+def test_power_waits_once_for_all_that_came_together(tmp_path: Path) -> None:
+    with Owner(tmp_path, "--durability", "power") as owner, frmcore.connect(owner.store, timeout=30) as client:
+        decided = client.decide_many(event(number) for number in range(640))
+        assert all(each.durable for each in decided)
+        store = client.stats["store"]
+        assert store["commits"] < 100
+        assert store["synced"] >= decided[-1].seq
