@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from frmcore.policy import Policy
-    from frmcore.policy.tree import Feature, Field, ListSpec, Point, Rule, Table
+    from frmcore.policy.tree import Alert, Breaker, Feature, Field, Holdout, ListSpec, Point, Rule, Table
 
 Aspects = dict[str, str]  # aspect -> how it is; "" for what is not there
 
@@ -70,6 +70,18 @@ def parts_of(policy: Policy) -> dict[str, dict[str, Aspects]]:
         "list": {spec.name: _list(spec) for spec in policy.lists},
         "rates of": _rates(policy),
         "feature": {feature.name: _feature(feature) for feature in _own_features(policy)},
+        "lookup": {
+            table.name: {
+                "key": type_text(table.key),
+                "value": type_text(table.value),
+                "rows": repr(sorted(table.rows.items())),
+            }
+            for table in policy.lookups
+        },
+        "group": {
+            group.name: {"on": "yes" if group.enabled else "no", "score": "max" if group.takes_max else "sum"}
+            for group in policy.groups
+        },
         "table": {table.name: _table(table) for table in policy.tables},
         "rule": {rule.id: _rule(rule) for rule in policy.rules},
     }
@@ -88,7 +100,13 @@ def _head(policy: Policy) -> Aspects:
         "id": policy.id_field,
         "time": policy.time_field,
         "kind": policy.kind_field,
+        "holdout": "" if policy.holdout is None else _holdout(policy.holdout),
     }
+
+
+def _holdout(found: Holdout) -> str:
+    excepted = f", except {', '.join(found.excepted)}" if found.excepted else ""
+    return f"{found.share / 100:g}% by {found.by.name}{excepted}"
 
 
 def _point(point: Point) -> Aspects:
@@ -165,6 +183,14 @@ def _table(table: Table) -> Aspects:
     return {"hit": table.hit}
 
 
+def _breaker(found: Breaker) -> str:
+    return f"{found.share / 100:g}% over {format_duration(found.over_ms)}, of at least {found.least}"
+
+
+def _alert(found: Alert) -> str:
+    return f"about {found.about.name}, once in {format_duration(found.once_ms)} {found.typology}".rstrip()
+
+
 def _rule(rule: Rule) -> Aspects:
     reason = "".join(part if isinstance(part, str) else f"{{{part.text}}}" for part in rule.reason.parts)
     return {
@@ -178,6 +204,10 @@ def _rule(rule: Rule) -> Aspects:
         "kinds": _kinds(rule.on),
         "points": "all" if rule.points is None else ", ".join(sorted(rule.points)),
         "if unknown": rule.if_unknown,
+        "from": "" if rule.from_ms is None else format_timestamp(rule.from_ms),
+        "until": "" if rule.until_ms is None else format_timestamp(rule.until_ms),
+        "breaker": "" if rule.breaker is None else _breaker(rule.breaker),
+        "alert": "" if rule.alert is None else _alert(rule.alert),
         "reason": reason if reason != rule.id else "",
         "owner": rule.owner,
     }

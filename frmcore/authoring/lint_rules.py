@@ -77,7 +77,14 @@ def _follows(rule: Rule, other: Rule, logic: Logic) -> bool:
 
 def _covers(other: Rule, rule: Rule, policy: Policy) -> bool:
     """Whether `other`, when it fires too, leaves nothing for `rule` to do."""
-    if rule.score or rule.if_unknown == "fires" or other.rollout is not None or not rule.outcome or not other.outcome:
+    if (
+        rule.score
+        or rule.alert is not None
+        or rule.if_unknown == "fires"
+        or _is_limited(other)
+        or not rule.outcome
+        or not other.outcome
+    ):
         return False
     order = policy.outcomes.index
     return (
@@ -88,6 +95,11 @@ def _covers(other: Rule, rule: Rule, policy: Policy) -> bool:
         and _wider(other.points, rule.points)
         and _wider(other.on, rule.on)
     )
+
+
+def _is_limited(rule: Rule) -> bool:
+    """Whether it may be out of force at times: by rollout, dates or a breaker."""
+    return any(each is not None for each in (rule.rollout, rule.from_ms, rule.until_ms, rule.breaker))
 
 
 def _wider(other: tuple[str, ...] | None, own: tuple[str, ...] | None) -> bool:

@@ -17,6 +17,7 @@ from frmcore.policy.tree import (
     If,
     InList,
     InSet,
+    LookUp,
     Neg,
     Not,
     Ref,
@@ -148,6 +149,8 @@ class Phrases:
                 return "the outcome that took effect"
             case Ref(name=name):
                 return "the time of the event" if name == self._policy.time_field else f"the {plain_name(name)}"
+            case LookUp(item=item, table=table):
+                return f"what {plain_name(table.name)} says of {self.noun(item)}"
             case Arith(op=op, left=left, right=right):
                 return _ARITHMETIC[op].format(self._operand(left), self._operand(right))
             case Neg(item=item):
