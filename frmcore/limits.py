@@ -44,6 +44,13 @@ PROGRAM_LENGTH_MAX: Final = 60_000  # instructions: jump targets are 16 bits wid
 REGEX_BYTES_MAX: Final = 1_024  # one pattern
 REGEX_STATES_MAX: Final = 2_048  # states of one DFA (512 KiB at 256 classes); beyond it google-re2 runs the pattern
 SCORE_MAX: Final = 1_000_000  # +-: one rule's score or a threshold; 4,096 of them stay far below 64 bits
+TABLES_MAX: Final = 64
+TABLE_ROWS_MAX: Final = 1_000  # of one decision table: a row is a rule, and nobody reviews more at once
+TABLE_COLUMNS_MAX: Final = 64
+TABLE_CELL_MAX: Final = 2_000  # characters of one cell
+TABLE_BYTES_MAX: Final = 4 << 20  # one table's file
+TABLE_UNPACKED_MAX: Final = 64 << 20  # what all parts of a workbook may unpack to: a zip bomb is refused before that
+TEST_EVENTS_MAX: Final = 100_000  # events of one test of a policy, repetitions counted: a second or two
 WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
 
 # -- what an event may bring -------------------------------------------------------------------------------------

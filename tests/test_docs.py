@@ -53,7 +53,7 @@ KEYS: Final = {
     "a point": ("on", "after", "score"),
     "a list": list_sections._KEYS,
     "a lookup": lookups.LOOKUP_KEYS,
-    "a rule": rules._KEYS,
+    "a rule": rules.RULE_KEYS,
     "a group": control.GROUP_KEYS,
     "a breaker": control.BREAKER_KEYS,
     "an alert": control.ALERT_KEYS,

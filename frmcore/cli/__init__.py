@@ -17,6 +17,8 @@ from frmcore.cli.compact import compact
 from frmcore.cli.console import complain
 from frmcore.cli.control import reset_breaker, snooze, switch
 from frmcore.cli.demo import demo
+from frmcore.cli.describe import describe
+from frmcore.cli.diff import diff
 from frmcore.cli.erase import erase, hold
 from frmcore.cli.explain import explain
 from frmcore.cli.export import export
@@ -31,7 +33,9 @@ from frmcore.cli.serve import serve
 from frmcore.cli.shadow import shadow
 from frmcore.cli.snapshot import restore, snapshot
 from frmcore.cli.sweep import sweep
+from frmcore.cli.table import table
 from frmcore.cli.tail import tail
+from frmcore.cli.test import test
 from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
@@ -44,12 +48,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo, new, check, run, generate, explain, inspect, verify, snapshot, restore, reload, switch, snooze,
+    demo, new, check, test, describe, diff, run, generate,
+    explain, inspect, verify, snapshot, restore, reload, switch, snooze,
     reset_breaker, alerts, tail, export, erase, compact, serve, top, backtest, sweep, shadow, measure,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(lists)
 app.add_typer(hold)
+app.add_typer(table)
 
 
 def main() -> None:

@@ -25,5 +25,6 @@ def new(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to p
     policy, events = (folder / name for name in STARTER)
     complain(f"wrote {policy} and {events}; now try\n")
     typer.echo(f"frmcore check {policy}")
+    typer.echo(f"frmcore test {policy}")
     typer.echo(f"frmcore run {policy} {events}")
     typer.echo(f"frmcore explain {policy} {events} p-9")

@@ -28,10 +28,12 @@ _Event = Any  # PyYAML's, whose stubs know neither tags nor anchors
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A scalar. `cut`: what ended it, where it is unquoted and might have been meant to go on."""
+    """A scalar. `cut`: what ended it, where it is unquoted and might have been meant to go on. `quoted`: certainly a
+    text, whatever it looks like."""
 
     scalar: Scalar
     cut: Cut = ""
+    quoted: bool = False
     size: int = 1
     height: int = 1
 
@@ -180,7 +182,7 @@ class _Composer:
         scalar = scalar_of(event.value, style, self.file, self.lines, span)
         if _SURROGATE.search(event.value):
             self.add(event, "half of a surrogate pair is no character", "write the whole character")
-        return Leaf(scalar, "" if style else self.cut(span))
+        return Leaf(scalar, "" if style else self.cut(span), quoted=style is not None)
 
     def cut(self, span: Span) -> Cut:
         if _COMMENT.match(self.lines[span.end_line], span.end_column):

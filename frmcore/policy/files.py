@@ -34,7 +34,7 @@ class Files:
         self._bytes = 0
         self.complete = True  # every file that was asked for could be read
         self.texts: dict[str, str] = {}  # path below `base` -> text, of everything that is YAML
-        self.list_texts: dict[str, str] = {}  # the same of the files of lists, rates and lookups
+        self.list_texts: dict[str, str] = {}  # the same of the files of lists, rates, lookups and tables
         self._origins: dict[str, PurePosixPath] = {}  # file name in messages -> its path below `base`
 
     def load_main(self, source: Path | str) -> Node | None:
@@ -60,7 +60,7 @@ class Files:
         """(name for messages, text) of the one file that `leaf` names."""
         path = self._single(leaf)
         content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
-        text = None if content is None else self._decoded(content, leaf.place)
+        text = None if content is None else self.decoded(content, leaf.place)
         if text is None:
             return None
         self.list_texts[str(path)] = text
@@ -74,6 +74,17 @@ class Files:
             return None
         self.list_texts[str(path)] = content.decode("latin-1")
         return str(self._base / str(path)), content
+
+    def content(self, leaf: Leaf, bytes_max: int) -> tuple[str, bytes] | None:
+        """(path below the folder, content) of a file. Who reads it puts into `list_texts` from what text it can be
+        read again."""
+        path = self._single(leaf)
+        content = None if path is None else self._content(self._base / path, leaf.place, bytes_max)
+        return None if content is None else (str(path), content)
+
+    def shown(self, path: str) -> str:
+        """A path below the folder as messages have it."""
+        return str(self._base / path)
 
     def _single(self, leaf: Leaf) -> PurePosixPath | None:
         paths = self._matching(leaf)
@@ -92,7 +103,7 @@ class Files:
             hint = "put long lists of values into list files"
             self._refuse(place, f"the policy is larger than {POLICY_BYTES_MAX:,} bytes", hint)
             return None
-        text = self._decoded(content, place)
+        text = self.decoded(content, place)
         if text is None:
             return None
         self.texts[str(path)] = text
@@ -150,7 +161,7 @@ class Files:
             return None
         return content
 
-    def _decoded(self, content: bytes, place: Place) -> str | None:
+    def decoded(self, content: bytes, place: Place) -> str | None:
         try:
             return normalised(content.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from frmcore.plan import Limits, Zone
-    from frmcore.policy.tree import ListSpec, LookupTable, RatePoint
+    from frmcore.policy.tree import ListSpec, LookupTable, RatePoint, Table
 
 _FORMAT: Final = "frmcore policy 1"
 
@@ -25,6 +25,7 @@ def fingerprint(
     rates: Iterable[RatePoint],
     limits: Limits,
     zones: Mapping[str, Zone],
+    tables: Iterable[Table] = (),
 ) -> str:
     """64 hex digits. `texts`: the main file first, under any name, then what it includes by path. O(total length)."""
     main, *included = texts.items()
@@ -42,6 +43,8 @@ def fingerprint(
     for name in sorted(zones):
         zone = zones[name]
         digest.add("zone", name, *(str(part) for pair in zip(zone.at_ms, zone.offset_ms, strict=True) for part in pair))
+    for decided in tables:
+        digest.add("table", decided.name, *(part for row in decided.cells for part in (str(len(row)), *row)))
     return digest.hexdigest()
 
 

@@ -1,9 +1,9 @@
 """`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
-(`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`); any file may hold the other
-sections. `params`, `lists`, `lookups`, `features` and `rules` add up: the main file's first, then those of each
-included file in the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
+(`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`, `tests`); any file may hold the
+other sections. `params`, `lists`, `lookups`, `features`, `rules` and `tables` add up: the main file's first, then those
+of each included file in the order of `include`, patterns by path. `event`, `base` and `rates` stand once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from frmcore.policy.schema import Roles, SchemaReader
 from frmcore.policy.scope import Scope
 from frmcore.policy.sections import DEFAULT_LIMITS, PointReader, read_limits, read_outcomes, read_params
 from frmcore.policy.source import Place, Problems
+from frmcore.policy.tables.reader import TableReader
 from frmcore.policy.tree import Policy
 from frmcore.policy.unused import unused_features
 from frmcore.policy.words import Names, quoted
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Feature, RatePoint, Rule
 
-_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits")
+_MAIN_ONLY: Final = ("policy", "version", "outcomes", "points", "score", "groups", "holdout", "limits", "tests")
 _ONCE: Final = ("event", "base", "rates")
-_ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules")
+_ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules", "tables")
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
@@ -87,9 +88,13 @@ class _Loader:
         rules = RuleReader(self.reader, self.scope)
         for node in self.nodes("rules"):
             rules.collect(node)
+        tables = TableReader(self.reader, self.scope, self.names, self.files)
+        for node in self.nodes("tables"):
+            rules.collect(tables.read(node))
         points = PointReader(self.reader, self.scope).read(self.node("points"), self.node("score"))
         features = self.features()
-        checked = rules.check(tuple(point.name for point in points))
+        checked = rules.check(tuple(point.name for point in points), tables.declare())
+        decided, rows = tables.check(checked)
         groups = self.node("groups")
         holdout = self.node("holdout")
         limits_node = self.node("limits")
@@ -100,7 +105,7 @@ class _Loader:
         return Policy(
             name=name,
             version=version,
-            hash=fingerprint(self.files.texts, lists, lookups, rates, limits, scope.zones),
+            hash=fingerprint(self.files.texts, lists, lookups, rates, limits, scope.zones, decided),
             files=self.files.texts,
             list_files=self.files.list_texts,
             outcomes=scope.outcomes,
@@ -115,7 +120,7 @@ class _Loader:
             points=points,
             lists=lists,
             lookups=lookups,
-            features=features,
+            features=(*features, *rows),
             rules=checked,
             groups=() if groups is None else read_groups(groups, rules.groups, self.reader),
             holdout=None if holdout is None else read_holdout(holdout, rules.groups, self.reader, scope),
@@ -123,6 +128,8 @@ class _Loader:
             base_currency=scope.base_currency,
             rates=rates,
             zones=scope.zones,
+            tables=decided,
+            test_setup=self.node("tests"),
             warnings=tuple(scope.warnings),
         )
 

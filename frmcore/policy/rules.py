@@ -8,19 +8,21 @@ from frmcore.limits import RULE_GROUPS_MAX, RULES_MAX, SCORE_MAX
 from frmcore.plan import Kind, Mode
 from frmcore.policy.check import check_expression, check_reason, check_rollout
 from frmcore.policy.control import read_alert, read_breaker, read_dates
-from frmcore.policy.envelope import Leaf, Map, Node, Seq
+from frmcore.policy.envelope import Leaf, Map, Node
 from frmcore.policy.sections import kinds_of
 from frmcore.policy.tree import ReasonText, Rule, Type
 from frmcore.policy.words import check_identifier, check_label, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
     from frmcore.policy.reader import Reader, Section
     from frmcore.policy.scope import Scope
+    from frmcore.policy.source import Scalar
     from frmcore.policy.tree import Expr
 
-_KEYS: Final = (
+RULE_KEYS: Final = (
     "id", "group", "when", "on", "point", "exempts", "outcome", "score", "actions", "if_unknown", "mode", "rollout",
     "from", "until", "breaker", "alert", "reason", "owner", "tests",
 )  # fmt: skip
@@ -41,6 +43,7 @@ class RuleReader:
         self._problems = reader.problems
         self._scope = scope
         self._drafts: dict[str, _Draft] = {}
+        self._conditions: Mapping[str, Scalar] = {}
         self.groups: tuple[str, ...] = ()  # that rules belong to, once they were checked
 
     def collect(self, node: Node) -> None:
@@ -48,7 +51,7 @@ class RuleReader:
         for item in self._reader.items(node, '"rules"'):
             name = item.get("id") if isinstance(item, Map) else None
             what = f"rule {quoted(name.text)}" if isinstance(name, Leaf) else "a rule"
-            section = self._reader.section(item, what, _KEYS)
+            section = self._reader.section(item, what, RULE_KEYS)
             leaf = section and section.required("id", "give it a name of its own, by which decisions report it")
             if section and leaf:
                 self._add(section, leaf)
@@ -66,8 +69,9 @@ class RuleReader:
             self._drafts[rule_id] = _Draft(rule_id, self._label(section, "group"), section)
             self._scope.rules.add(rule_id)
 
-    def check(self, points: tuple[str, ...]) -> tuple[Rule, ...]:
-        """Every rule, in file order; those with problems are left out."""
+    def check(self, points: tuple[str, ...], conditions: Mapping[str, Scalar]) -> tuple[Rule, ...]:
+        """Every rule, in file order; those with problems are left out. `conditions`: those of rows of tables by id."""
+        self._conditions = conditions
         firsts: dict[str, _Draft] = {}
         for draft in self._drafts.values():
             if draft.group and firsts.setdefault(draft.group, draft) is draft and len(firsts) == RULE_GROUPS_MAX + 1:
@@ -83,7 +87,7 @@ class RuleReader:
         rule = Rule(
             id=draft.id,
             group=draft.group,
-            when=cast("Expr", self._when(section)),
+            when=cast("Expr", self._when(draft)),
             on=kinds_of(section.one_or_more("on"), self._reader, self._scope),
             points=self._known(section, "point", points) or None,
             outcome=next(iter(self._outcome(section)), ""),
@@ -108,10 +112,11 @@ class RuleReader:
             section.add("id", f"{section.what} has no effect", hint)
         return rule if rule.when is not None else None
 
-    def _when(self, section: Section) -> Expr | None:
+    def _when(self, draft: _Draft) -> Expr | None:
+        section = draft.section
         if "when" not in section.found:
             section.add("id", f'{section.what} lacks "when"', "give the expression that makes it fire")
-        text = section.text("when")
+        text = self._conditions[draft.id] if draft.id in self._conditions else section.text("when")
         return check_expression(text, self._scope, self._problems, want=Type(Kind.BOOL)) if text else None
 
     def _known(self, section: Section, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -163,15 +168,6 @@ class RuleReader:
         leaf = section.leaf(key)
         return check_label(leaf.scalar, key, self._problems) if leaf else ""
 
-    def _tests(self, section: Section) -> tuple[object, ...]:
+    def _tests(self, section: Section) -> tuple[Node, ...]:
         node = section.get("tests")
-        return () if node is None else tuple(plain(item) for item in self._reader.items(node, '"tests"'))
-
-
-def plain(node: Node) -> object:
-    """A tree as dicts, lists and texts."""
-    if isinstance(node, Leaf):
-        return node.text
-    if isinstance(node, Seq):
-        return [plain(item) for item in node.items]
-    return {key.text: plain(value) for key, value in node.entries}
+        return () if node is None else self._reader.items(node, '"tests"')

@@ -49,9 +49,14 @@ class Scope:
 
     def warn(self, place: Place, message: str) -> None:
         """Once, even where an expression is checked twice."""
-        warning = f"{place.file}:{place.line}:{place.column}: {message}"
+        warning = f"{place.named}: {message}"
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+    @property
+    def known_fields(self) -> dict[str, Field]:
+        """Fields, derived fields and updates: what an event has, and what is told of it."""
+        return self.fields | self.derived | self.updates
 
     @property
     def keys(self) -> dict[str, Field]:

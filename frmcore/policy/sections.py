@@ -153,7 +153,7 @@ class PointReader:
                 hint = "give thresholds to the points themselves"
                 self._problems.add(score.place, '"score" here is for events that no point names: there are none', hint)
             return found
-        return (*found, Point(DEFAULT_POINT, None, "", thresholds))
+        return (*found, Point(DEFAULT_POINT, None, "", thresholds, None if score is None else score.place))
 
     def _is_open(self, points: tuple[Point, ...]) -> bool:
         """Whether some event is decided at no point."""
@@ -184,7 +184,8 @@ class PointReader:
         if on and name.text == DEFAULT_POINT:
             section.add("on", f'the point "{DEFAULT_POINT}" decides what no other point names', 'remove "on"')
         thresholds = () if score is None else self._thresholds(score)
-        return _Draft(name, Point(name.text, kinds, after.text if after else "", thresholds), on, after)
+        point = Point(name.text, kinds, after.text if after else "", thresholds, name.place)
+        return _Draft(name, point, on, after)
 
     def _thresholds(self, node: Node) -> tuple[tuple[int, str], ...]:
         """`{review: 50, block: 80}` as ((50, "review"), (80, "block")): a stronger outcome needs more."""

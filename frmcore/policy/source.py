@@ -14,12 +14,19 @@ _SHOWN_MAX: Final = 160  # characters of a source line: one long line must not m
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A stretch of one line of one file; line and column count from 1, column in characters."""
+    """A stretch of one line of one file; line and column count from 1, column in characters. `cell`: of a table, whose
+    rows are its lines, the name of the cell."""
 
     file: str
     line: int
     column: int
     length: int = 1
+    cell: str = ""
+
+    @property
+    def named(self) -> str:
+        """As messages begin: `policy.yaml:3:11`, or `limits.xlsx, cell Limits!B3`."""
+        return f"{self.file}, cell {self.cell}" if self.cell else f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.place
-        lines = [f"{place.file}:{place.line}:{place.column}: {self.message}"]
+        lines = [f"{place.named}: {self.message}"]
         if self.source:
             is_short = len(self.source) <= _SHOWN_MAX or place.column <= _SHOWN_MAX // 2
             start = 0 if is_short else place.column - _SHOWN_MAX // 4
@@ -72,6 +79,8 @@ class Scalar:
         index = bisect_right(self.folds, (line, column), key=lambda fold: fold[:2]) - 1
         if index >= 0 and self.folds[index][0] == line:
             _, since, start = self.folds[index]
+        if start.cell:  # what a cell says was put into words of our own: all of it is the cell's
+            return start
         return Place(start.file, start.line, start.column + column - since, max(1, length))
 
 
@@ -98,7 +107,11 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
+    @property
+    def found(self) -> tuple[Problem, ...]:
+        """In file order."""
+        return tuple(sorted(self._found.values(), key=lambda p: (p.place.file, p.place.line, p.place.column)))
+
     def raise_if_any(self) -> None:
         if self._found:
-            order = sorted(self._found.values(), key=lambda p: (p.place.file, p.place.line, p.place.column))
-            raise PolicyError(tuple(order))
+            raise PolicyError(self.found)

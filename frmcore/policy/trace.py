@@ -16,8 +16,7 @@ _NUMBERS: Final = (Kind.INT, Kind.DECIMAL, Kind.FLOAT, Kind.MONEY, Kind.DURATION
 
 
 def trace(emitter: Emitter, expr: Expr) -> TraceNode:
-    """The tree as it was written. Literals say it all in their parent's text; a parameter's value is worth a line."""
-    shown = (child for child in children(expr) if not isinstance(child, Const) or child.param)
+    """The tree as it was written."""
     kind = expr.type
     return TraceNode(
         text=expr.text,
@@ -28,8 +27,13 @@ def trace(emitter: Emitter, expr: Expr) -> TraceNode:
         values=kind.values,
         currency=kind.currency,
         private=kind.private,
-        children=tuple(trace(emitter, child) for child in shown),
+        children=tuple(trace(emitter, child) for child in shown_children(expr)),
     )
+
+
+def shown_children(expr: Expr) -> tuple[Expr, ...]:
+    """Literals say it all in their parent's text; a parameter's value is worth a line."""
+    return tuple(child for child in children(expr) if not isinstance(child, Const) or child.param)
 
 
 def rests_on(emitter: Emitter, expr: Expr, policy: Policy) -> tuple[ReasonPart, ...]:

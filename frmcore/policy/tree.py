@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from frmcore.policy.envelope import Node
     from frmcore.policy.source import Place
 
 
@@ -243,6 +244,7 @@ class Point:
     on: tuple[str, ...] | None
     after: str  # "" for none
     thresholds: tuple[tuple[int, str], ...]  # (score at least, outcome), ascending
+    place: Place | None = field(default=None, compare=False)  # None: of the point that nobody declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,20 @@ class Rule:
     alert: Alert | None
     reason: ReasonText
     owner: str
-    tests: tuple[object, ...]  # plain data as written, checked where they are run
+    tests: tuple[Node, ...] = field(compare=False)  # as written: what runs them reads them
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A decision table; its rows are among the rules. With `hit` "first" it is a feature as well: the number of the
+    row that hit, 0 for none."""
+
+    name: str
+    file: str
+    hit: Literal["first", "unique", "collect"]
+    rows: tuple[tuple[int, str], ...]  # (number in the sheet, id of the rule)
+    cells: tuple[tuple[str, ...], ...] = field(repr=False)  # the whole sheet, its header first
     place: Place = field(compare=False)
 
 
@@ -332,7 +347,7 @@ class Policy:
     version: str
     hash: str
     files: Mapping[str, str]  # path as included -> text; the main file first
-    list_files: Mapping[str, str]  # path -> text of the files that lists, rates and lookups are read from
+    list_files: Mapping[str, str]  # path -> text of the files that lists, rates, lookups and tables are read from
     outcomes: tuple[str, ...]
     params: Mapping[str, Const]
     id_field: str
@@ -353,6 +368,8 @@ class Policy:
     base_currency: str
     rates: tuple[RatePoint, ...]
     zones: Mapping[str, Zone]
+    tables: tuple[Table, ...]
+    test_setup: Node | None  # `tests:`, what the tests of its rules share
     warnings: tuple[str, ...]  # what `check` says though the policy is sound: unused features, google-re2 patterns
 
     @cached_property

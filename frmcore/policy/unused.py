@@ -32,13 +32,16 @@ def features_read(trees: object, features: tuple[Feature, ...]) -> tuple[Feature
 
 def _names(tree: object) -> Iterator[str]:
     """The features that a tree refers to."""
-    if isinstance(tree, Ref):
-        if tree.source == "feature":
-            yield tree.name
-    elif isinstance(tree, tuple | list):
+    return (node.name for node in nodes_of(tree) if isinstance(node, Ref) and node.source == "feature")
+
+
+def nodes_of(tree: object) -> Iterator[Expr | Aggregate]:
+    """Every node of expressions and aggregates, in tuples or not."""
+    if isinstance(tree, tuple | list):
         for item in tree:
-            yield from _names(item)
+            yield from nodes_of(item)
     elif isinstance(tree, Expr | Aggregate):
+        yield tree
         for field in fields(tree):
             if field.name not in ("type", "place", "text"):
-                yield from _names(getattr(tree, field.name))
+                yield from nodes_of(getattr(tree, field.name))
