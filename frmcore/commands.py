@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from frmcore.engine import Engine
 from frmcore.erasure import Erased
@@ -56,7 +56,7 @@ class Visit:
 
     def _do(self, command: Command) -> int:
         if self._engine is not None:
-            return self._engine.obey(command)
+            return cast("int", self._engine.obey(command))  # all but an erasure count
         return self._sent(command, {})
 
     def _sent(self, command: Command, texts: dict[str, str]) -> int:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import msgspec
 
-from frmcore._fast import Core, shorten, system_clock
+from frmcore._fast import Core, system_clock
 from frmcore.batches import spans
 from frmcore.controls import Controls, reset, snoozed, switched, woken
 from frmcore.erasure import Erased, Order, erase
-from frmcore.errors import StoreUnavailable, UnknownEvent, UnknownName
+from frmcore.errors import StoreUnavailable, UnknownEvent
 from frmcore.explain import explain
 from frmcore.holds import Holds
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX

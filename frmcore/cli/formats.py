@@ -28,8 +28,8 @@ def format_of(path: str) -> str:
 def arrow() -> Any:
     """pyarrow, an extra; a friendly end where it is missing."""
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
-        import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: PLC0415
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
     except ImportError:
         complain('Parquet needs pyarrow: pip install "frmcore[parquet]"')
         raise typer.Exit(1) from None

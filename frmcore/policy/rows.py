@@ -132,8 +132,8 @@ def read_parquet(file: str, content: bytes, columns: Columns, problems: Problems
     """Its two columns, with the types that they have there; None after a problem was added."""
     place = Place(file, 1, 1)
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
         problems.add(columns.table, "Parquet needs pyarrow", 'pip install "frmcore[parquet]", or give a CSV file')
         return None

@@ -22,7 +22,7 @@ from frmcore.explain import explain
 from frmcore.holds import Holds
 from frmcore.lists import EntityLists, list_contents
 from frmcore.store.keys import check_private_key
-from frmcore.store.layout import IDS, META, OPERATION_TYPES, RecordType
+from frmcore.store.layout import IDS, META, RecordType
 from frmcore.store.lists import folded
 from frmcore.store.records import framed
 from frmcore.store.sound import sensible

@@ -174,9 +174,7 @@ class Eraser:
                 said = [(fields.get(alert["about"]), str(alert["entity"])) for alert in content["alerts"]]
                 at = [i for i, subject in enumerate(said) if subject in forms]
                 found += [(operation.seq, at)] if at else []
-            elif operation.type == RecordType.CONTROL and _snoozed(content, fields) in forms:
-                found.append((operation.seq, []))
-            elif operation.type == RecordType.HOLD and (content["entity"], content.get("value")) in forms:
+            elif _whom(operation, fields) in forms:
                 found.append((operation.seq, []))
         return found
 
@@ -274,8 +272,11 @@ class _Rewriting:
         return {**content, part: kept, "erased": [*done, self._by]}
 
 
-def _snoozed(content: dict[str, Any], fields: dict[str, str]) -> tuple[str, str]:
-    """Whom a rule was snoozed for, or awakened."""
+def _whom(operation: Operation, fields: dict[str, str]) -> tuple[Any, Any]:
+    """The subject of a hold, or the one that a rule was snoozed for; `fields`: name -> entity."""
+    content = operation.content
+    if operation.type == RecordType.HOLD:
+        return content["entity"], content.get("value")
     return fields.get(content.get("field", ""), ""), str(content.get("value"))
 
 

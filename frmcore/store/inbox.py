@@ -51,12 +51,11 @@ log = logging.getLogger("frmcore.store")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What is to be done. `values`: at most LIST_CHANGE_VALUES, or subjects; `files`: of a policy, name -> SHA-256 in hex;
-    `kind`, `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until `expires`."""
+    """What is to be done. `values`: at most LIST_CHANGE_VALUES, or subjects; `files`: of a policy, name -> SHA-256 in
+    hex; `kind`, `name`, `state`, `entity`: of a rule or a group that is switched, snoozed or reset, by `owner`, until
+    `expires`."""
 
-    action: Literal[
-        "add", "remove", "reload", "switch", "snooze", "unsnooze", "reset", "hold", "release", "erase"
-    ]
+    action: Literal["add", "remove", "reload", "switch", "snooze", "unsnooze", "reset", "hold", "release", "erase"]
     list: str = ""
     values: tuple[str, ...] = ()
     reason: str = ""

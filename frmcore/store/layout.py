@@ -13,7 +13,7 @@ Every value in the database ends with the CRC-32C of its key and itself: LMDB ha
 | meta | a name | MessagePack |
 | journal | first sequence number, 8 bytes | a stretch: frames, and the fingerprints of their event ids |
 | ids | level, first sequence number | last sequence number, merged fingerprints of many stretches |
-| operations | sequence number | the record of a list's change, a policy, a control, alerts, a hold or an erasure; never trimmed |
+| operations | sequence number | a record of OPERATION_TYPES: a list's change, a policy ...; never trimmed |
 | blobs | SHA-256 | a file of a policy |
 | rings | group (16 bytes), depth, prefix | sequence number, watermark, head, rings: a piece of a checkpoint |
 | inbox | c or r, time, random bytes | a command that another process left; its result |
