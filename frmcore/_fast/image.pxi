@@ -168,6 +168,7 @@ cdef struct Quill:  # bytes being read; whatever they say, nothing beyond `end` 
     const uint8_t* at
     const uint8_t* end
     bint failed
+    bint erased  # the texts are tombstones, which are none
 
 
 cdef inline bint quill_raw(Quill* quill, void* out, uint64_t size) noexcept nogil:

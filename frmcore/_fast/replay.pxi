@@ -12,7 +12,8 @@ cdef bint value_sound(Quill* quill, uint8_t rep, uint8_t kind, const FieldSpec* 
         return not quill.failed
     raw = quill_number(quill)
     if rep == REP_TEXT:
-        quill.failed |= raw > <uint64_t>(quill.end - quill.at) or not text_sound(<const char*>quill.at, raw, kind, spec)
+        quill.failed |= raw > <uint64_t>(quill.end - quill.at)
+        quill.failed |= not quill.failed and not quill.erased and not text_sound(<const char*>quill.at, raw, kind, spec)
         quill.at += raw if not quill.failed else 0
     elif spec != NULL and spec.kind == KIND_ENUM:
         quill.failed |= (raw & 1) != 0 or raw >> 1 >= spec.label_count
@@ -101,6 +102,7 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
     if not sizeof(RecordHead) <= head.features_at <= head.verdict_at <= size:
         return False
     quill.at, quill.end, quill.failed = record + sizeof(RecordHead), record + size, False
+    quill.erased = (head.flags & FLAG_ERASED) != 0
     facts_sound(&quill, book)
     if quill.failed:
         return False
@@ -110,6 +112,7 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
     numbers_sound(&quill, book.update_count + 1, book.update_count + 1)
     if quill.failed or quill.at != record + head.features_at:
         return False
+    quill.erased = (head.flags & FLAG_SHOWN) != 0
     if head.type != RECORD_OBSERVED:
         bits = bits_sound(&quill, book.feature_count)
         for i in range(book.feature_count):
@@ -117,6 +120,7 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
                 value_sound(&quill, book.features[i].rep, book.features[i].kind, NULL)
         if quill.failed or quill.at != record + head.verdict_at:
             return False
+        quill.erased = False
         verdict_sound(&quill, book)
         tail_sound(&quill, book, head.flags)
     return not quill.failed and quill.at == quill.end
