@@ -200,7 +200,8 @@ def test_an_id_that_was_forgotten_may_come_again(tmp_path: Path, filled: bool) -
     for number in range(101, 105):
         engine.decide(event(number) | {"ts": NOW + 200 + number})
     if filled:
-        engine.reload(text.replace("tries_1h:", 'more: count(by=account, over="2h")\n  tries_1h:'))
+        text = text.replace("tries_1h:", 'more: count(by=account, over="2h")\n  tries_1h:')
+        engine.reload(text)
         assert engine.features(account="a")["more"] == 105
     engine.update("e0", label="fraud")
     before = engine.state_hash()
