@@ -184,7 +184,7 @@ def test_control_is_said_in_words() -> None:
         "Of the rules of the group g that fire only the greatest score counts.",
         "The rules of the group h are switched off.",
         "For 1 % of all values of account the rules are only noted and nothing is stopped, to learn what would have "
-        "happened. Rules of the group g count all the same.",
+        "happened. Rules of group g count all the same.",
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from frmcore.policy import Policy
-    from frmcore.policy.tree import Alert, Expr, Holdout, Rule
+    from frmcore.policy.tree import Alert, Breaker, Expr, Holdout, Rule
 
 _KNOWN = {"block": "block", "review": "send to review", "allow": "allow"}
 _LISTED_FROM = 3  # conditions: below it they fit into a sentence
@@ -71,8 +71,7 @@ def _introduction(policy: Policy) -> Iterator[str]:
 
 def _holdout(holdout: Holdout) -> str:
     whom = f"{holdout.share / _HUNDREDTHS:g} % of all values of {plain_name(holdout.by.name)}"
-    groups = f"{'group' if len(holdout.excepted) == 1 else 'groups'} {_and(holdout.excepted)}" if holdout.excepted else ""
-    kept = f" Rules of the {groups} count all the same." if groups else ""
+    kept = f" Rules of {_groups(holdout.excepted)} count all the same." if holdout.excepted else ""
     return f"For {whom} the rules are only noted and nothing is stopped, to learn what would have happened.{kept}"
 
 
@@ -99,9 +98,7 @@ def _more(rule: Rule) -> Iterator[str]:
     if rule.from_ms is not None or rule.until_ms is not None:
         yield f"It counts for events {_and(list(_dates(rule)))}."
     if rule.breaker is not None:
-        share, least = rule.breaker.share / _HUNDREDTHS, rule.breaker.least
-        span = words_of_duration(rule.breaker.over_ms)
-        yield f"When it fires for more than {share:g} % of at least {least:,} decisions within {span}, it is only watched."
+        yield _breaker(rule.breaker)
     if rule.alert is not None:
         yield _alert(rule.alert)
     if rule.group:
@@ -121,9 +118,16 @@ def _dates(rule: Rule) -> Iterator[str]:
         yield f"before {format_timestamp(rule.until_ms)}"
 
 
+def _breaker(breaker: Breaker) -> str:
+    share, span = f"{breaker.share / _HUNDREDTHS:g} %", words_of_duration(breaker.over_ms)
+    wild = f"it fires for more than {share} of at least {breaker.least:,} decisions within {span}"
+    return f"When {wild}, it is only watched."
+
+
 def _alert(alert: Alert) -> str:
+    whom, span = plain_name(alert.about.name), words_of_duration(alert.once_ms)
     case = f", as a case of {alert.typology}" if alert.typology else ""
-    return f"There is one alert about the same {plain_name(alert.about.name)} in {words_of_duration(alert.once_ms)}{case}."
+    return f"There is one alert about the same {whom} in {span}{case}."
 
 
 def _effects(rule: Rule) -> Iterator[str]:
@@ -134,7 +138,7 @@ def _effects(rule: Rule) -> Iterator[str]:
     if rule.actions:
         yield f"ask for {_and(list(map(plain_name, rule.actions)))}"
     if rule.exempts:
-        yield f"waive the rules of {'group' if len(rule.exempts) == 1 else 'groups'} {_and(rule.exempts)}"
+        yield f"waive the rules of {_groups(rule.exempts)}"
     if rule.alert is not None:
         yield f"raise an alert about the {plain_name(rule.alert.about.name)}"
 
@@ -153,6 +157,10 @@ def _rollout(expr: Expr) -> str:
         case Compare(left=Call(args=(Ref(name=name), *_)), right=Const(value=share)):
             return f"For {int(share) / _HUNDREDTHS:g} % of all values of {plain_name(name)}"
     raise AssertionError(expr)
+
+
+def _groups(names: Sequence[str]) -> str:
+    return f"{'group' if len(names) == 1 else 'groups'} {_and(names)}"
 
 
 def _and(parts: Sequence[str]) -> str:

@@ -58,7 +58,8 @@ def _state(name: str, found: Inspection) -> Table:
 def _policies(found: Inspection) -> Table:
     table = _headed("Policies", "version", "hash", "from operation", "at (UTC)")
     for row in found.policies[-POLICIES_SHOWN:]:
-        table.add_row(Text(plain(row.version)), row.hash[:16], f"{row.seq:,}", instant(row.time) if row.time else "no clock")
+        at = instant(row.time) if row.time else "no clock"
+        table.add_row(Text(plain(row.version)), row.hash[:16], f"{row.seq:,}", at)
     return table
 
 

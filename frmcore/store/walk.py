@@ -40,10 +40,10 @@ from frmcore.store.layout import (
     covers,
     group_key,
     level_of,
+    rings_head,
     seq_of,
     unit_of,
     unpack,
-    rings_head,
     unpack_piece,
 )
 from frmcore.store.sound import NONSENSE
