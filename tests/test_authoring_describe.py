@@ -161,6 +161,33 @@ def test_what_else_is_said_of_a_rule() -> None:
     assert c.more == ("It says: ip <ip>.",)
 
 
+def test_control_is_said_in_words() -> None:
+    policy = load(
+        completed(
+            "groups: {g: {score: max}, h: {enabled: false}}\n"
+            "holdout: {share: 1%, by: account, except: [g]}\n"
+            "rules:\n"
+            "  - {id: a, group: g, when: 'missing(ip)', alert: {about: account, once: 15m, typology: testing}}\n"
+            "  - {id: b, group: h, when: 'missing(ip)', outcome: block, from: 2026-12-20, until: 2026-12-27,\n"
+            "     breaker: {share: 5%, over: 1h, min: 1000}}\n"
+        )
+    )
+    found = describe(policy)
+    a, b = found.rules
+    assert a.says == "Raise an alert about the account when the ip is unknown."
+    assert a.more[0] == "There is one alert about the same account in 15 minutes, as a case of testing."
+    assert b.more[:2] == (
+        "It counts for events from 2026-12-20T00:00:00Z on and before 2026-12-27T00:00:00Z.",
+        "When it fires for more than 5 % of at least 1,000 decisions within 1 hour, it is only watched.",
+    )
+    assert found.introduction[-3:] == (
+        "Of the rules of the group g that fire only the greatest score counts.",
+        "The rules of the group h are switched off.",
+        "For 1 % of all values of account the rules are only noted and nothing is stopped, to learn what would have "
+        "happened. Rules of group g count all the same.",
+    )
+
+
 def test_pages_show_nothing_but_text() -> None:
     policy = policy_of('  - {id: r, when: country == "<b>*x*</b>", outcome: block}\n')
     found = describe(policy)

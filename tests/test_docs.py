@@ -38,6 +38,7 @@ from frmcore.policy import lists as list_sections
 from frmcore.policy.aggregates import _ARGUMENTS
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
 from frmcore.policy.load import _ANYWHERE, _MAIN_ONLY
+from frmcore.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -368,8 +369,10 @@ def truths_of(table: Table, shared: Shared) -> Callable[[Path], None]:
 
 
 def number(cell: str) -> int | None:
-    """`24h` in ms, or "1,024 bytes"."""
-    return parse_duration(plain(cell)) if is_code(cell) else int(cell.split(" ", maxsplit=1)[0].replace(",", ""))
+    """`24h` in ms, `4GiB` in bytes, or "1,024 bytes"."""
+    if is_code(cell):
+        return parse_duration(plain(cell)) or parse_size(plain(cell))
+    return int(cell.split(" ", maxsplit=1)[0].replace(",", ""))
 
 
 def check_bounds(table: Table) -> None:
@@ -383,7 +386,8 @@ def check_keys(table: Table) -> None:
     documented = [plain(key) for row in table.rows for key in row[0].split(", ")]
     assert sorted(documented) == sorted(KEYS[owner])
     if owner == "`limits`":
-        assert [number(row[2]) for row in table.rows] == list(astuple(sections.DEFAULT_LIMITS))
+        defaults = [() if row[2] == "no limit" else number(row[2]) for row in table.rows]
+        assert defaults == list(astuple(sections.DEFAULT_LIMITS))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import frmcore
 from frmcore import Engine, StoreOptions
 from frmcore.cli import app
 from frmcore.store.compact import compact
+from frmcore.store.inspection import inspect
 from frmcore.store.snapshot import restore_snapshot
 from frmcore.store.verify import verify
 
@@ -388,6 +389,7 @@ def test_an_erasure_that_was_cut_off_goes_on_at_the_next_opening(
             engine.erase("account", "subject-1")
         killed(engine, tmp_path / "killed")
     before, began = engine.state_hash(), bool(engine._store.eraser.pending())
+    assert bool(inspect(tmp_path / "killed").erasures) == began
     with Engine(tmp_path / "killed", policy=POLICY, clock=None, store=QUIET, **KEYS) as again:
         assert again.state_hash() == before
         again._store.eraser.later(lambda: None).result()  # behind what an earlier opening left
@@ -397,6 +399,7 @@ def test_an_erasure_that_was_cut_off_goes_on_at_the_next_opening(
             again.erase("account", "subject-1")
     engine.close()
     compact(tmp_path / "killed")
+    assert inspect(tmp_path / "killed").erasures == []
     assert verify(tmp_path / "killed").problems == []
     assert b"subject-1" not in everything(tmp_path / "killed")
 

@@ -184,8 +184,8 @@ def order(address: str, number: int) -> int:
 
 def test_the_code_of_the_readme_works(tmp_path: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    policy = ROOT / "frmcore" / "cli" / "starter" / "policy.yaml"
-    (tmp_path / "policy.yaml").write_bytes(policy.read_bytes())
+    [policy] = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "policy.yaml").write_text(policy)
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert told.stdout.splitlines() == re.findall(r"print\(.*#\s(.*)", code), told.stderr

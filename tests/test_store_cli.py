@@ -74,6 +74,7 @@ def test_inspect(store: Path) -> None:
     assert [row.version for row in found.policies] == ["1", "2"]
     assert found.lists == {"blocked": 4, "cards": 1, "nets": 3}
     assert all(row.complete for row in found.groups)
+    assert (found.erasures, {row.evicted for row in found.groups}) == ([], {None})
     status, said = run("inspect", store)
     assert status == 0
     assert f"would lose {found.at_risk:,} operations" in said
@@ -81,7 +82,9 @@ def test_inspect(store: Path) -> None:
     assert json.loads(said)["seq"] == found.seq
     with opened(store.with_name("other")) as engine:
         engine.decide(event(1))
-    assert inspect(store.with_name("other")).at_risk == 0
+    closed = inspect(store.with_name("other"))
+    assert closed.at_risk == 0
+    assert 1 in {row.rings for row in closed.groups}
 
 
 def test_tail_gives_every_record_in_order(store: Path) -> None:

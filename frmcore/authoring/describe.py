@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from frmcore.authoring.aspects import flat
 from frmcore.authoring.phrases import Phrases
-from frmcore.authoring.windows import plain_name
+from frmcore.authoring.windows import plain_name, words_of_duration
+from frmcore.durations import format_timestamp
 from frmcore.plan import Mode
 from frmcore.policy.tree import BoolOp, Call, Compare, Const, Ref
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from frmcore.policy import Policy
-    from frmcore.policy.tree import Expr, Rule
+    from frmcore.policy.tree import Alert, Breaker, Expr, Holdout, Rule
 
 _KNOWN = {"block": "block", "review": "send to review", "allow": "allow"}
 _LISTED_FROM = 3  # conditions: below it they fit into a sentence
@@ -59,6 +60,19 @@ def _introduction(policy: Policy) -> Iterator[str]:
                 [f'a score of {score:,} or more means at least "{outcome}"' for score, outcome in point.thresholds]
             )
             yield f"At {plain_name(point.name)} {told}."
+    for group in policy.groups:
+        if group.takes_max:
+            yield f"Of the rules of the group {group.name} that fire only the greatest score counts."
+        if not group.enabled:
+            yield f"The rules of the group {group.name} are switched off."
+    if policy.holdout is not None:
+        yield _holdout(policy.holdout)
+
+
+def _holdout(holdout: Holdout) -> str:
+    whom = f"{holdout.share / _HUNDREDTHS:g} % of all values of {plain_name(holdout.by.name)}"
+    kept = f" Rules of {_groups(holdout.excepted)} count all the same." if holdout.excepted else ""
+    return f"For {whom} the rules are only noted and nothing is stopped, to learn what would have happened.{kept}"
 
 
 def _rule(rule: Rule, policy: Policy, phrases: Phrases) -> RuleText:
@@ -81,6 +95,12 @@ def _more(rule: Rule) -> Iterator[str]:
         yield "Also where that can't be told, because something is unknown."
     if rule.rollout is not None:
         yield f"{_rollout(rule.rollout)}; for all others it is only watched."
+    if rule.from_ms is not None or rule.until_ms is not None:
+        yield f"It counts for events {_and(list(_dates(rule)))}."
+    if rule.breaker is not None:
+        yield _breaker(rule.breaker)
+    if rule.alert is not None:
+        yield _alert(rule.alert)
     if rule.group:
         yield f"It belongs to the group {rule.group}."
     parts = rule.reason.parts
@@ -91,6 +111,25 @@ def _more(rule: Rule) -> Iterator[str]:
         yield f"{rule.owner} answers for it."
 
 
+def _dates(rule: Rule) -> Iterator[str]:
+    if rule.from_ms is not None:
+        yield f"from {format_timestamp(rule.from_ms)} on"
+    if rule.until_ms is not None:
+        yield f"before {format_timestamp(rule.until_ms)}"
+
+
+def _breaker(breaker: Breaker) -> str:
+    share, span = f"{breaker.share / _HUNDREDTHS:g} %", words_of_duration(breaker.over_ms)
+    wild = f"it fires for more than {share} of at least {breaker.least:,} decisions within {span}"
+    return f"When {wild}, it is only watched."
+
+
+def _alert(alert: Alert) -> str:
+    whom, span = plain_name(alert.about.name), words_of_duration(alert.once_ms)
+    case = f", as a case of {alert.typology}" if alert.typology else ""
+    return f"There is one alert about the same {whom} in {span}{case}."
+
+
 def _effects(rule: Rule) -> Iterator[str]:
     if rule.outcome:
         yield _KNOWN.get(rule.outcome, f'decide "{rule.outcome}"')
@@ -99,7 +138,9 @@ def _effects(rule: Rule) -> Iterator[str]:
     if rule.actions:
         yield f"ask for {_and(list(map(plain_name, rule.actions)))}"
     if rule.exempts:
-        yield f"waive the rules of {'group' if len(rule.exempts) == 1 else 'groups'} {_and(rule.exempts)}"
+        yield f"waive the rules of {_groups(rule.exempts)}"
+    if rule.alert is not None:
+        yield f"raise an alert about the {plain_name(rule.alert.about.name)}"
 
 
 def _where(rule: Rule, policy: Policy) -> str:
@@ -116,6 +157,10 @@ def _rollout(expr: Expr) -> str:
         case Compare(left=Call(args=(Ref(name=name), *_)), right=Const(value=share)):
             return f"For {int(share) / _HUNDREDTHS:g} % of all values of {plain_name(name)}"
     raise AssertionError(expr)
+
+
+def _groups(names: Sequence[str]) -> str:
+    return f"{'group' if len(names) == 1 else 'groups'} {_and(names)}"
 
 
 def _and(parts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-PolicyFile: TypeAlias = Annotated[Path, typer.Argument(help="The policy's main file.")]
+PolicyFile: TypeAlias = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy's main file.")]
 Source: TypeAlias = Annotated[
     str, typer.Argument(metavar="INPUT", help="Events: .csv, .jsonl, .parquet, or - for JSON lines.")
 ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHANGES_SHOWN = 15
 LEGEND = """\
-good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, on
+good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, on \
 which no other enforced rule fired. * not live: what it would do, and what it would add"""
 
 

@@ -17,6 +17,7 @@ from frmcore.cli.arguments import AsJson, PolicyFile
 from frmcore.cli.console import complain, plain
 from frmcore.durations import parse_duration
 from frmcore.errors import PolicyError
+from frmcore.names import nearest
 from frmcore.policy import load
 from frmcore.store.options import StoreOptions
 
@@ -46,6 +47,7 @@ def check(
         raise typer.Exit(1) from None
     warnings = lint(checked, policy, _keep_ms(keep))
     needed = memory(checked, counts, per_day) if counts else []
+    _expect_known(counts, [each.entity for each in needed])
     if as_json:
         found = {"lint": [_problem(problem) for problem in warnings], "work": asdict(work(checked))}
         found["memory"] = [asdict(each) for each in needed]
@@ -75,6 +77,13 @@ def _counts(entities: list[str]) -> dict[str, int]:
             raise typer.BadParameter(f"--entities {text}: write account=1000000")
         found[name] = int(count.replace("_", ""))
     return found
+
+
+def _expect_known(counts: dict[str, int], entities: list[str]) -> None:
+    for name in counts:
+        if name not in entities:
+            hint = nearest(name, entities) or f"windows are kept by {', '.join(dict.fromkeys(entities)) or 'nothing'}"
+            raise typer.BadParameter(f"--entities {name}: no window is kept by that; {hint}")
 
 
 def _show_memory(needed: list[Memory], policy: Policy, per_day: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from frmcore.cli.console import micros
+from frmcore.history.rates import ratio
 from frmcore.plan import Mode
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def _scenarios(run: Run) -> Table:
     for s in (*scores, run.detection.fraud, run.detection.honest):
         if s is run.detection.fraud:
             table.add_section()
-        caught = percent(s.caught / s.events if s.events else None)
-        money = percent(s.amount_caught / s.amount if s.amount else None)
+        caught, money = percent(ratio(s.caught, s.events)), percent(ratio(s.amount_caught, s.amount))
         table.add_row(s.scenario, f"{s.events:,}", caught, f"{s.amount / 100:,.0f}", money)
     table.caption = f"{percent(run.detection.precision)} of all stopped events were fraud"
     return table

@@ -26,6 +26,8 @@ from frmcore.store.archive import Archive
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from frmcore.explain import Explanation, Node
 
 EVIDENCE_SHOWN = 5  # ids of a window's events in the table; --json has all that the engine lists
@@ -82,9 +84,16 @@ def _show(console: Console, found: Explanation) -> None:
 
 
 def _value(found: Explanation, name: str) -> str:
-    """As a person reads it."""
-    shown = {feature.name: feature.shown for feature in found.features}
+    """As a person reads it: of a feature, or of a field that a rule asks for."""
+    shown = {node.text: node.shown for rule in found.rules for node in _nodes(rule.tree)}
+    shown |= {feature.name: feature.shown for feature in found.features}
     return shown.get(name, str(found.fields.get(name)))
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _nodes(child)
 
 
 def _event(found: Explanation) -> Table:

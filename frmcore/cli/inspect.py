@@ -50,22 +50,26 @@ def _state(name: str, found: Inspection) -> Table:
     table.add_row("a power cut now", f"would lose {found.at_risk:,} operations that only the journal's ring has")
     if found.waiting:
         table.add_row("inbox", f"{found.waiting:,} commands wait for an engine")
+    for seq in found.erasures:
+        table.add_row("erasure", f"operation {seq:,} is not complete: it goes on while an engine has the store open")
     return table
 
 
 def _policies(found: Inspection) -> Table:
     table = _headed("Policies", "version", "hash", "from operation", "at (UTC)")
     for row in found.policies[-POLICIES_SHOWN:]:
-        table.add_row(Text(plain(row.version)), row.hash[:16], f"{row.seq:,}", instant(row.time))
+        at = instant(row.time) if row.time else "no clock"
+        table.add_row(Text(plain(row.version)), row.hash[:16], f"{row.seq:,}", at)
     return table
 
 
 def _groups(found: Inspection) -> Table:
-    table = _headed("Rings, as checkpointed", "by", "entities", "bytes", "pieces", "oldest piece")
+    table = _headed("Rings, as checkpointed", "by", "keys", "bytes", "pieces", "oldest piece", "idle keys evicted")
     for row in found.groups:
         oldest = f"operation {row.oldest:,}" if row.pieces else "none yet"
         state = oldest if row.complete or not row.pieces else f"{oldest}, not all written yet"
-        table.add_row(Text(plain(row.entity)), f"{row.rings:,}", size_of(row.bytes), f"{row.pieces:,}", state)
+        evicted = "none" if row.evicted is None else f"up to {instant(row.evicted)} UTC"
+        table.add_row(Text(plain(row.entity)), f"{row.rings:,}", size_of(row.bytes), f"{row.pieces:,}", state, evicted)
     return table
 
 

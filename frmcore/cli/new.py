@@ -19,6 +19,9 @@ def new(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to p
     if present:
         complain(f"{folder / present[0]} is there already: choose another folder, or move it away")
         raise typer.Exit(1)
+    if folder.exists() and not folder.is_dir():
+        complain(f"{folder} is a file: name a folder")
+        raise typer.Exit(1)
     folder.mkdir(parents=True, exist_ok=True)
     for name in STARTER:
         (folder / name).write_bytes((files("frmcore.cli") / "starter" / name).read_bytes())

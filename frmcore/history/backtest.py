@@ -269,8 +269,8 @@ class _Run:
         longest = max(spans, default=0)
         if setup.since is None and longest > setup.warm_ms:
             self.out.quality.notes.append(
-                f"windows look back {format_duration(longest)}, and the first events see less; --warm "
-                "leaves such a start out"
+                f"windows look back {format_duration(longest)}, and the first events measured see less: "
+                f"--warm {format_duration(longest)} leaves them out"
             )
         return since
 

@@ -1,10 +1,9 @@
 """The measures of detection, each defined once.
 
 Counts are weighed sums: tp frauds that were stopped, fp good events that were, fn frauds that were not, tn good ones
-that
-were not. Names and definitions: T. Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006);
-Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection", chapter 4. A ratio whose denominator
-is 0 is None: nobody knows.
+that were not. Names and definitions: T. Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27
+(2006); Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection", chapter 4. A ratio whose
+denominator is 0 is None: nobody knows.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Files:
             with path.open("rb") as file:
                 content = file.read(bytes_max + 1)
         except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
-            hint = "a policy given as text has a line break in it" if place.file == str(path) else ""
+            hint = _hint(path) if place.file == str(path) else ""
             self._refuse(place, f"{quoted(path.name)} can't be read: {_reason(error)}", hint)
             return None
         if len(content) > bytes_max:
@@ -183,6 +183,13 @@ def _unsafe(text: str) -> str:
     if "**" in text:
         return 'searches every folder with "**"'
     return "" if text.isprintable() and path.parts else "is no path"
+
+
+def _hint(path: Path) -> str:
+    """For a main file that can't be read."""
+    if path.is_dir():
+        return f"name the policy's main file in it: {path / 'policy.yaml'}"
+    return "a policy given as text has a line break in it"
 
 
 def _reason(error: Exception) -> str:

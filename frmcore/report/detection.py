@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from frmcore.history.rates import ratio
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,7 @@ class RuleScore:
     @property
     def precision(self) -> float | None:
         """The part of its firings that hit fraud; None when it never fired."""
-        return self.fraud / self.fired if self.fired else None
+        return ratio(self.fraud, self.fired)
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class Detection:
 
     def recall(self, score: RuleScore) -> float | None:
         """The part of all fraud that the rule fired on; None without fraud."""
-        return score.fraud / self.fraud.events if self.fraud.events else None
+        return ratio(score.fraud, self.fraud.events)
 
     def target(self, score: RuleScore) -> tuple[str, float] | None:
         """The scenario of which the rule finds the greatest part, and that part; None when it found none."""
@@ -83,5 +85,4 @@ class Detection:
     @property
     def precision(self) -> float | None:
         """The part of all stopped events that is fraud; None when nothing was stopped."""
-        stopped = self.fraud.caught + self.honest.caught
-        return self.fraud.caught / stopped if stopped else None
+        return ratio(self.fraud.caught, self.fraud.caught + self.honest.caught)

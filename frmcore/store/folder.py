@@ -52,7 +52,7 @@ class FolderLock:
             os.close(self._handle)
             raise StoreLocked(
                 f"{folder} is open in process {owner}: a store has one owner. Close it there first; "
-                "list changes can be left in its inbox (frmcore lists)"
+                "commands reach it there (frmcore lists, reload, switch, erase ...)"
             )
         try:
             os.ftruncate(self._handle, 0)

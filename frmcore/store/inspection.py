@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frmcore._fast import stretch_head
+from frmcore._fast import record_content, record_head, stretch_head
 from frmcore.controls import Controls
 from frmcore.store.archive import Archive
+from frmcore.store.erase import is_pending
 from frmcore.store.inbox import waiting_commands
 from frmcore.store.layout import (
     DATA_FILE,
@@ -17,8 +18,10 @@ from frmcore.store.layout import (
     RINGS,
     TABLES,
     Piece,
+    RecordType,
     covers,
     group_key,
+    rings_head,
     unit_of,
     unpack_piece,
 )
@@ -42,7 +45,8 @@ class PolicyRow(msgspec.Struct):
 
 
 class GroupRow(msgspec.Struct):
-    """Rings of one group, as the checkpoint's pieces have them. `oldest`: the operation its oldest piece is as of."""
+    """Rings of one group, as the checkpoint's pieces have them. `oldest`: the operation its oldest piece is as of.
+    `evicted`: the event time up to which idle ones were given up to stay within max_memory."""
 
     entity: str
     rings: int
@@ -50,6 +54,7 @@ class GroupRow(msgspec.Struct):
     pieces: int
     oldest: int
     complete: bool
+    evicted: int | None
 
 
 class TableRow(msgspec.Struct):
@@ -61,7 +66,8 @@ class Inspection(msgspec.Struct):
     """Times are epoch ms; `first`, `last`: sequence numbers of the journal, the ring's not counted.
 
     `replay`: operations that a recovery would read again. `at_risk`: operations that only the ring has: a crash of the
-    process leaves them, a power cut takes them. `waiting`: commands in the inbox.
+    process leaves them, a power cut takes them. `waiting`: commands in the inbox. `erasures`: sequence numbers of those
+    that are not complete.
     """
 
     id: str
@@ -83,6 +89,7 @@ class Inspection(msgspec.Struct):
     replay: int
     at_risk: int
     waiting: int
+    erasures: list[int]
 
 
 def inspect(store: str | Path) -> Inspection:
@@ -103,7 +110,7 @@ def inspect(store: str | Path) -> Inspection:
             tables=_tables(view),
             file_bytes=data.st_size, last_commit=data.st_mtime_ns // 1_000_000,
             replay=view.seq + 1 - start, at_risk=len(view.tail.records),
-            waiting=sum(1 for _ in waiting_commands(view.reader)),
+            waiting=sum(1 for _ in waiting_commands(view.reader)), erasures=_erasures(view),
         )  # fmt: skip
 
 
@@ -117,6 +124,11 @@ def _journal_start(view: StoreView) -> tuple[int, int | None]:
         head = stretch_head(value)
         return head[1], head[3]
     return view.drained["seq"] + 1, None
+
+
+def _erasures(view: StoreView) -> list[int]:
+    heads = ((*record_head(record)[:2], record) for record in view.operations())
+    return [seq for seq, type_, record in heads if type_ == RecordType.ERASE and is_pending(record_content(record))]
 
 
 def _policies(view: StoreView) -> list[PolicyRow]:
@@ -139,7 +151,8 @@ def _groups(view: StoreView, pieces: dict[tuple[bytes, int, int], Piece]) -> lis
 
 
 def _group(entity: str, pieces: list[tuple[int, Piece]]) -> GroupRow:
-    rings = sum(int.from_bytes(piece.rings[:4], "little") for _, piece in pieces)
+    evicted, rings = zip(*(rings_head(piece) for _, piece in pieces), strict=True) if pieces else ((), ())
+    latest = max((time for time in evicted if time is not None), default=None)
     size = sum(len(piece.rings) for _, piece in pieces)
     oldest = min((piece.seq for _, piece in pieces), default=0)
-    return GroupRow(entity, rings, size, len(pieces), oldest, covers(depth for depth, _ in pieces))
+    return GroupRow(entity, sum(rings), size, len(pieces), oldest, covers(depth for depth, _ in pieces), latest)

@@ -76,7 +76,9 @@ _U64: Final = struct.Struct(">Q")
 _LEVEL: Final = struct.Struct(">BQ")
 _UNIT: Final = struct.Struct(">16sBQ")
 _PIECE: Final = struct.Struct("<QQ?q")
+_RINGS_HEAD: Final = struct.Struct("<qI")
 _CRC: Final = struct.Struct("<I")
+_NEVER: Final = -(2**63)  # before every time
 NO_TIME: Final = -(1 << 63)  # before every event
 DEPTH_MAX: Final = 20  # of a piece
 SEQ_BYTES: Final = _U64.size
@@ -144,6 +146,12 @@ def pack_piece(piece: Piece) -> bytes:
 def unpack_piece(value: bytes) -> Piece:
     seq, head, any_recorded, watermark = _PIECE.unpack_from(value)
     return Piece(seq, head, watermark if any_recorded else None, value[_PIECE.size :])
+
+
+def rings_head(piece: Piece) -> tuple[int | None, int]:
+    """The event time up to which idle rings of the unit's group were evicted, None for never; how many rings it has."""
+    evicted, rings = _RINGS_HEAD.unpack_from(piece.rings)
+    return None if evicted == _NEVER else evicted, rings
 
 
 def pack(content: Any) -> bytes:

@@ -40,6 +40,7 @@ from frmcore.store.layout import (
     covers,
     group_key,
     level_of,
+    rings_head,
     seq_of,
     unit_of,
     unpack,
@@ -57,7 +58,6 @@ _SAID: Final = {  # what each kind of operation says at least
     RecordType.LIST: {"list", "action", "entries"}, RecordType.HOLD: {"hold", "entity"},
     RecordType.ERASE: {"entities", "events", "records"}, RecordType.CONTROL: {"control"}, RecordType.ALERT: {"alerts"},
 }  # fmt: skip
-_U32: Final = struct.Struct("<I")
 
 
 class Problem(NamedTuple):
@@ -183,7 +183,7 @@ class Walk:
         _expect(depth <= DEPTH_MAX and not prefix >> depth, "there is no such piece")
         _expect(piece.seq <= self.notes[b"drained"]["seq"], "the piece is younger than the journal")
         _expect(piece.head <= piece.seq + 1, "the piece needs a journal from after itself")
-        self.rings[group] += _U32.unpack_from(piece.rings)[0]
+        self.rings[group] += rings_head(piece)[1]
         self._pieces.setdefault(group, []).append((depth, prefix, piece._replace(rings=b"")))
 
     def _stretch(self, key: bytes, value: bytes) -> None:
