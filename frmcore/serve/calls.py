@@ -136,8 +136,8 @@ class Calls:
 
     def features(self, request: Request) -> dict[str, Any]:
         entities = _plain(request.subject)
-        if not isinstance(entities, dict) or not all(isinstance(name, str) for name in entities):
-            raise ProtocolError("features: expected a map of entities")
+        if not isinstance(entities, dict) or not all(isinstance(name, str) and name != "at" for name in entities):
+            raise ProtocolError("features: expected a map of entities; a time goes into the options, as at")
         return self._engine.features(at=self._told(request).at, **entities)
 
     def _options(self, request: Request) -> Deciding:
