@@ -18,7 +18,7 @@ demo: $(VENV)/built
 
 test: $(VENV)/built
 	@echo "running the test suite"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/built
 	@echo "ruff and mypy"

@@ -8,9 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from store_cases import NOW
+from store_cases import NOW, killed
 from store_cases import SMALL as POLICY
-from store_cases import killed
 
 import frmcore
 from frmcore import StoreOptions
