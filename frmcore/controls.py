@@ -14,6 +14,7 @@ from frmcore.limits import SNOOZES_MAX
 from frmcore.lists import checked_note, expiry
 from frmcore.names import nearest
 from frmcore.plan import Kind, Mode
+from frmcore.text import ip_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -162,7 +163,14 @@ def _whom(core: Core, policy: Policy, rule: str, entity: str | None) -> dict[str
         )
     _known("field with an entity", name, fields)
     raw = core.entity_raw(name, _value(fields[name], text))
-    return {"rule": rule, "field": name, "value": raw.hex() if fields[name].type.private else text, "raw": raw}
+    return {"rule": rule, "field": name, "value": _kept(fields[name], raw, text), "raw": raw}
+
+
+def _kept(field: Field, raw: Any, text: str) -> str:
+    """The one way to write it: what is snoozed in one spelling ends, and is erased, in any."""
+    if field.type.private:
+        return str(raw.hex())
+    return ip_text(raw) if field.type.kind is Kind.IP else str(raw) if field.type.kind is Kind.INT else text
 
 
 def _value(field: Field, text: str) -> str | int:

@@ -462,6 +462,10 @@ class Engine:
             self._store_guard()
         return self._core
 
+    def has_room(self) -> bool:
+        """For the owner of many callers: can the journal take a batch, or would `decide_many` wait for the disk?"""
+        return self._store is None or self._store.has_room()
+
     def settle(self, decisions: Iterable[Decision]) -> None:
         """Waits until what was recorded so far survives what `durability` says; decisions that do not are told so."""
         if self._store is not None and not self._store.settled(self._core.seq):

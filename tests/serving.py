@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -88,6 +89,11 @@ def serving(tmp_path: Path, **options: Any) -> Iterator[tuple[frmcore.Engine, Pa
             server.stop()
             thread.join(20)
             assert not thread.is_alive()
+
+
+def served() -> Server:
+    """The server that `serving` runs."""
+    return next(each for each in gc.get_objects() if isinstance(each, Server) and each.path.exists())
 
 
 class Owner:

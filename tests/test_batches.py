@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from engines import HOUR, KEYS, MINUTE, NOON, policy_text
+from engines import HOUR, KEYS, MINUTE, NOON, SCHEMA, policy_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ EVENT = {
     "id": "e1", "ts": NOON, "kind": "payment", "account": "ä-1", "card": "c", "ip": "::ffff:10.0.0.1", "amount": 12_990,
     "price": 1.25, "weight": 0.5, "note": "\U0001f600 a text beyond the twelve bytes that a view holds",
 }  # fmt: skip
+WIDER = SCHEMA.replace("    account:", "    more: {type: string, optional: true}\n    account:")
 SECOND = EVENT | {"id": "e2", "ts": NOON + MINUTE, "card": None, "weight": -1.0, "note": None, "amount": 1}
 
 
@@ -56,6 +58,27 @@ def alone(events: list[Any]) -> Outcome:
         except frmcore.FrmcoreError as error:
             return records, str(error), world.state_hash()
     return records, None, world.state_hash()
+
+
+def test_a_policy_that_is_loaded_from_within_a_batch_decides_what_follows() -> None:
+    """A breaker that trips is logged, behind its decision: handlers are anybody's code."""
+    limited = "  - {id: big, when: weight > 0.0, outcome: block, breaker: {share: 50%, over: 1h, min: 4}}\n"
+    before, after = frmcore.load(policy_text(rules=limited)), frmcore.load(policy_text(FEATURES, RULES, schema=WIDER))
+    world = frmcore.Engine(None, policy=before, clock=None, **KEYS)
+    events = [{"id": f"e{i}", "ts": NOON + i, "kind": "payment", "account": "a", "weight": 1.0} for i in range(8)]
+
+    class Reloading(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            world.reload(after)
+
+    log, handler = logging.getLogger("frmcore.engine"), Reloading()
+    log.addHandler(handler)
+    try:
+        decided = world.decide_many([before.Event(**each) for each in events])
+    finally:
+        log.removeHandler(handler)
+    assert [each.policy for each in decided] == [before.hash] * 4 + [after.hash] * 4
+    assert [each.event_id for each in decided] == [f"e{i}" for i in range(8)]
 
 
 def together(events: Any) -> Outcome:

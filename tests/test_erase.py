@@ -291,6 +291,91 @@ def test_a_hold_on_another_subject_of_the_same_events_refuses_too(engine: frmcor
         assert engine.holds.remove(entity, value)
 
 
+# -- alerts and snoozes ------------------------------------------------------------------------------------------------
+STEERED = POLICY + """\
+  - {id: burst, when: tries > 2, alert: {about: account, once: 12h, typology: burst}}
+  - {id: there, when: tries > 2, alert: {about: ip, once: 12h, typology: burst}}
+"""
+
+
+def steered(folder: Path, policy: str = STEERED) -> frmcore.Engine:
+    return Engine(folder, policy=policy, clock=lambda: NOW, store=QUIET, **KEYS)
+
+
+def burst(engine: frmcore.Engine, account: str, first: int) -> None:
+    for number in range(first, first + 4):
+        event = {"id": f"e{number}", "ts": NOW + number, "kind": "payment", "account": account, "amount": 1}
+        engine.decide(event | {"merchant": 40_000, "ip": "2001:db8::5e1f" if account == "subject-1" else "10.0.0.1"})
+
+
+def alerted(engine: frmcore.Engine) -> list[tuple[str, str]]:
+    return [(alert.about, str(alert.entity)) for alert in engine.alerts()]
+
+
+def alert_counts(engine: frmcore.Engine) -> tuple[int, int]:
+    erased, other = (len(engine.explain(ident).decision.alerts) for ident in ("e2", "e12"))
+    return erased, other
+
+
+def snooze(engine: frmcore.Engine) -> None:
+    for whom in ("account:subject-1", "account:subject-2", "ip:2001:0DB8:0::5e1f"):
+        engine.snooze("busy", whom, until="1h")
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_of_alerts_and_snoozes_nothing_is_left(tmp_path: Path, reloaded: bool) -> None:
+    """Under whatever policy they were made."""
+    other = STEERED.replace("account: {entity: account}", "customer: {entity: account}").replace("account", "customer")
+    other = other.replace("entity: customer", "entity: account").replace("of: customer", "of: account")
+    with steered(tmp_path / "s") as engine:
+        burst(engine, "subject-1", 0)
+        burst(engine, "subject-2", 10)
+        snooze(engine)
+        assert alerted(engine)[:2] == [("account", "subject-1"), ("ip", "2001:db8::5e1f")]
+        if reloaded:
+            engine.reload(other)
+        engine.erase("account", "subject-1", ("ip", "2001:db8::5e1f"))
+        assert alerted(engine) == [("account", "subject-2"), ("ip", "10.0.0.1")]
+        assert [snoozed.value for snoozed in engine.controls.snoozes] == ["subject-2"]
+        assert alert_counts(engine) == (0, 2)
+        before = engine.state_hash()
+        killed(engine, tmp_path / "killed")
+    for folder in (tmp_path / "s", tmp_path / "killed"):
+        with steered(folder, other if reloaded else STEERED) as engine:
+            assert engine.state_hash() == before
+            assert alerted(engine) == [("account", "subject-2"), ("ip", "10.0.0.1")]
+            assert alert_counts(engine) == (0, 2)
+        compact(folder)
+        assert b"subject-2" in everything(folder)
+        assert not [canary for canary in (b"subject-1", b"5e1f", b"5E1F") if canary in everything(folder)]
+
+
+@pytest.mark.parametrize("slices", range(0, 24, 3))
+def test_alerts_after_an_erasure_that_was_cut_off_count(
+    tmp_path: Path, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = steered(tmp_path / "s")
+    burst(engine, "subject-1", 0)
+    snooze(engine)
+    with monkeypatch.context() as patch:
+        cut_off(patch, engine, slices)
+        with suppress(Killed):
+            engine.erase("account", "subject-1")
+    burst(engine, "subject-1", 20)
+    engine.snooze("busy", "account:subject-1", until="2h")
+    engine.flush()
+    before = engine.state_hash()
+    killed(engine, tmp_path / "killed")
+    engine.close()
+    with steered(tmp_path / "killed") as engine:
+        assert engine.state_hash() == before
+        engine._store.eraser.later(lambda: None).result()
+        assert engine.state_hash() == before
+        engine.decide({"id": "e30", "ts": NOW + 30, "kind": "payment", "account": "subject-1", "merchant": 1, "amount": 1})
+    with steered(tmp_path / "killed") as engine:
+        assert alerted(engine).count(("account", "subject-1")) == 1
+
+
 # -- stores ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("slices", range(0, 40, 3))
 def test_an_erasure_that_was_cut_off_goes_on_at_the_next_opening(

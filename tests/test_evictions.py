@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engines import DAY, HOUR, KEYS, MINUTE, NOON, S, World, policy_text
+from store_cases import killed
 
 import frmcore
 from frmcore._fast import record_content, record_head
@@ -172,6 +173,49 @@ def test_a_store_recovers_what_it_evicted(tmp_path: Path) -> None:
     kinds = [RecordType(record_head(record)[1]) for _, _, record in engine.tail()]
     assert RecordType.EVICT in kinds
     engine.close()
+
+
+def test_what_no_piece_holds_yet_is_replayed_from_before_the_eviction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frmcore.store.checkpoint.PIECE_BYTES", 100)
+    monkeypatch.setattr("frmcore.store.checkpoint.SPLIT_BYTES", 400)
+    options = {"policy": policy_text('n: count(by=card, over="24h")'), "clock": None, **KEYS}
+    store = frmcore.StoreOptions(flush_ms=60_000)
+    engine = frmcore.Engine(tmp_path / "s", store=store, **options)
+    for number in range(80):
+        at, card = NOON + number // 40 * HOUR, f"c{number % 40}"
+        engine.decide({"id": f"e{number}", "ts": at, "kind": "payment", "account": "a", "card": card})
+    [group] = engine._core.groups()
+    engine._core.evict({group.signature: NOON + MINUTE})  # before the last event of each: nobody is idle
+    engine._store.flusher.checkpointer._owed = 2.0
+    engine.flush()
+    units = engine._store.flusher.checkpointer.units()
+    assert 0 < sum(unit.written for unit in units) < len(units)
+    before = engine.state_hash()
+    killed(engine, tmp_path / "killed")
+    engine.close()
+    with frmcore.Engine(tmp_path / "killed", store=store, **options) as engine:
+        assert [engine.features(card=f"c{number}")["n"] for number in range(40)] == [2] * 40
+        assert engine.state_hash() == before
+
+
+def test_who_closes_the_engine_from_a_hook_ends_it() -> None:
+    """What was to be evicted behind that event is not there any more."""
+    world = World('n: count(by=card, over="24h")', more="limits: {entities: {card: 1_000}}\n")
+    heard: list[int] = []
+
+    def hear(record: bytes) -> None:
+        heard.append(record_head(record)[1])
+        if len(heard) == 896:  # a look at what memory holds finds more than seven eighths of the cards
+            world.engine.close()
+
+    world.engine.on_operation(hear)
+    for number in range(896):
+        world.decide(number, card=f"c{number}")
+    assert heard == [RecordType.DECISION] * 896
+    with pytest.raises(frmcore.EngineClosed):
+        world.decide(900, card="c")
 
 
 def test_windows_are_exact_again_behind_what_was_evicted() -> None:

@@ -33,6 +33,7 @@ from frmcore.plan import (
     Limits,
     ListPlan,
     Lookup,
+    LookupPlan,
     Mode,
     Op,
     Plan,
@@ -98,6 +99,11 @@ ZONES = (Zone("UTC", (-(2**62),), (0,)), zone_of("Europe/Berlin"), zone_of("Amer
 AB_STEPS = (0, 0, 0, 1, 1, 1, 2, 3, 2, 2, 3, 1)
 AB_CLASSES = bytes(1 if byte == ord("a") else 2 if byte == ord("b") else 0 for byte in range(256))
 AB = Dfa("ab", AB_CLASSES, 3, b"".join(state.to_bytes(2, "little") for state in AB_STEPS), bytes((0, 1, 0, 0)), 2)
+LOOKUPS = tuple(
+    LookupPlan(f"{key.name}-{value.name}", keys, values, key, value)
+    for key, keys in ((Rep.INT, (0, 7)), (Rep.TEXT, ("", "ab")))
+    for value, values in ((Rep.INT, (-1, 2**62)), (Rep.FLOAT, (0.5, -0.0)), (Rep.TEXT, ("ab", "")))
+)
 LISTS = (ListPlan("l", Kind.STRING, False, False, None), ListPlan("n", Kind.IP, True, False, None))
 
 
@@ -111,6 +117,7 @@ def plan_of(code: Sequence[Instr], **changes: Any) -> Plan:
         registers=60, constants=((16, 1), (17, 0.5), (18, "ab"), (19, b"\x01\x02")), features=(), code=tuple(code),
         derive=nothing, keys=nothing, compute=nothing, groups=(), lists=LISTS, probes=(), rules=(),
         points=(PointPlan("p", None, -1, (), here, ()),), sets=SETS, patterns=(AB, Re2("ab+(a|$)")), zones=ZONES,
+        lookups=LOOKUPS,
     )  # fmt: skip
     return replace(plan, **changes)
 
@@ -167,7 +174,9 @@ LITERALS = {
     "d": (0, 2, 9),
     "4": (0, 9, 32),
     "6": (0, 50, 128),
+    **{letter: (index,) for index, letter in enumerate("uvwxyq")},
 }
+LOOKUP_SHAPES = ["IIu", "FIv", "TIw", "ITx", "FTy", "TTq"]  # each table has a key and a value of its own kinds
 SHOWN: dict[str, Sequence[Value]] = {"I": INTS, "F": FLOATS, "T": TEXTS}
 DEGREES = (None, 0.0, 52.5, -33.9, 90.0, 180.0, -180.0, 91.0)
 
@@ -175,6 +184,8 @@ DEGREES = (None, 0.0, 52.5, -33.9, 90.0, 180.0, -180.0, 91.0)
 def shapes_of(op: Op) -> list[str]:
     """The operands of `op`, one string for each representation it works on."""
     shape = SHAPES[op]
+    if op is Op.LOOKUP:
+        return LOOKUP_SHAPES
     return [shape.replace("=", rep).replace("?", rep) for rep in "IFT"] if set(shape) & set("=?") else [shape]
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import stat
+import struct
 import time
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import POLICY, Owner, Raw, event, eventually, serving
+from serving import POLICY, Owner, Raw, event, eventually, served, serving
 from shared import faults
 
 import frmcore
 from frmcore.serve import connection, server, socketfile
+from frmcore.serve.http import CONNECTIONS_MAX, Watch, serve_http
 from frmcore.serve.protocol import FRAME_BYTES_MAX, framed
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def test_requests_of_another_form_are_refused_and_the_connection_goes_on(tmp_pat
         assert client.ask(3, "decide", event(1), {"point": 7})[2]["error"] == "ProtocolError"
         assert client.ask(4, "decide_many", [event(1)] * 300)[2]["error"] == "ProtocolError"
         assert client.ask(5, "features", [1])[2]["error"] == "ProtocolError"
+        assert client.ask(5, "features", {"at": "x"})[2]["error"] == "ProtocolError"
         assert client.ask(6, "decide", "text")[2]["error"] == "InvalidEvent"
         assert client.ask(7, "ping") == [7, None]
 
@@ -152,7 +156,7 @@ def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         refused = Raw(path, greet=False)
         assert refused.answer()[2]["error"] == "OwnerUnavailable"
         with pytest.raises(frmcore.OwnerUnavailable, match="3 connections are open"):
-            frmcore.connect(path, timeout=0.1).health()
+            frmcore.connect(path, timeout=0.5).health()
         kept[0].close()
         assert frmcore.connect(path).health()["ready"]
 
@@ -234,3 +238,124 @@ def test_power_waits_once_for_all_that_came_together(tmp_path: Path) -> None:
         store = client.stats["store"]
         assert store["commits"] < 100
         assert store["synced"] >= decided[-1].seq
+
+
+def test_what_metrics_name_is_never_a_clients_word(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, path):
+        client = Raw(path)
+        for number in range(2, 50):
+            assert client.ask(number, f'op{number}"}} 1\n', None)[2]["error"] == "ProtocolError"
+        Raw(path).sock.sendall(framed(b"\xc1"))
+        eventually(lambda: served().meter.refused == 1)
+        eventually(lambda: set(served().meter.seconds) == {"hello", "unknown"})
+
+
+def test_a_report_that_is_wrong_counts_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as (engine, path):
+        client = Raw(path)
+        assert client.ask(2, "report", event(1), {"final": "blok"})[2]["field"] == "final"
+        assert client.ask(3, "report", event(1))[2]["field"] == "final"
+        assert engine.stats["seq"] == 0
+        assert "duplicate" not in client.ask(4, "decide", event(1))[1]
+
+
+def test_a_report_of_what_the_owner_had_decided_says_what_took_effect(tmp_path: Path) -> None:
+    """The owner was too slow with its answer: the event counts once, and the client's outcome is its final."""
+    with serving(tmp_path) as (engine, path):
+        client = Raw(path)
+        assert client.ask(2, "decide", event(1))[1]["outcome"] == "allow"
+        for number in (3, 4):  # told twice: a connection broke
+            said = client.ask(number, "report", event(1), {"final": "block", "at": event(1)["ts"] + 5})[1]
+            assert said["duplicate"]
+        assert engine.explain("e-1").final == "block"
+        assert engine.features(account="a", at=event(1)["ts"] + 10)["spend"] == 0
+        assert client.ask(5, "report", event(1, amount=7), {"final": "block"})[2]["error"] == "EventConflict"
+
+
+def test_an_answer_that_came_too_late_is_no_batchs(tmp_path: Path) -> None:
+    with Owner(tmp_path) as owner, frmcore.connect(owner.store, timeout=30) as client:
+        client.decide(event(1))
+        owner.pause()
+        with pytest.raises(frmcore.OwnerUnavailable):
+            client.decide(event(2), within_ms=20)
+        owner.go_on()
+        assert [each.event_id for each in client.decide_many([event(3), event(4)])] == ["e-3", "e-4"]
+        assert client.decide(event(5)).event_id == "e-5"
+
+
+def test_batches_wait_for_room_in_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as (engine, path):
+        room = [False]
+        monkeypatch.setattr(engine, "has_room", lambda: room[0])
+        held, gone, other = Raw(path), Raw(path), Raw(path)
+        held.send(2, "decide_many", [event(1), event(2)])
+        held.send(3, "ping")
+        gone.send(2, "decide_many", [event(3)])
+        gone.close()
+        assert other.ask(2, "decide", event(10))[1]["seq"] == 1  # one event is decided as ever
+        time.sleep(0.05)
+        assert engine.stats["seq"] == 1
+        room[0] = True
+        assert [each["seq"] for each in held.answer()[1]["decisions"]] == [2, 3]
+        assert held.answer() == [3, None]
+        room[0] = False
+        held.send(4, "decide_many", [event(4)])
+        held.send(5, "ping")
+        assert other.ask(3, "ping") == [3, None]
+    assert [held.answer()[0] for _ in range(2)] == [4, 5]  # what was accepted is answered at the end
+
+
+def test_a_store_makes_room_for_batches(tmp_path: Path) -> None:
+    options = frmcore.StoreOptions(ring_bytes=1 << 20, flush_ms=10_000)
+    with serving(tmp_path, path=tmp_path / "store", store=options) as (engine, path), frmcore.connect(path) as client:
+        for start in range(0, 12_000, 3_000):
+            client.decide_many(event(number, account=f"a{number}") for number in range(start, start + 3_000))
+            assert engine.stats["store"]["spilled"] == 0
+
+
+def test_no_descriptors_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "TICK_SECONDS", 0.2)
+    with serving(tmp_path) as (_, path):
+        first, listener = Raw(path), served()._listener
+        asked = []
+
+        class Exhausted:
+            def __getattr__(self, name: str) -> object:
+                return getattr(listener, name)
+
+            def accept(self) -> object:
+                asked.append(1)
+                raise OSError(errno.EMFILE, "too many open files")
+
+        monkeypatch.setattr(served(), "_listener", Exhausted())
+        second = socket.socket(socket.AF_UNIX)
+        second.connect(str(path))
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            assert first.ask(2, "ping") == [2, None]
+        assert 1 <= len(asked) < 10  # it does not spin
+        monkeypatch.undo()
+        assert Raw(path).ask(2, "ping") == [2, None]
+
+
+def test_clients_of_http_are_bounded_and_their_leaving_is_no_news(capfd: pytest.CaptureFixture[str]) -> None:
+    port = serve_http("127.0.0.1", 0, Watch())
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS_MAX)]
+    with socket.create_connection(("127.0.0.1", port)) as other:
+        assert other.recv(100) == b""  # sent off
+    reset = struct.pack("ii", 1, 0)
+    for each in idle:
+        each.sendall(b"GET /metr")
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        each.close()
+
+    def answers() -> bool:
+        with socket.create_connection(("127.0.0.1", port)) as one:
+            one.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            try:
+                return one.recv(100).startswith(b"HTTP/1.0 200")
+            except ConnectionResetError:
+                return False
+
+    eventually(answers)
+    assert "Traceback" not in capfd.readouterr().err

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from serving import POLICY, Owner, event, serving
+from serving import POLICY, Owner, event, served, serving
 from typer.testing import CliRunner
 
 import frmcore
@@ -125,13 +125,6 @@ def test_an_owners_numbers_and_health_over_http(tmp_path: Path) -> None:
         watch.server.alive -= 60
         assert get(f"{base}/health")[0] == 503
     assert get(f"{base}/ready") == (503, {"ready": False, "state": "closed"})
-
-
-def served() -> Server:
-    """The server that `serving` runs."""
-    import gc
-
-    return next(each for each in gc.get_objects() if isinstance(each, Server) and each.path.exists())
 
 
 def get(address: str) -> tuple[int, Any]:

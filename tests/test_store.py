@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from store_cases import NOW
 from store_cases import SMALL as POLICY
+from store_cases import killed
 
 import frmcore
 from frmcore import StoreOptions
@@ -161,6 +162,55 @@ def test_what_finds_no_room_in_the_spill_waits_in_memory_and_catches_up(tmp_path
         before = engine.state_hash()
     with opened(tmp_path / "s") as engine:
         assert engine.state_hash() == before
+
+
+def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others decide during each commit: into the spill, which has room by then, and beyond it again."""
+    with opened(tmp_path / "s", store=NO_ROOM) as engine:
+        for number in range(3_000):
+            engine.decide(event(number))
+        database, numbers = engine._store._database, iter(range(3_000, 6_000))
+        commit, ring = database.commit, engine._store.flusher._ring
+
+        def meanwhile(changes: list[Any]) -> None:
+            if ring.spilling and not ring.waiting:
+                for number, _ in zip(numbers, range(600), strict=False):
+                    engine.decide(event(number))
+            commit(changes)
+
+        monkeypatch.setattr(database, "commit", meanwhile)
+        engine.flush()
+        assert next(numbers) > 3_600
+        engine.flush()
+        assert [seq for _, seq, _ in engine.tail()] == list(range(1, engine.stats["seq"] + 1))
+        before = engine.state_hash()
+    with opened(tmp_path / "s") as engine:
+        assert engine.state_hash() == before
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_an_id_that_was_forgotten_may_come_again(tmp_path: Path, filled: bool) -> None:
+    text = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"
+    engine = opened(tmp_path / "s", text)
+    for number in range(100):
+        assert not engine.decide(event(number)).duplicate
+    assert not engine.decide(event(0) | {"ts": NOW + 200}).duplicate
+    for number in range(101, 105):
+        engine.decide(event(number) | {"ts": NOW + 200 + number})
+    if filled:
+        text = text.replace("tries_1h:", 'more: count(by=account, over="2h")\n  tries_1h:')
+        engine.reload(text)
+        assert engine.features(account="a")["more"] == 105
+    engine.update("e0", label="fraud")
+    before = engine.state_hash()
+    engine.flush()
+    killed(engine, tmp_path / "killed")
+    engine.close()
+    with opened(tmp_path / "killed", text) as engine:
+        assert engine.state_hash() == before
+        assert engine.decide(event(0) | {"ts": NOW + 200}).duplicate
 
 
 def test_what_was_forgotten_meanwhile_ends_the_journal_not_the_decisions(tmp_path: Path) -> None:

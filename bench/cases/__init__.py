@@ -1,6 +1,6 @@
 """The benchmarks by name. Each is a function that makes one at a scale; `frmcore`'s own names only, no private clocks.
 
-A colleague's new command gets its benchmark by one more function with `@case` in one of these files.
+Another command gets its benchmark by one more function with `@case` in one of these files.
 """
 
 from bench.cases import aggregates, decide, growth, lists, policy, program, store, updates

@@ -166,7 +166,7 @@ func (c *Client) take(ctx context.Context) (*wire, error) {
 func (c *Client) give(w *wire) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if c.closed || len(c.idle) >= c.options.Idle {
+	if c.closed || w.spoiled || len(c.idle) >= c.options.Idle {
 		w.conn.Close()
 		return
 	}

@@ -126,6 +126,7 @@ func plain(value any) any {
 		}
 		delete(v, "durable") // the vectors are of an engine without a store
 		delete(v, "frmcore")
+		delete(v, "since") // by the owner's clock
 		return v
 	case []any:
 		for i, each := range v {
@@ -245,6 +246,69 @@ func TestCalls(t *testing.T) {
 	}
 	if err := client.Update(ctx, "none", Told{Fields: map[string]any{"status": "declined"}}); !errors.Is(err, UnknownEvent) {
 		t.Error(err)
+	}
+}
+
+func TestPeople(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	client := o.client()
+	defer client.Close()
+	must(client.Decide(ctx, paid(1)))(t)
+	account := Subject{"account", "a"}
+	if err := client.Hold(ctx, account, Said{Reason: "case 12", Source: "court", Until: "90d"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Erase(ctx, []Subject{account}, Said{}); !errors.Is(err, UnderHold) {
+		t.Error(err)
+	}
+	if !must(client.Release(ctx, account))(t) || must(client.Release(ctx, account))(t) {
+		t.Error("a hold ends once")
+	}
+	erased := must(client.Erase(ctx, []Subject{account, {"card", "c-1"}}, Said{Reason: "asked for", Source: "dsr-1"}))(t)
+	if erased.Events != 1 || erased.Seq == 0 {
+		t.Errorf("%+v", erased)
+	}
+	if alerts := must(client.Alerts(ctx, 0))(t); len(alerts) != 0 {
+		t.Errorf("%+v", alerts)
+	}
+	must(client.ListAdd(ctx, "blocked", []string{"c-9"}, Change{}))(t)
+	listed := map[string]any{"id": "v", "ts": noon, "kind": "payment", "account": "b", "card": "c-9", "amount": 5}
+	if err := client.Switch(ctx, Rule, "listed", "shadow", Steered{Reason: "false alarms", By: "ops"}); err != nil {
+		t.Error(err)
+	}
+	if found := must(client.Evaluate(ctx, listed))(t); found.Outcome != "allow" || found.Shadow[0] != "listed" {
+		t.Errorf("%+v", found)
+	}
+	if err := client.Switch(ctx, Rule, "lsted", "on", Steered{}); !errors.Is(err, UnknownName) {
+		t.Error(err)
+	}
+	if err := client.Switch(ctx, Rule, "listed", "on", Steered{}); err != nil {
+		t.Error(err)
+	}
+	if err := client.Snooze(ctx, "listed", "account:b", "90d", Steered{By: "ops"}); err != nil {
+		t.Error(err)
+	}
+	if found := must(client.Evaluate(ctx, listed))(t); found.Outcome != "allow" {
+		t.Errorf("%+v", found)
+	}
+	if err := client.Unsnooze(ctx, "listed", "account:b", Steered{}); err != nil {
+		t.Error(err)
+	}
+	if found := must(client.Evaluate(ctx, listed))(t); found.Outcome != "block" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// A context that ends at the moment of the answer must not end the next call on that connection.
+func TestCancelledLate(t *testing.T) {
+	o := newOwner(t)
+	client := o.client()
+	defer client.Close()
+	for i := range 300 {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(time.Duration(i)*time.Microsecond, cancel)
+		client.Decide(ctx, paid(i))
+		must(client.Decide(context.Background(), paid(i)))(t)
 	}
 }
 

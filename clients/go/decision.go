@@ -2,25 +2,40 @@ package frmcore
 
 // Decision is what Decide returns.
 type Decision struct {
-	EventID   string         `msgpack:"id"`
-	Point     string         `msgpack:"point"`
-	Outcome   string         `msgpack:"outcome"`
-	Policy    string         `msgpack:"policy"` // hash of the policy
-	Time      int64          `msgpack:"time"`   // the event's, epoch milliseconds
-	Seq       uint64         `msgpack:"seq"`    // place in the recorded order; 0 when it was only evaluated
-	Score     int64          `msgpack:"score"`
-	Fired     []string       `msgpack:"fired"`
-	Reasons   []string       `msgpack:"reasons"`
-	Actions   []string       `msgpack:"actions"`
-	Shadow    []string       `msgpack:"shadow"`
-	Unknown   []string       `msgpack:"unknown"`
-	Exempted  []string       `msgpack:"exempted"`
-	Lists     []string       `msgpack:"lists"`
-	Notes     []string       `msgpack:"notes"`
-	Features  map[string]any `msgpack:"features"` // integers, float64, string, bool or nil
-	Duplicate bool           `msgpack:"duplicate"`
-	Late      bool           `msgpack:"late"`
-	Durable   bool           `msgpack:"durable"`
+	EventID  string         `msgpack:"id"`
+	Point    string         `msgpack:"point"`
+	Outcome  string         `msgpack:"outcome"`
+	Policy   string         `msgpack:"policy"` // hash of the policy
+	Time     int64          `msgpack:"time"`   // the event's, epoch milliseconds
+	Seq      uint64         `msgpack:"seq"`    // place in the recorded order; 0 when it was only evaluated
+	Score    int64          `msgpack:"score"`
+	Fired    []string       `msgpack:"fired"`
+	Reasons  []string       `msgpack:"reasons"`
+	Actions  []string       `msgpack:"actions"`
+	Shadow   []string       `msgpack:"shadow"`
+	Unknown  []string       `msgpack:"unknown"`
+	Exempted []string       `msgpack:"exempted"`
+	Lists    []string       `msgpack:"lists"`
+	Notes    []string       `msgpack:"notes"`
+	Alerts   []Alert        `msgpack:"alerts"`
+	Features map[string]any `msgpack:"features"` // integers, float64, string, bool or nil
+	// Intended is what the rules asked for where another outcome took effect, of the holdout; else empty.
+	Intended  string `msgpack:"intended"`
+	Holdout   bool   `msgpack:"holdout"`
+	Duplicate bool   `msgpack:"duplicate"`
+	Late      bool   `msgpack:"late"`
+	Durable   bool   `msgpack:"durable"`
 	// Fallback: the owner was away or slow, and this is what Otherwise said. The owner hears of it afterwards.
 	Fallback bool `msgpack:"-"`
+}
+
+// Alert is what a rule tells people about an entity.
+type Alert struct {
+	Rule     string   `msgpack:"rule"`
+	About    string   `msgpack:"about"`  // the field that names the entity
+	Entity   any      `msgpack:"entity"` // its value: text, or a whole number
+	Typology string   `msgpack:"typology"`
+	EventID  string   `msgpack:"event_id"`
+	Time     int64    `msgpack:"time"`
+	Evidence []string `msgpack:"evidence"` // ids of events
 }

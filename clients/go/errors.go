@@ -14,6 +14,7 @@ const (
 	UnknownName      Class = "UnknownName"
 	ReadOnlyList     Class = "ReadOnlyList"
 	PolicyError      Class = "PolicyError"
+	UnderHold        Class = "UnderHold"
 	StoreError       Class = "StoreError"
 	StoreUnavailable Class = "StoreUnavailable" // a StoreError too, as the next four
 	StoreLocked      Class = "StoreLocked"

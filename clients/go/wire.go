@@ -27,6 +27,8 @@ type wire struct {
 	next   uint64
 	policy policyFacts
 	batch  int
+	// A context ended meanwhile: its deadline may still be set, to the harm of the next call.
+	spoiled bool
 }
 
 type policyFacts struct {
@@ -71,7 +73,7 @@ func (w *wire) callMany(ctx context.Context, asked [][]any, take func(answer []b
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer func() { w.spoiled = !stop() }()
 	frames, err := w.frames(asked)
 	if err != nil {
 		return err

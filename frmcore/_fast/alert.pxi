@@ -73,9 +73,9 @@ cdef dict alerts_of(Book book, const RecordHead* head):
         plan = book.plan.rules[rule]
         about = plan.alert.about
         get_one_fact(record, book, about, &reg)
-        raw = reg_object(&reg, book.fact_rep[about])
-        if raw is None:  # it was erased
+        if head.flags & FLAG_ERASED and is_blank(book, about, &reg):
             continue
+        raw = reg_object(&reg, book.fact_rep[about])
         shown = raw.hex() if book.specs[about].is_private else _feature_value(book.plain_spec(about), raw)
         alerts.append({
             "rule": plan.id, "about": book.names[about], "entity": shown, "key": raw, "typology": plan.alert.typology,

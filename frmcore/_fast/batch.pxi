@@ -28,12 +28,11 @@ cdef int run_span(Core core, object events, int64_t first, int64_t last, object 
                 done = run_one(core, frame, event, point, decisions)
             finally:
                 core.give_frame(frame)
-            if done:
-                i += 1
-                approach(core, ahead)
-            elif ahead != NULL:  # another policy was put in force: the event is read again
+            i += done
+            if ahead != NULL and ahead.book != core.book.index:  # another policy was put in force: the event is read again
                 core.give_frame(ahead)
                 ahead = NULL
+            approach(core, ahead)
     except (InvalidEvent, EventConflict) as error:
         if isinstance(events, ArrowRows):
             error.args = (f"row {(<ArrowRows>events).first + i}: {error}", *error.args[1:])
@@ -93,7 +92,7 @@ cdef inline bint quick_event(Book book, Frame* frame, PyObject* event) noexcept:
 # The next event's buckets are there by now: its rings are sent for.
 cdef inline void approach(Core core, const Frame* frame) noexcept:
     cdef uint32_t i
-    if frame != NULL and frame.book == core.book.index:
+    if frame != NULL:
         for i in range(core.layout.lookup_count):
             if frame.looked[i].present:
                 (<RingStore>core.stores[core.layout.lookups[i].group]).guess(frame.looked[i].key)

@@ -221,7 +221,8 @@ cdef int count_decision(Core core, const RecordHead* record, uint64_t kind_bit) 
             if point.rules[j].index == breaker.rule and point.rules[j].kinds & kind_bit:
                 fired = record_fired(<const uint8_t*>record, breaker.rule)
                 if count_cell(breaker, record.time, fired) and fired and is_broken(breaker):
-                    trip(core, breaker, record)
+                    trip(core, breaker, record)  # which makes all breakers anew
+                break
     return 0
 
 

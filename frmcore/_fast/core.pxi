@@ -604,8 +604,9 @@ cdef class Core:
         if count:
             apply_tellings(state_of(self, book, known), tellings, count, frame.time, self.seq)
         self.counters.observed += 1
+        record = (<const char*>known.record)[: known.record.size] if self.hooks else None
         self.finish(frame)
-        self.tell_event((<const char*>known.record)[: known.record.size] if self.hooks else None, None)
+        self.tell_event(record, None)
         return True
 
     def update(self, event_id, at, by, source, dict fields):
@@ -833,7 +834,7 @@ cdef class Core:
 
     cdef void forget(self, const RecordHead* head) noexcept:
         cdef const char* ident = <const char*>head + head.id_at
-        self.seen.remove(hash_text(self.key, ident, head.id_size))
+        self.seen.remove(hash_text(self.key, ident, head.id_size), head)
         if not self.any_forgotten or head.time > self.floor_:
             self.floor_ = head.time
         self.any_forgotten = True
@@ -865,7 +866,7 @@ cdef class Core:
     cdef int tell_event(self, object record, list followers) except -1:
         self.tell_hooks(record)
         self.tell_followers(followers)
-        if not self.is_pressed:
+        if not self.is_pressed or not self.is_open or self.born != forks:  # hooks may have closed it, or forked
             return 0
         self.is_pressed = False
         cdef bint was_on = gc_pause()
@@ -973,15 +974,17 @@ cdef class Core:
 
     def replay_operation(self, uint64_t seq, int64_t at, dict content not None):
         """A recorded control or alert, put in force anew."""
-        self.owed = []  # what its decision's replay has already done
+        del self.owed[:1]  # what its decision's replay has already done; a crash may have cut off the rest
         if "control" in content and self.is_settled:
             apply_control(self, content, at)
         self.seq = max(self.seq, seq)
 
     def restore_alerts(self, contents):
-        """What recorded alerts say: whom they were about, when."""
+        """What recorded alerts say, whom they were about, when; and which of them erasures took that are not complete, in order."""
         for content in contents:
-            for alert in content["alerts"]:
+            if "forms" in content:
+                erase_alerts(self, content)
+            for alert in content.get("alerts", ()):
                 remember_alert(self, alert)
 
     def restore_controls(self, dict state not None):
@@ -1162,7 +1165,7 @@ cdef class Core:
 
     def waiting(self, uint64_t most):
         """The frames of records that found no room in ring or spill, in order, some `most` bytes of them; b'' when there are no
-        more, and the ring may be used again. None where some of them are gone."""
+        more, or spilled ones go first. None where some of them are gone."""
         cdef bint was_on
         with self.lock:
             self.check_open()

@@ -172,18 +172,23 @@ cdef class Erasure:
         return {
             "entities": [entity for entity, _ in self.subjects], "events": self.events, "records": self.records,
             "shown": self.shown, "keys": {signature: list(hashes) for signature, hashes in self.keys.items()},
-            "places": self.places, "forms": self.form_hashes(),
+            "places": self.places, **self.said_of(),
         }
 
-    # What snoozes and remembered alerts name them by: kept by value, so they are told by the values' hashes.
-    cdef list form_hashes(self):
-        cdef Book book = self.core.book
+    # What snoozes and remembered alerts name them by, under whatever policy: kept by value, so they are told by the values' hashes.
+    cdef dict said_of(self):
+        cdef Book book
         cdef Hash hash
-        found = set()
-        for i, form in self.naming(book.index).forms:
-            hash = subject_hash(self.core, book, i, form)
-            found.add((<const char*>&hash)[: sizeof(Hash)])
-        return sorted(found)
+        fields, forms = set(), set()
+        for each in self.core.books:
+            if each is None:
+                continue
+            book = each
+            for i, form in self.naming(book.index).forms:
+                hash = subject_hash(self.core, book, i, form)
+                forms.add((<const char*>&hash)[: sizeof(Hash)])
+                fields.add(book.names[<uint32_t>i])
+        return {"fields": sorted(fields), "forms": sorted(forms)}
 
 
 cdef Hash subject_hash(Core core, Book book, uint32_t i, object form) except *:
@@ -305,23 +310,31 @@ cdef int erase_named(Core core, dict content) except -1:
             memcpy(&hash, <const char*><bytes>raw, sizeof(Hash))
             if not already_holds(core, store, hash):
                 erase_entry(core, store, store.find(hash), store.place_of(time, seq))
-    erase_said(core, content)
+    if core.is_settled or core.replay_seq == 0:  # before, both come from what was kept of them
+        erase_alerts(core, content)
+        erase_snoozes(core, content)
     erase_in_memory(core, content["records"], True)
     return erase_in_memory(core, content["shown"], False)
 
 
-# Alerts that were raised about them, rules that are snoozed for them.
-cdef int erase_said(Core core, dict content) except -1:
-    cdef set forms = set(content["forms"])
-    policy = core.book.policy
-    fields = {field.name for field in (*policy.fields, *policy.derived) if field.entity in content["entities"]}
+# Alerts that were raised about them.
+cdef int erase_alerts(Core core, dict content) except -1:
     for (_, field), times in core.alerted.items():
-        for value in [value for value in times if field in fields and value_hash(core, value) in forms]:
+        for value in [value for value in times if is_named(core, content, field, value)]:
             del times[value]
-    snoozed = [key for key, said in core.snoozes.items() if key[1] in fields and value_hash(core, said["raw"]) in forms]
+    return 0
+
+
+# Rules that are snoozed for them.
+cdef int erase_snoozes(Core core, dict content) except -1:
+    snoozed = [key for key, said in core.snoozes.items() if is_named(core, content, key[1], said["raw"])]
     for key in snoozed:
         del core.snoozes[key]
     return resolve_controls(core) if snoozed else 0
+
+
+cdef bint is_named(Core core, dict content, object field, object value) except -1:
+    return field in content["fields"] and value_hash(core, value) in content["forms"]
 
 
 # As a ring's key would have it.

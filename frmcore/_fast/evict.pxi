@@ -81,8 +81,8 @@ cdef bytes relieve(Core core):
 
 
 cdef bytes record_eviction(Core core, dict content):
+    record = plain_record(RECORD_EVICT, core.seq + 1, core.watermark_, content)
     core.seq += 1
-    record = plain_record(RECORD_EVICT, core.seq, core.watermark_, content)
     core.write(record)
     obey_eviction(core, content)
     return record

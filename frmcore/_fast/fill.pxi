@@ -70,8 +70,9 @@ cdef int fill_event(Core core, Frame* frame, const RecordHead* source) except -1
     cdef const RecordHead* head
     cdef IdRecord* known
     frame.id_hash = hash_text(core.key, <const char*>source + source.id_at, source.id_size)
-    if core.seen.find(frame.id_hash) != NULL:
-        raise ValueError(f"record {source.seq} is about an event that an earlier one is about")
+    known = core.seen.find(frame.id_hash)
+    if known != NULL:
+        core.seen.remove(frame.id_hash, known.record)  # evictions and other limits had it forgotten by then
     translate_record(core, book, frame, source)
     core.seen.reserve()
     head = append_record(core, frame, source.type, 0, source.seq)

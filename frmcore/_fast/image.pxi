@@ -374,7 +374,7 @@ cdef class Recovered:
 # The pieces of one group into its new store, and for each ring the sequence number up to which it is complete.
 cdef int load_pieces(RingStore store, list pieces) except -1:
     cdef uint32_t deepest = 0, depth
-    cdef uint64_t prefix, at, seq, ring_max = store.ring_max
+    cdef uint64_t prefix, at, seq, held = 0, ring_max = store.ring_max
     for depth, _, _, _ in pieces:
         if depth > IMAGE_DEPTH_MAX:
             raise ValueError("a checkpoint's piece is of no possible depth")
@@ -388,8 +388,11 @@ cdef int load_pieces(RingStore store, list pieces) except -1:
         if prefix >> depth or not read_piece(store, depth, prefix, seq, piece):
             raise ValueError(f"a checkpoint's piece of the windows by {store.group.entity} is damaged")
         at = prefix
+        held += <uint64_t>1 << (deepest - depth)
         while at <= store.covered_mask:
             store.covered[at] = seq
             at += <uint64_t>1 << depth
     store.ring_max = ring_max
+    if held <= store.covered_mask:  # the others are replayed from the group's making, before any eviction
+        store.evicted = NEVER
     return 0

@@ -230,6 +230,8 @@ cdef bytes waiting_frames(Core core, uint64_t most):
     records = []
     if journal.broken:
         return None
+    if journal.spilled:  # there was room again meanwhile: these are older than what waits now
+        return b""
     while journal.waiting and size < most:
         if head != NULL and head.seq == journal.waiting_from:
             record = (<const char*>head)[: head.size]

@@ -43,15 +43,18 @@ cdef void numbers_sound(Quill* quill, uint64_t below, uint64_t most) noexcept no
         count -= 1
 
 
-cdef void facts_sound(Quill* quill, Book book) noexcept nogil:
+# Texts that were overwritten are none; they are not read (`get_facts`, `get_features`).
+cdef void facts_sound(Quill* quill, Book book, bint erased) noexcept nogil:
     cdef uint32_t i, specs = book.field_count + book.derived_count + book.update_count
     cdef const uint8_t* bits = bits_sound(quill, book.fact_count)
+    cdef uint8_t kind
     for i in range(book.fact_count):
         if quill.failed:
             return
         if bits[i >> 3] >> (i & 7) & 1:
             if i < specs:
-                value_sound(quill, book.fact_rep[i], book.specs[i].kind, &book.specs[i])
+                kind = KIND_INT if erased and book.erasable[i] else book.specs[i].kind
+                value_sound(quill, book.fact_rep[i], kind, &book.specs[i])
             else:
                 value_sound(quill, book.fact_rep[i], KIND_INT, NULL)
         elif i == book.id_reg:
@@ -96,12 +99,13 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
     cdef Quill quill
     cdef Reg ident
     cdef uint32_t i
+    cdef uint8_t kind
     if size < sizeof(RecordHead) or head.size != size or head.outcome >= book.outcome_count or head.point >= book.point_count:
         return False
     if not sizeof(RecordHead) <= head.features_at <= head.verdict_at <= size:
         return False
     quill.at, quill.end, quill.failed = record + sizeof(RecordHead), record + size, False
-    facts_sound(&quill, book)
+    facts_sound(&quill, book, head.flags & FLAG_ERASED)
     if quill.failed:
         return False
     get_one_fact(record, book, book.id_reg, &ident)
@@ -114,7 +118,8 @@ cdef bint record_sound(Book book, const uint8_t* record, uint64_t size) noexcept
         bits = bits_sound(&quill, book.feature_count)
         for i in range(book.feature_count):
             if not quill.failed and bits[i >> 3] >> (i & 7) & 1:
-                value_sound(&quill, book.features[i].rep, book.features[i].kind, NULL)
+                kind = KIND_INT if head.flags & FLAG_SHOWN else book.features[i].kind
+                value_sound(&quill, book.features[i].rep, kind, NULL)
         if quill.failed or quill.at != record + head.verdict_at:
             return False
         verdict_sound(&quill, book)
@@ -157,10 +162,14 @@ cdef int replay_event(Core core, Frame* frame, const uint8_t* record, uint32_t s
     cdef Book book = core.book
     cdef const RecordHead* source = <const RecordHead*>record
     cdef RecordHead* head
+    cdef IdRecord* known
     cdef uint32_t told
     frame.id_hash = hash_text(core.key, <const char*>record + source.id_at, source.id_size)
-    if core.seen.find(frame.id_hash) != NULL:
-        raise ValueError(f"record {source.seq} is about an event that an earlier one is about")
+    known = core.seen.find(frame.id_hash)
+    if known != NULL:
+        if core.is_settled:
+            raise ValueError(f"record {source.seq} is about an event that an earlier one is about")
+        core.seen.remove(frame.id_hash, known.record)  # it had been forgotten by then
     core.seen.reserve()
     head = keep_record(core, record, size)
     core.seen.insert(frame.id_hash, head)

@@ -123,9 +123,12 @@ cdef class Seen:
         known.hash, known.record, known.state = hash, record, NULL
         table_insert(&self.table, hash, handle)
 
-    cdef void remove(self, Hash hash) noexcept nogil:
+    # Forgets the event of that record. In a replay, which forgets later, the id may be another one's by now.
+    cdef void remove(self, Hash hash, const RecordHead* record) noexcept nogil:
         cdef IdRecord* known = self.find(hash)
         cdef uint32_t handle
+        if known == NULL or known.record != record:
+            return
         self.drop_state(known)
         handle = table_remove(&self.table, hash)
         slab_give(&self.slab, handle)

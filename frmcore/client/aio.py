@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from frmcore.client import messages
 from frmcore.client.fallback import Report, Reporter
@@ -16,12 +16,17 @@ from frmcore.policy.stored import contents
 from frmcore.serve.protocol import FRAME_BYTES_MAX, HEAD_BYTES, framed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
+    from frmcore.alerts import Alert
     from frmcore.client.decision import Decision
+    from frmcore.controls import Controls, State
     from frmcore.engine import Event, Time
+    from frmcore.erasure import Erased
     from frmcore.explain import Explanation
+    from frmcore.lists import Expiry
+    from frmcore.subjects import Subject
     from frmcore.values import Value
 
 T = TypeVar("T")
@@ -204,6 +209,54 @@ class AsyncClient:
     async def in_list(self, name: str, value: str) -> bool:
         """Does a list hold the value now?"""
         return bool(await self._ask("list_contains", name, {"value": value}))
+
+    async def hold(self, entity: str, value: str, *, reason: str = "", source: str = "", until: Expiry = None) -> None:
+        """Puts a subject under legal hold, as `Engine.holds.add`."""
+        await self._ask("hold_add", (entity, value), messages.hold(reason, source, until))
+
+    async def release(self, entity: str, value: str) -> bool:
+        """Ends a legal hold; False where there was none."""
+        return bool(await self._ask("hold_remove", (entity, value)))
+
+    async def erase(
+        self, entity: str, value: str, /, *others: Subject, reason: str = "", source: str = "", timeout: float = 3600.0
+    ) -> Erased:
+        """As `Client.erase`."""
+        told = {"reason": reason, "source": source}
+        return messages.erased(messages.plain(await self._call(("erase", [(entity, value), *others], told), timeout)))
+
+    async def alerts(self, *, timeout: float = 60.0) -> AsyncIterator[Alert]:
+        """As `Client.alerts`."""
+        start = 0
+        while page := messages.alerts(messages.plain(await self._call(("alerts", None, {"start": start}), timeout))):
+            for each in page:
+                yield each
+            start += len(page)
+
+    async def controls(self) -> Controls:
+        """As `Client.controls`."""
+        return messages.controls(await self._ask("controls"))
+
+    async def switch(
+        self, kind: Literal["rule", "group"], name: str, state: State, *, reason: str = "", by: str = ""
+    ) -> None:
+        """As `Client.switch`."""
+        await self._ask("switch", name, messages.control(reason, by, kind=kind, state=state))
+
+    async def snooze(
+        self, rule: str, entity: str | None = None, *, until: Expiry, reason: str = "", by: str = ""
+    ) -> None:
+        """As `Client.snooze`."""
+        told = messages.control(reason, by, entity=entity, until=messages.plain_expiry(until))
+        await self._ask("snooze", rule, told)
+
+    async def unsnooze(self, rule: str, entity: str | None = None, *, reason: str = "", by: str = "") -> None:
+        """As `Client.unsnooze`."""
+        await self._ask("unsnooze", rule, messages.control(reason, by, entity=entity))
+
+    async def reset_breaker(self, rule: str, *, reason: str = "", by: str = "") -> None:
+        """As `Client.reset_breaker`."""
+        await self._ask("reset_breaker", rule, messages.control(reason, by))
 
     async def reload(self, policy: str | Path | Policy, *, timeout: float = 600.0) -> None:
         """As `Client.reload`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from frmcore.client import messages
 from frmcore.client.fallback import Report, Reporter
+from frmcore.client.holds import RemoteHolds
 from frmcore.client.lists import RemoteLists
 from frmcore.client.messages import RAISE
 from frmcore.client.pool import Pool
@@ -15,14 +16,18 @@ from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents, load_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from frmcore.alerts import Alert
     from frmcore.client.decision import Decision
     from frmcore.client.wire import Wire
+    from frmcore.controls import Controls, State
     from frmcore.engine import Event, Time
+    from frmcore.erasure import Erased
     from frmcore.explain import Explanation
     from frmcore.lists import Expiry
+    from frmcore.subjects import Subject
     from frmcore.values import Value
 
 FRAMES_AT_ONCE = 64  # of decide_many, between two looks at the time that is left
@@ -133,6 +138,24 @@ class Client:
         return RemoteLists(self._ask)
 
     @property
+    def holds(self) -> RemoteHolds:
+        """Legal holds: what `erase` must leave alone."""
+        return RemoteHolds(self._ask)
+
+    @property
+    def controls(self) -> Controls:
+        """What differs now from what the policy says, as `Engine.controls`."""
+        return messages.controls(self._ask("controls"))
+
+    def alerts(self, *, timeout: float = 60.0) -> Iterator[Alert]:
+        """Every alert that was raised since the store was made, as `Engine.alerts`. timeout: seconds for each 1 MiB of
+        them: the owner reads its operations again each time."""
+        start = 0
+        while page := messages.alerts(messages.plain(self._pool.call(("alerts", None, {"start": start}), timeout))):
+            yield from page
+            start += len(page)
+
+    @property
     def policy(self) -> Policy:
         """The policy in force at the owner, loaded here from its texts, which takes milliseconds once for each policy;
         `policy.Event` is its event as a msgspec Struct."""
@@ -164,22 +187,31 @@ class Client:
         checked = policy if isinstance(policy, Policy) else load(policy)
         messages.plain(self._pool.call(("reload", contents(checked)), timeout))
 
-    def switch(self, kind: str, name: str, state: str, *, reason: str = "", by: str = "") -> None:
+    def switch(
+        self, kind: Literal["rule", "group"], name: str, state: State, *, reason: str = "", by: str = ""
+    ) -> None:
         """Switches a rule or a group, as `Engine.switch`."""
-        self._ask("switch", name, {"kind": kind, "state": state, "reason": reason, "by": by})
+        self._ask("switch", name, messages.control(reason, by, kind=kind, state=state))
 
     def snooze(self, rule: str, entity: str | None = None, *, until: Expiry, reason: str = "", by: str = "") -> None:
         """Puts a rule in shadow until a time, as `Engine.snooze`."""
-        told = {"entity": entity, "until": messages.plain_expiry(until), "reason": reason, "by": by}
-        self._ask("snooze", rule, told)
+        self._ask("snooze", rule, messages.control(reason, by, entity=entity, until=messages.plain_expiry(until)))
 
     def unsnooze(self, rule: str, entity: str | None = None, *, reason: str = "", by: str = "") -> None:
         """Ends a snooze, as `Engine.unsnooze`."""
-        self._ask("unsnooze", rule, {"entity": entity, "reason": reason, "by": by})
+        self._ask("unsnooze", rule, messages.control(reason, by, entity=entity))
 
     def reset_breaker(self, rule: str, *, reason: str = "", by: str = "") -> None:
         """Makes a rule live again, as `Engine.reset_breaker`."""
-        self._ask("reset_breaker", rule, {"reason": reason, "by": by})
+        self._ask("reset_breaker", rule, messages.control(reason, by))
+
+    def erase(
+        self, entity: str, value: str, /, *others: Subject, reason: str = "", source: str = "", timeout: float = 3600.0
+    ) -> Erased:
+        """Erases a subject, as `Engine.erase`. timeout: seconds; the owner reads its whole journal. Where they are over
+        it goes on all the same; erasing again is harmless."""
+        told = {"reason": reason, "source": source}
+        return messages.erased(messages.plain(self._pool.call(("erase", [(entity, value), *others], told), timeout)))
 
     def flush(self) -> None:
         """Returns once everything recorded so far survives a crash of the machine."""

@@ -20,6 +20,11 @@ _NO_FEATURES: Final = msgspec.Raw(b"\x80")
 _read_features: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
+def alert(told: Mapping[str, Any]) -> Alert:
+    """As it came."""
+    return Alert(**{**told, "evidence": tuple(told["evidence"])})
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename=_NAMES):
     """One decision, with the attributes of `frmcore.Decision`, and `fallback`: the owner was away or slow, and the
     caller's own choice was taken. Then `seq` is 0, and no rule, feature or reason is known.
@@ -65,7 +70,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename=_NAM
     @property
     def alerts(self) -> tuple[Alert, ...]:
         """What people are told about entities."""
-        return tuple(Alert(**{**told, "evidence": tuple(told["evidence"])}) for told in self.raised)
+        return tuple(map(alert, self.raised))
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as plain data, for JSON; `fallback` only where it is one."""

@@ -11,7 +11,9 @@ import msgspec
 
 from frmcore._fast import shorten
 from frmcore.changes import Change
-from frmcore.client.decision import Decision
+from frmcore.client.decision import Decision, alert
+from frmcore.controls import Controls
+from frmcore.erasure import Erased
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
 from frmcore.limits import LIST_CHANGE_VALUES
@@ -21,6 +23,7 @@ from frmcore.version import VERSION as RELEASE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from frmcore.alerts import Alert
     from frmcore.lists import Expiry
 
 T = TypeVar("T")
@@ -127,6 +130,16 @@ def change(
     return {"values": values, **said, "expires": plain_expiry(expires)}
 
 
+def hold(reason: str, source: str, until: Expiry) -> dict[str, Any]:
+    """What is told of a legal hold."""
+    return {"reason": reason, "source": source, "until": plain_expiry(until)}
+
+
+def control(reason: str, by: str, **said: Any) -> dict[str, Any]:
+    """What is told where a rule or a group is steered."""
+    return {**said, "reason": reason, "by": by}
+
+
 def plain_expiry(expires: Expiry) -> Any:
     """A duration or a time as it travels."""
     return f"{expires // timedelta(milliseconds=1)}ms" if isinstance(expires, timedelta) else expires
@@ -179,6 +192,21 @@ def explanation(answer: bytes) -> Explanation:
         cast("Any", found.decision), found.fields, found.final, features, tuple(map(_rule, found.rules)), found.lists,
         _changes(found.changes),
     )  # fmt: skip
+
+
+def controls(told: Any) -> Controls:
+    """As `Engine.controls` has them."""
+    return msgspec.convert(told, Controls)
+
+
+def erased(told: Any) -> Erased:
+    """As `Engine.erase` returns it."""
+    return msgspec.convert(told, Erased)
+
+
+def alerts(told: Iterable[Mapping[str, Any]]) -> list[Alert]:
+    """One page of them."""
+    return [alert(each) for each in told]
 
 
 def _rule(told: Mapping[str, Any]) -> RuleTrace:

@@ -45,12 +45,14 @@ class Pool:
     def use(self, work: Callable[[Wire, float], T], seconds: float) -> T:
         """Does `work` on a connection, on another one where the owner closed it, until the time is over."""
         deadline = time.monotonic() + seconds
-        pause = FIRST_PAUSE
+        pause, reason = FIRST_PAUSE, ""
         while True:
             try:
                 return self._once(work, deadline)
             except Gone as gone:
-                reason, slow = str(gone), gone.slow
+                slow = gone.slow
+                if not (slow and reason):  # what stood in the way before tells more than that the time is over
+                    reason = str(gone)
             except OwnerUnavailable as busy:
                 reason, slow = str(busy), False
             left = deadline - time.monotonic()

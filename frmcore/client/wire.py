@@ -88,8 +88,11 @@ class Wire:
             raise Gone(error.strerror or str(error)) from None
 
     def call_many(self, payloads: Sequence[bytes], deadline: float) -> list[bytes]:
-        """The answers to several requests, in their order, a few of them on their way at any time. Raises Gone."""
+        """The answers to the requests that were numbered last, in their order, a few of them on their way at any time.
+
+        Raises Gone, ProtocolError."""
         answers: list[bytes] = []
+        earlier = self._next - len(payloads)  # an answer may still be owed to a call that did not wait for it
         unsent, sent = b"", 0
         try:
             while len(answers) < len(payloads):
@@ -101,7 +104,8 @@ class Wire:
                 while answer is not None:
                     if id_of(answer) == 0:
                         return [answer]
-                    answers.append(answer)
+                    if id_of(answer) > earlier:
+                        answers.append(answer)
                     answer = self._taken()
                 if sent - len(answers) == WINDOW or sent == len(payloads) > len(answers):
                     unsent = self._exchange(unsent, deadline)

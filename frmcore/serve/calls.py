@@ -7,7 +7,8 @@ owner does that once for all requests that came in together.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -17,7 +18,7 @@ from frmcore.serve.protocol import BATCH_EVENTS_MAX, NOTHING, VERSION
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from frmcore import Decision, Engine
     from frmcore.policy import Policy
@@ -53,7 +54,8 @@ class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _deciding: Final = msgspec.msgpack.Decoder(Deciding | None)
 _telling: Final = msgspec.msgpack.Decoder(Telling | None)
-_events: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_AT_MOST: Final = msgspec.Meta(max_length=BATCH_EVENTS_MAX)
+_events: Final = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], _AT_MOST])
 _greeting: Final = msgspec.msgpack.Decoder(dict[str, Any])
 NO_OPTIONS: Final = Deciding()
 NOTHING_TOLD: Final = Telling()
@@ -66,6 +68,7 @@ class Calls:
         self._engine = engine
         self._policy: Policy | None = None
         self._event: Callable[[msgspec.Raw], Any] = _plain
+        self._batch: Callable[[msgspec.Raw], list[Any]] | None = None
         self.fallbacks: Counter[str] = Counter()  # events that clients settled by themselves, by outcome
         self.by_name: dict[str, Callable[[Request], Any]] = {
             "decide": self.decide, "decide_many": self.decide_many, "evaluate": self.evaluate, "observe": self.observe,
@@ -90,10 +93,8 @@ class Calls:
         return {"protocol": VERSION, "frmcore": RELEASE, "batch": BATCH_EVENTS_MAX, "policy": facts}
 
     def decide(self, request: Request) -> Decision:
-        return self._decide(request.subject, self._options(request))
-
-    def _decide(self, subject: msgspec.Raw, options: Deciding) -> Decision:
-        event = self._read(subject, options.strict)
+        options = self._options(request)
+        event = self._read(request.subject, options.strict)
         return self._engine.unsettled().decide(event, options.point, strict=options.strict)
 
     def evaluate(self, request: Request) -> Decision:
@@ -101,13 +102,12 @@ class Calls:
         return self._engine.evaluate(self._read(request.subject, options.strict), options.point, strict=options.strict)
 
     def decide_many(self, request: Request) -> Batch:
-        options, decisions = self._options(request), []
-        events = _events.decode(request.subject)
-        if len(events) > BATCH_EVENTS_MAX:
-            raise ProtocolError(f"{len(events):,} events in one frame, {BATCH_EVENTS_MAX} are taken: send several")
+        options = self._options(request)
+        point, strict = options.point, options.strict
+        decide, decisions = self._engine.unsettled().decide, []
         try:
-            for event in events:
-                decisions.append(self._decide(event, options))
+            for event in self._read_many(request.subject, strict):
+                decisions.append(decide(event, point, strict=strict))
         except FrmcoreError as error:
             return Batch(decisions, error)
         return Batch(decisions)
@@ -125,7 +125,9 @@ class Calls:
 
     def report(self, request: Request) -> Decision:
         """An event that a client had to settle by itself: it is decided now, and its `final` is what took effect."""
-        told = self._told(request)
+        told, outcomes = self._told(request), self._engine.policy.outcomes
+        if told.final not in outcomes:  # refused before the event counts
+            raise InvalidEvent(f"final: expected one of {', '.join(outcomes)}, got {shorten(told.final)}", "final")
         core = self._engine.unsettled()
         decision = core.decide(self._read(request.subject, strict=False), told.point)
         core.update(decision.event_id, told.at, None, "fallback", {"final": told.final})
@@ -134,8 +136,8 @@ class Calls:
 
     def features(self, request: Request) -> dict[str, Any]:
         entities = _plain(request.subject)
-        if not isinstance(entities, dict) or not all(isinstance(name, str) for name in entities):
-            raise ProtocolError("features: expected a map of entities")
+        if not isinstance(entities, dict) or not all(isinstance(name, str) and name != "at" for name in entities):
+            raise ProtocolError("features: expected a map of entities; a time goes into the options, as at")
         return self._engine.features(at=self._told(request).at, **entities)
 
     def _options(self, request: Request) -> Deciding:
@@ -147,8 +149,7 @@ class Calls:
     def _read(self, subject: msgspec.Raw, strict: bool) -> Any:
         """An event for the engine: the policy's Struct where it fits, a mapping where the engine is to say why not.
         Binary data is an event as JSON."""
-        if self._engine.policy is not self._policy:
-            self._take(self._engine.policy)
+        self._follow()
         try:
             try:
                 return self._loosely(subject) if strict else self._event(subject)
@@ -159,6 +160,14 @@ class Calls:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise self._unreadable(error) from None
 
+    def _read_many(self, subject: msgspec.Raw, strict: bool) -> Iterable[Any]:
+        """Events at once where all of them fit the Struct; else one by one, after those in front were decided."""
+        self._follow()
+        if self._batch is not None and not strict:
+            with suppress(msgspec.ValidationError, UnicodeDecodeError):
+                return self._batch(subject)
+        return (self._read(event, strict) for event in _events.decode(subject))
+
     def _loosely(self, subject: msgspec.Raw) -> Any:
         event = _plain(subject)
         return self._engine.decoded(event) if isinstance(event, bytes) else event
@@ -166,10 +175,17 @@ class Calls:
     def _unreadable(self, error: Exception) -> InvalidEvent:
         return self._engine.unsettled().unreadable(f"not an event as MessagePack: {error}")
 
-    def _take(self, policy: Policy) -> None:
-        nested = any(len(field.path) > 1 for field in policy.fields)
-        read = _flat_or_nested(policy.Event) if nested else msgspec.msgpack.Decoder(policy.Event).decode
-        self._policy, self._event = policy, read
+    def _follow(self) -> None:
+        """Reads events as the policy in force has them."""
+        policy = self._engine.policy
+        if policy is self._policy:
+            return
+        self._policy = policy
+        if any(len(field.path) > 1 for field in policy.fields):
+            self._event, self._batch = _flat_or_nested(policy.Event), None
+        else:
+            self._event = msgspec.msgpack.Decoder(policy.Event).decode
+            self._batch = msgspec.msgpack.Decoder(Annotated[list[policy.Event], _AT_MOST]).decode  # type: ignore[name-defined]
 
 
 def _flat_or_nested(event: type[msgspec.Struct]) -> Callable[[msgspec.Raw], Any]:

@@ -1,4 +1,7 @@
-"""The slow operations, in a thread of their own: what takes the disk, a policy's compiler, a long list; one by one."""
+"""The slow operations, in threads of their own: what takes the disk, a policy's compiler, a long list.
+
+Two threads, each of which does one by one: what may take minutes keeps nobody from blocking a card.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
 from frmcore.errors import OwnerUnavailable, StoreError
 from frmcore.policy.stored import contents, load_contents
+from frmcore.serve.people import People
 from frmcore.serve.protocol import PAGE_VALUES
 
 if TYPE_CHECKING:
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
     from frmcore.serve.connection import Connection
     from frmcore.serve.protocol import Request
 
-WAITING_MAX: Final = 64  # requests of all clients together; more are refused, not kept
+WAITING_MAX: Final = 64  # requests of all clients together for each thread; more are refused, not kept
+LONG: Final = frozenset({"reload", "erase", "alerts", "snapshot", "state_hash", "flush"})
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -41,7 +46,7 @@ class Which(msgspec.Struct, frozen=True):
 
     point: str | None = None
     value: str = ""
-    start: int = 0
+    start: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -70,12 +75,30 @@ _text: Final = msgspec.msgpack.Decoder(str)
 _files: Final = msgspec.msgpack.Decoder(dict[str, str])
 
 
+class Lane:
+    """A thread, and what waits for it."""
+
+    def __init__(self, work: Callable[[Connection, Request], None]) -> None:
+        self._work = work
+        self.waiting: Queue[tuple[Connection, Request] | None] = Queue(WAITING_MAX)
+        self._thread = Thread(target=self._run, name="frmcore-chores", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (item := self.waiting.get()) is not None:
+            self._work(*item)
+
+    def stop(self) -> None:
+        """Returns once everything that was taken is done."""
+        self.waiting.put(None)
+        self._thread.join()
+
+
 class Chores:
-    """Takes requests in order; `finished` gives what was done, after `wake` was called from the thread."""
+    """Takes requests in order; `finished` gives what was done, after `wake` was called from a thread."""
 
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self._engine, self._wake = engine, wake
-        self._waiting: Queue[tuple[Connection, Request] | None] = Queue(WAITING_MAX)
         self._done: deque[Done] = deque()
         self.by_name: dict[str, Callable[[Request], Any]] = {
             "explain": self._explain, "policy": self._policy, "reload": self._reload,
@@ -83,17 +106,18 @@ class Chores:
             "health": lambda _: health(engine), "lists": self._lists,
             "list_add": self._add, "list_remove": self._remove,
             "list_get": self._get, "list_contains": self._contains, "list_values": self._values,
-            "switch": self._switch, "snooze": self._snooze, "unsnooze": self._unsnooze,
-            "reset_breaker": self._reset_breaker,
-            "flush": lambda _: engine.flush(), "snapshot": self._snapshot, "state_hash": lambda _: engine.state_hash(),
+            "controls": lambda _: engine.controls, "switch": self._switch,
+            "snooze": self._snooze, "unsnooze": self._unsnooze, "reset_breaker": self._reset_breaker,
+            "flush": lambda _: engine.flush(), "snapshot": self._snapshot,
+            "state_hash": lambda _: engine.state_hash(),
+            **People(engine).by_name,
         }  # fmt: skip
-        self._thread = Thread(target=self._run, name="frmcore-chores", daemon=True)
-        self._thread.start()
+        self._short, self._long = Lane(self._do), Lane(self._do)
 
     def put(self, connection: Connection, request: Request) -> None:
         """Raises OwnerUnavailable where too many wait already."""
         try:
-            self._waiting.put_nowait((connection, request))
+            (self._long if request.op in LONG else self._short).waiting.put_nowait((connection, request))
         except Full:
             raise OwnerUnavailable(f"{WAITING_MAX} slow requests wait already: try again later") from None
         connection.chores += 1
@@ -103,18 +127,16 @@ class Chores:
 
     def stop(self) -> None:
         """Returns once everything that was taken is done."""
-        self._waiting.put(None)
-        self._thread.join()
+        self._short.stop()
+        self._long.stop()
 
-    def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            connection, request = item
-            try:
-                result: Any = self.by_name[request.op](request)
-            except Exception as error:
-                result = error
-            self._done.append(Done(connection, request, result))
-            self._wake()
+    def _do(self, connection: Connection, request: Request) -> None:
+        try:
+            result: Any = self.by_name[request.op](request)
+        except Exception as error:
+            result = error
+        self._done.append(Done(connection, request, result))
+        self._wake()
 
     def _explain(self, request: Request) -> dict[str, Any]:
         explained = self._engine.explain(_text.decode(request.subject), self._which(request).point)

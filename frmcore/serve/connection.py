@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from frmcore.serve.protocol import Request
+
 READ_BYTES: Final = 32 << 10  # at once: then it is the next client's turn
 UNREAD_BYTES_MAX: Final = 1 << 20  # of answers that the client does not take: until then nothing more is read
 HELLO_SECONDS: Final = 10.0  # to say hello, and to finish a frame that was begun
@@ -22,7 +24,7 @@ class Connection:
     """Non-blocking. `read` brings frames in, `answer` collects what goes out with the next `flush`."""
 
     __slots__ = (
-        "_begun", "_buffer", "_out", "_stuck", "chores", "ends", "greeted", "number", "reads", "sock", "writes",
+        "_begun", "_buffer", "_out", "_stuck", "chores", "ends", "greeted", "held", "number", "reads", "sock", "writes",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
@@ -32,6 +34,7 @@ class Connection:
         self.greeted = False
         self.ends = False  # with the next answers
         self.chores = 0  # slow requests that wait for their answers
+        self.held: Request | None = None  # a batch that waits for room in the journal; what is behind it waits too
         self.reads, self.writes = True, False  # what the owner's poll waits for
         self._buffer = bytearray()
         self._out = bytearray()
@@ -46,12 +49,13 @@ class Connection:
             return iter(())
         if not data:
             return None
-        if not self._buffer and len(data) == HEAD_BYTES + int.from_bytes(data[:HEAD_BYTES], "big"):
+        if not self._buffer and HEAD_BYTES < len(data) == HEAD_BYTES + int.from_bytes(data[:HEAD_BYTES], "big"):
             return iter((data[HEAD_BYTES:],))  # one whole frame: the usual case
         self._buffer += data
-        return self._frames()
+        return self.rest()
 
-    def _frames(self) -> Iterator[bytes]:
+    def rest(self) -> Iterator[bytes]:
+        """The whole frames that were read already, and not yet taken. Raises ProtocolError."""
         buffer, at = self._buffer, 0
         try:
             while len(buffer) - at >= HEAD_BYTES:
@@ -101,5 +105,7 @@ class Connection:
 
     def is_overdue(self, now: float) -> bool:
         """Has it left a frame unfinished, or its answers unread, for too long?"""
+        if self._begun is not None and not self.reads:  # we are it who does not go on
+            self._begun = now
         late = self._begun is not None and now - self._begun > HELLO_SECONDS
         return late or (self._stuck is not None and now - self._stuck > UNREAD_SECONDS)

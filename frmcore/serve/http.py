@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore.errors import FrmcoreError
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from frmcore.serve.server import Server
 
 REQUEST_SECONDS: Final = 5.0  # to send a request, or to take its answer
+CONNECTIONS_MAX: Final = 32  # Prometheus, an orchestrator's probes, and people who look
 STALLED_SECONDS: Final = 10.0  # since the owner's loop went round: it does so every second
+
+
+log = logging.getLogger("frmcore.serve")
 
 
 class Watch:
@@ -30,6 +36,13 @@ class Watch:
 
     def recovering(self, done: int, all_of: int) -> None:
         self.state = f"recovering: {100 * done // max(all_of, 1)} %"
+
+    def metrics(self) -> str:
+        """Nothing before the store is open, and when it is being closed."""
+        try:
+            return exposition(owner_families(self.server)) if self.server is not None else ""
+        except FrmcoreError:
+            return ""
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Should the process go on, or be restarted?"""
@@ -60,8 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         watch = self.server.watch
         if self.path == "/metrics":
-            families = owner_families(watch.server) if watch.server is not None else ()
-            self._send(200, CONTENT_TYPE, exposition(families))
+            self._send(200, CONTENT_TYPE, watch.metrics())
         elif self.path in {"/health", "/ready"}:
             fine, told = watch.alive() if self.path == "/health" else watch.ready()
             self._send(200 if fine else 503, "application/json", json.dumps(told) + "\n")
@@ -90,6 +102,23 @@ class _Http(ThreadingHTTPServer):
         if ":" in address[0]:
             self.address_family = AF_INET6
         super().__init__(address, _Handler)
+        self._room = BoundedSemaphore(CONNECTIONS_MAX)
+
+    def verify_request(self, *_: object) -> bool:
+        """Threads and descriptors are bounded: who comes when all are taken is sent off."""
+        return self._room.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, *_: object) -> None:
+        """One that went before its answer is no news, and a traceback no line of JSON."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, OSError):
+            log.error("an HTTP request failed", extra={"error": type(error).__name__}, exc_info=error)
 
 
 def serve_http(host: str, port: int, watch: Watch) -> int:

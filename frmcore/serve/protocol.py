@@ -19,6 +19,7 @@ HEAD_BYTES: Final = 4  # a frame's length, big-endian, without itself
 FRAME_BYTES_MAX: Final = 4 << 20  # one event has at most 1 MiB; a policy with its files has to fit too
 BATCH_EVENTS_MAX: Final = 256  # events in one frame: nobody waits longer than for as many decisions of somebody else's
 PAGE_VALUES: Final = 10_000  # values of a list in one answer
+PAGE_BYTES: Final = 1 << 20  # of alerts in one answer
 CONNECTIONS_MAX: Final = 256
 NOTHING: Final = msgspec.Raw(b"\xc0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -15,11 +16,12 @@ import msgspec
 
 from frmcore._fast import Decision
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
+from frmcore.serve.answers import answer_of
 from frmcore.serve.calls import Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
-from frmcore.serve.meter import RequestMeter, error_in
-from frmcore.serve.protocol import CONNECTIONS_MAX, FRAME_BYTES_MAX, Failure, decode_request, failure_of
+from frmcore.serve.meter import RequestMeter
+from frmcore.serve.protocol import CONNECTIONS_MAX, decode_request
 from frmcore.serve.socketfile import is_welcome, listen
 
 if TYPE_CHECKING:
@@ -28,43 +30,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frmcore import Engine
+    from frmcore.serve.protocol import Request
 
 TICK_SECONDS: Final = 1.0  # between looks at who has had its time
+HELD_SECONDS: Final = 0.005  # between looks for room in the journal, while batches wait for it
 DRAIN_SECONDS: Final = 5.0  # after the last answer, for clients to take it
 SWITCH_SECONDS: Final = 0.0005  # the loop gets the interpreter back that soon while a policy is compiled beside it
+
+UNKNOWN: Final = "unknown"  # an operation
 
 log = logging.getLogger("frmcore.serve")
 
 
 Asked = tuple[Connection, int, str, Any]
 """A request that was carried out and waits for its answer: whose, its id, the operation, the result."""
-
-
-def _packed(value: object) -> object:
-    """What MessagePack has no form for."""
-    if isinstance(value, Decision):
-        return msgspec.Raw(value.packed())
-    raise TypeError(f"{type(value).__name__} can't be sent")
-
-
-_encode: Final = msgspec.msgpack.Encoder(enc_hook=_packed).encode
-
-
-def _answer(number: int, result: Any, failed: FrmcoreError | None) -> bytes:
-    """A request's answer. `failed`: what became of the disk that all were to survive on."""
-    if type(result) is Decision and failed is None:
-        return _encode((number, msgspec.Raw(result.packed())))
-    error = error_in(result) or failed
-    if error is not None:
-        return _encode((number, None, failure_of(error)))
-    try:
-        payload = _encode((number, result))
-    except (TypeError, ValueError, OverflowError) as wrong:
-        return _encode((number, None, Failure("FrmcoreError", f"the answer can't be sent: {wrong}")))
-    if len(payload) > FRAME_BYTES_MAX:
-        told = f"the answer has {len(payload):,} bytes, more than a frame takes: ask for less at once"
-        return _encode((number, None, Failure("ProtocolError", told)))
-    return payload
 
 
 class Server:
@@ -81,6 +60,7 @@ class Server:
         self._chores = Chores(engine, self._wake)
         self._connections: dict[int, Connection] = {}
         self._asked: list[Asked] = []
+        self._held: list[Connection] = []
         self._touched: set[Connection] = set()
         self._stopping = False
         self._ticked = self.alive = time.monotonic()
@@ -111,7 +91,7 @@ class Server:
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             while not self._stopping:
-                self._round(self._poll.poll(TICK_SECONDS))
+                self._round(self._poll.poll(HELD_SECONDS if self._held else TICK_SECONDS))
             self._drain()
         finally:
             sys.setswitchinterval(before)
@@ -129,6 +109,8 @@ class Server:
                 os.eventfd_read(self._wakeup)
             else:
                 self._accept()
+        if self._held:
+            self._go_on()
         if self._chores.finished():
             self._collect()
         if self._asked:
@@ -140,17 +122,25 @@ class Server:
 
     def _serve(self, connection: Connection, event: int) -> None:
         self._touched.add(connection)
-        if not event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-            return
-        try:
-            frames = connection.read()
+        if connection.held is not None and event & (select.EPOLLHUP | select.EPOLLERR):
+            self._drop(connection)  # nobody waits for the batch any more
+        elif connection.held is None and event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            try:
+                frames = connection.read()
+            except OSError:
+                frames = None
             if frames is None:
                 self._drop(connection)
-                return
+            else:
+                self._take_all(connection, frames)
+
+    def _take_all(self, connection: Connection, frames: Iterable[bytes]) -> None:
+        """The requests of one client, up to a batch that has to wait."""
+        try:
             for frame in frames:
                 self._take(connection, frame)
-        except OSError:
-            self._drop(connection)
+                if connection.held is not None:
+                    return
         except (ProtocolError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._refuse(connection, error)
 
@@ -160,17 +150,40 @@ class Server:
         if not connection.greeted:
             self._asked.append((connection, request.id, "hello", self._calls.hello(request)))
             connection.greet()
-            return
-        call = self._calls.by_name.get(request.op)
+        elif request.op == "decide_many" and not (self._stopping or self.engine.has_room()):
+            connection.held = request
+            self._held.append(connection)
+        else:
+            self._do(connection, request)
+
+    def _do(self, connection: Connection, request: Request) -> None:
+        call, op = self._calls.by_name.get(request.op), request.op
         try:
             if call is not None:
-                self._asked.append((connection, request.id, request.op, call(request)))
-            elif request.op in self._chores.by_name:
+                self._asked.append((connection, request.id, op, call(request)))
+            elif op in self._chores.by_name:
                 self._chores.put(connection, request)
             else:
-                raise ProtocolError(f"there is no operation {request.op[:40]!r}: is the client newer than this owner?")
+                op = UNKNOWN  # what is counted, and named in metrics, is never of the client's making
+                told = f"there is no operation {request.op[:40]!r}: is the client newer than this owner?"
+                raise ProtocolError(told)
         except Exception as error:
-            self._asked.append((connection, request.id, request.op, self._told(error)))
+            self._asked.append((connection, request.id, op, self._told(error)))
+
+    def _go_on(self) -> None:
+        """Batches that waited for room in the journal, each as soon as there is some; at the end all of them."""
+        held, self._held = self._held, []
+        for connection in held:
+            request = connection.held
+            if request is None or self._connections.get(connection.number) is not connection:
+                continue
+            if not (self._stopping or self.engine.has_room()):
+                self._held.append(connection)
+                continue
+            connection.held = None
+            self._touched.add(connection)
+            self._do(connection, request)
+            self._take_all(connection, connection.rest())
 
     def _told(self, error: Exception) -> Exception:
         """What the client is told of an error; one that nobody foresaw goes to the log too, without the request."""
@@ -195,7 +208,7 @@ class Server:
         asked, self._asked = self._asked, []
         failed = self._wait_for_disk(asked) if self.engine.waits else None
         for connection, number, _, result in asked:
-            connection.answer(_answer(number, result, failed))
+            connection.answer(answer_of(number, result, failed))
         elapsed = perf_counter_ns() - started
         for _, _, op, result in asked:
             self.meter.count(op, result, elapsed)
@@ -229,7 +242,8 @@ class Server:
         if connection.ends:
             self._drop(connection)
             return
-        reads, writes = not connection.is_full and not self._stopping, connection.unread > 0
+        reads = not (connection.is_full or connection.held or self._stopping)
+        writes = connection.unread > 0
         if (reads, writes) != (connection.reads, connection.writes):
             connection.reads, connection.writes = reads, writes
             self._poll.modify(connection.number, select.EPOLLIN * reads | select.EPOLLOUT * writes)
@@ -239,7 +253,9 @@ class Server:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:  # it is gone again, or there are no descriptors left: the next one may fare better
+        except OSError as error:  # it is gone again; or it has to wait for somebody else's descriptor
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                self._poll.modify(self._listener.fileno(), 0)  # until the next tick: it would be told of at once again
             return
         connection = Connection(sock)
         if not is_welcome(sock):
@@ -253,7 +269,7 @@ class Server:
 
     def _send_off(self, connection: Connection, error: Exception) -> None:
         self.meter.refused += 1
-        connection.answer(_answer(0, error, None))
+        connection.answer(answer_of(0, error, None))
         with contextlib.suppress(OSError):
             connection.flush()
         connection.sock.close()
@@ -261,7 +277,7 @@ class Server:
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """What it sent is no frame, and nothing behind it can be understood: it is told why, and that was it."""
         told = error if isinstance(error, FrmcoreError) else ProtocolError(f"not a request: {error}")
-        self._asked.append((connection, 0, "", told))
+        self._asked.append((connection, 0, UNKNOWN, told))
         self.meter.refused += 1
         connection.ends = True
 
@@ -273,6 +289,8 @@ class Server:
 
     def _tick(self, now: float) -> None:
         self._ticked = now
+        if not self._stopping:
+            self._poll.modify(self._listener.fileno(), select.EPOLLIN)
         for connection in list(self._connections.values()):
             if connection.is_overdue(now):
                 self.meter.overdue += 1
@@ -282,9 +300,9 @@ class Server:
 
     def _drain(self) -> None:
         """Nobody new; what lies in the sockets is still answered, and clients get some time to take it."""
+        self.path.unlink(missing_ok=True)  # while we listen still: afterwards it may be somebody else's
         self._poll.unregister(self._listener.fileno())
         self._listener.close()
-        self.path.unlink(missing_ok=True)
         self._round([(number, select.EPOLLIN) for number in list(self._connections)])
         self._chores.stop()
         self._round([])

@@ -6,14 +6,18 @@ import fcntl
 import gc
 import os
 import stat
+import time
 from errno import EDQUOT, ENOSPC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from frmcore.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from frmcore.store.layout import DATA_FILE, LOCK_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+DROPPED_TRIES: Final = 10
+DROPPED_SECONDS: Final = 0.02
 
 
 def make_folder(folder: Path) -> bool:
@@ -43,16 +47,13 @@ class FolderLock:
             raise StoreUnavailable(
                 f"{path}: {error.strerror}: the engine must be able to write in its store"
             ) from error
-        if not self._taken():
-            owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
-            if owner == str(os.getpid()):
-                gc.collect()  # an engine that was dropped without close() waits for that
-            if owner != str(os.getpid()) or not self._taken():
-                os.close(self._handle)
-                raise StoreLocked(
-                    f"{folder} is open in process {owner or 'unknown'}: a store has one owner. Close it there first; "
-                    "commands reach it there (frmcore lists, reload, switch, erase ...)"
-                )
+        if not self._taken() and not self._dropped():
+            owner = self._owner() or "unknown"
+            os.close(self._handle)
+            raise StoreLocked(
+                f"{folder} is open in process {owner}: a store has one owner. Close it there first; "
+                "commands reach it there (frmcore lists, reload, switch, erase ...)"
+            )
         try:
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
@@ -66,6 +67,19 @@ class FolderLock:
         except OSError:
             return False
         return True
+
+    def _owner(self) -> str:
+        return os.pread(self._handle, 32, 0).decode(errors="replace").strip()
+
+    def _dropped(self) -> bool:
+        """An engine of this process that was dropped without close() gives the lock back when it is collected, and its
+        threads are not at work just then."""
+        for _ in range(DROPPED_TRIES if self._owner() == str(os.getpid()) else 0):
+            gc.collect()
+            if self._taken():
+                return True
+            time.sleep(DROPPED_SECONDS)
+        return False
 
     def release(self) -> None:
         os.close(self._handle)

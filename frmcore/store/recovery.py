@@ -86,7 +86,7 @@ class Recovery:
         policies = policies_of(found)
         made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
-        core.restore_alerts([operation.content for operation in found if operation.type == RecordType.ALERT])
+        core.restore_alerts([each.content for each in found if each.type in {RecordType.ALERT, RecordType.ERASE}])
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)

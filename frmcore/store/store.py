@@ -229,6 +229,13 @@ class Store:
             with suppress(StoreError):
                 self.flusher.flush()
 
+    def has_room(self) -> bool:
+        """Would `make_room` go on at once? Where not, room is being made."""
+        if self.flusher.failure is not None or self.flusher.has_room():
+            return True
+        self.flusher.wake()
+        return False
+
     def guard(self) -> None:
         """Raises the StoreError of a failing store, where the options ask for that."""
         if self.options.on_store_failure == "raise" and self.flusher.failure is not None:
