@@ -10,17 +10,21 @@ SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
 .PHONY: demo test lint soak faults serve-faults sanitize bench bench-peers bench-baseline bench-hashes instructions serve-bench go clean
-.PHONY: store-times store-soak
+.PHONY: store-times store-soak help
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
 
-demo: $(VENV)/built
+help: ## says what there is
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/built ## decides a made-up million of events with fraud in it
 	@$(BIN)/frmcore demo --events $(EVENTS)
 
-test: $(VENV)/built
+test: $(VENV)/built ## runs the test suite
 	@echo "running the test suite"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/built
+lint: $(VENV)/built ## ruff and mypy
 	@echo "ruff and mypy"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -28,37 +32,37 @@ lint: $(VENV)/built
 
 DECISIONS ?= 100000000
 FOLDER ?=
-soak: $(VENV)/built
+soak: $(VENV)/built ## long runs: hours
 	@echo "long runs: some hours"
 	@$(BIN)/python -m pytest -m soak -s
 	@cd tests && for part in "kill 5000" "power 200000" "soak $(DECISIONS)"; do \
 		PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults $$part || exit 1; done
 
 # A line a minute; what a FOLDER holds by then is where the next run goes on.
-store-soak: $(VENV)/built
+store-soak: $(VENV)/built ## 100,000,000 decisions in one store: hours
 	@cd tests && PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults soak $(DECISIONS)
 
-faults: $(VENV)/built
+faults: $(VENV)/built ## kills, power cuts, failing disks, rot: hours
 	@echo "kills, power cuts, failing disks, rot, mutants: some hours"
 	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000" "snapshots 100000"; do \
 		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
-serve-faults: $(VENV)/built
+serve-faults: $(VENV)/built ## kills of owners and clients, broken frames: minutes
 	@echo "owners and clients killed 200 times, 1,000,000 frames that are none: some minutes"
 	@cd tests && for part in "owner 200" "frames 1000000"; do \
 		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
-serve-bench: $(VENV)/built
+serve-bench: $(VENV)/built ## round trips to an owner, and its throughput
 	@$(BIN)/python bench/serve_times.py
 
 # The Go client against a real owner, where Go is installed.
-go: $(VENV)/built
+go: $(VENV)/built ## tests the Go client
 	@if command -v go >/dev/null; then \
 		echo "testing the Go client" && cd clients/go && go vet ./... && FRMCORE="$(CURDIR)/$(BIN)/frmcore" go test -count=1 ./...; \
 	else echo "the Go client is not tested: go is not installed"; fi
 
 # What measuring takes, then every budget beside what was measured. The tables of docs/performance.md follow.
-bench: $(VENV)/built
+bench: $(VENV)/built ## measures everything beside its budget
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s
 	@echo "percentiles, growth, memory: some minutes"
 	@for part in percentiles growth memory; do $(BIN)/python -m bench.$$part || exit 1; done
@@ -67,27 +71,27 @@ bench: $(VENV)/built
 	@$(BIN)/python -m bench.page
 	@$(BIN)/python -m bench.budget
 
-bench-peers: $(VENV)/built
+bench-peers: $(VENV)/built ## what others take for the same work
 	@echo "installing what frmcore is measured against"
 	@$(PIP) install --no-build-isolation --editable ".[peers]"
 	@$(BIN)/python -m bench.peers
 	@$(BIN)/python -m bench.page
 
-bench-baseline: $(VENV)/built
+bench-baseline: $(VENV)/built ## measures anew what `make bench` compares with
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s --rebase
 
-bench-hashes: $(VENV)/built
+bench-hashes: $(VENV)/built ## quality and speed of the hashes
 	@$(BIN)/python -m bench.hashes
 
-instructions: $(VENV)/built
+instructions: $(VENV)/built ## counts instructions of a decision, beside their ceiling
 	@$(BIN)/python -m bench.instructions
 
 ENTITIES ?= 1000000
-store-times: $(VENV)/built
+store-times: $(VENV)/built ## what a store costs, and how long recovery takes
 	@$(BIN)/python bench/store_times.py --events $(EVENTS) --entities $(ENTITIES)
 
 # The suite under ASAN and UBSAN, in a copy: its extension must not replace the fast one.
-sanitize: $(VENV)/built
+sanitize: $(VENV)/built ## the test suite under ASAN and UBSAN
 	@echo "building the extension with sanitizers, some minutes"
 	@mkdir -p $(SANITIZED)
 	@git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --update -t $(SANITIZED)
@@ -113,5 +117,5 @@ $(VENV)/installed: pyproject.toml
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
 	@touch $@
 
-clean:
+clean: ## removes all that was built
 	@rm -rf $(VENV) build dist frmcore.egg-info frmcore/_fast.c frmcore/_fast*.so bench/_kernel*.so

@@ -154,7 +154,7 @@ def test_run_writes_tables(starter: Path, tmp_path: Path) -> None:
     assert (p9["fired"], p9["feature.card_attempts_10m"]) == (["card_testing"], 4)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert len(lines) == len(rows) + 1
-    assert lines[0].startswith("event_id,point,outcome,score,")
+    assert lines[0].startswith("event_id,point,outcome,intended,")
 
 
 def test_run_reads_stdin(starter: Path) -> None:

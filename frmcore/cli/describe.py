@@ -16,7 +16,7 @@ from frmcore.policy import load
 
 def describe(
     policy: PolicyFile,
-    rule: Annotated[str, typer.Argument(help="One rule's id.", show_default=False)] = "",
+    rule: Annotated[str, typer.Argument(metavar="[RULE]", help="One rule's id.", show_default=False)] = "",
     to: Annotated[str, typer.Option(help="text, markdown or html.")] = "text",
 ) -> None:
     """Say what each rule does, in sentences that somebody reads who writes no rules."""

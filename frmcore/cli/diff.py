@@ -21,8 +21,8 @@ _SOURCE = "A policy's main file; STORE for the one in force there; STORE@HASH fo
 
 
 def diff(
-    old: Annotated[str, typer.Argument(help=_SOURCE)],
-    new: Annotated[str, typer.Argument(help="Likewise.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help=_SOURCE)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Likewise.")],
     as_json: AsJson = False,
 ) -> None:
     """Say what changed in meaning between two policies: rules, conditions, thresholds, windows, not lines."""

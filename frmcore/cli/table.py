@@ -24,7 +24,7 @@ table = typer.Typer(
 
 @table.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="The table: .csv or .xlsx.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The table: .csv or .xlsx.")],
     when: Annotated[
         list[str] | None, typer.Option(help="What a column asks: a field, a feature, an expression.")
     ] = None,
@@ -49,7 +49,9 @@ def new(
 
 @table.command()
 def check(
-    policy: PolicyFile, name: Annotated[str | None, typer.Argument(help="One table.")] = None, as_json: AsJson = False
+    policy: PolicyFile,
+    name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One table.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the tables of a policy, and which rows can never hit. Mistakes are told by sheet and cell."""
     checked = load(policy)

@@ -20,7 +20,8 @@ from frmcore.policy import load
 def test(
     policy: PolicyFile,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Files of tests, in place of those beside the policy for it.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Files of tests, in place of those beside the policy for it."),
     ] = None,
     require_tests: Annotated[
         bool, typer.Option("--require-tests", help="Fail where a rule has no test, neither beside it nor by name.")
