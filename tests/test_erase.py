@@ -291,10 +291,13 @@ def test_a_hold_on_another_subject_of_the_same_events_refuses_too(engine: frmcor
 
 
 # -- alerts and snoozes ------------------------------------------------------------------------------------------------
-STEERED = POLICY + """\
+STEERED = (
+    POLICY
+    + """\
   - {id: burst, when: tries > 2, alert: {about: account, once: 12h, typology: burst}}
   - {id: there, when: tries > 2, alert: {about: ip, once: 12h, typology: burst}}
 """
+)
 
 
 def steered(folder: Path, policy: str = STEERED) -> frmcore.Engine:
@@ -370,7 +373,9 @@ def test_alerts_after_an_erasure_that_was_cut_off_count(
         assert engine.state_hash() == before
         engine._store.eraser.later(lambda: None).result()
         assert engine.state_hash() == before
-        engine.decide({"id": "e30", "ts": NOW + 30, "kind": "payment", "account": "subject-1", "merchant": 1, "amount": 1})
+        engine.decide(
+            {"id": "e30", "ts": NOW + 30, "kind": "payment", "account": "subject-1", "merchant": 1, "amount": 1}
+        )
     with steered(tmp_path / "killed") as engine:
         assert alerted(engine).count(("account", "subject-1")) == 1
 

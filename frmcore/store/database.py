@@ -184,8 +184,8 @@ class Database:
             return self._path.stat().st_size
 
     def copy(self, path: Path) -> None:
-        """All rows in a new file, synced. LMDB's own compaction copies pages, with the bytes of what was deleted in them:
-        an erased subject would still be there."""
+        """All rows in a new file, synced. LMDB's own compaction copies pages, with the bytes of what was deleted in
+        them: an erased subject would still be there."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         size = 2 * self._env.info()["map_size"]
         with (
