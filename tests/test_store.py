@@ -189,6 +189,21 @@ def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
         assert engine.state_hash() == before
 
 
+def test_a_reload_keeps_its_groups_over_a_restart(tmp_path: Path) -> None:
+    """The new group would serve the old feature as well, but lacks what was forgotten."""
+    text = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"
+    wider = text.replace("tries_1h:", 'more: count(by=account, over="2h")\n  tries_1h:')
+    with opened(tmp_path / "s", text) as engine, pytest.MonkeyPatch.context() as patch:
+        for number in range(100):
+            engine.decide(event(number))
+        patch.setattr("frmcore.store.store.is_needed", lambda *_: False)
+        engine.reload(wider)
+        before = engine.state_hash(), engine.features(account="a")
+        assert before[1]["tries_1h"] == 100
+    with opened(tmp_path / "s", wider) as engine:
+        assert (engine.state_hash(), engine.features(account="a")) == before
+
+
 @pytest.mark.parametrize("filled", [False, True])
 def test_an_id_that_was_forgotten_may_come_again(tmp_path: Path, filled: bool) -> None:
     text = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"

@@ -94,11 +94,11 @@ class Grouping:
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
         """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
-        need = self._needs.of(aggregate)
-        index = self._draft_for(need)
+        need, zone = self._needs.of(aggregate), self._zone(aggregate)
+        index = self._draft_for(need, self._home(need, query(aggregate, -1, dst, zone)))
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
-        draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, self._zone(aggregate)))
+        draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, zone))
         return index, keys
 
     def groups(self) -> tuple[Group, ...]:
@@ -108,13 +108,29 @@ class Grouping:
         over = aggregate.over
         return self._emitter.tables.zone(over.zone) if isinstance(over, Calendar) else 0
 
-    def _draft_for(self, need: Need) -> int:
-        """The group that serves `need`: a kept one if any can, because it is warm."""
+    def _home(self, need: Need, asked: Query) -> str | None:
+        """The kept group that answers this so far: a policy lowered with its own groups gives the same plan again, as
+        recovery needs it. (Others may serve as well, and lack what this one has.)"""
+        text = "" if need.values is None else need.values.text
+        for group in self._kept.get(need.members.signature, ()):
+            for told in (told for lookup in group.lookups for told in lookup.queries):
+                read = "" if told.column < 0 else group.columns[told.column].text
+                if told._replace(column=-1) == asked and read == text and Draft(need, "", group, -1).serves(need):
+                    return group.signature
+        return None
+
+    def _draft_for(self, need: Need, home: str | None = None) -> int:
+        """The group that serves `need`: a kept one if any can, because it is warm; only `home` where that is given."""
         base = need.members.signature
         for index, draft in enumerate(self._drafts):
-            if draft.is_kept and draft.members.signature == base and draft.serves(need):
+            if (
+                draft.is_kept
+                and draft.members.signature == base
+                and draft.serves(need)
+                and home in {None, draft.signature}
+            ):
                 return index
-        kept = self._unused(need)
+        kept = self._unused(need, home)
         if kept is not None:
             return self._add(need, kept)
         if base not in self._new or not self._drafts[self._new[base]].has_room(need):
@@ -131,11 +147,13 @@ class Grouping:
         self._drafts.append(Draft(need, signature, kept, marks_at))
         return len(self._drafts) - 1
 
-    def _unused(self, need: Need) -> Group | None:
+    def _unused(self, need: Need, home: str | None) -> Group | None:
         """A group of the running engine that serves `need` and is not in the plan yet."""
         used = {draft.signature for draft in self._drafts}
         for group in self._kept.get(need.members.signature, ()):
-            if group.signature not in used and Draft(need, group.signature, group, -1).serves(need):
+            if group.signature in used or home not in {None, group.signature}:
+                continue
+            if Draft(need, group.signature, group, -1).serves(need):
                 return group
         return None
 
