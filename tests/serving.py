@@ -93,7 +93,7 @@ def serving(tmp_path: Path, **options: Any) -> Iterator[tuple[frmcore.Engine, Pa
 
 def served() -> Server:
     """The server that `serving` runs."""
-    return next(each for each in gc.get_objects() if isinstance(each, Server) and each.path.exists())
+    return next(each for each in gc.get_objects() if isinstance(each, Server) and each.path.is_socket())
 
 
 class Owner:
