@@ -178,9 +178,12 @@ def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
                 for number, _ in zip(numbers, range(600), strict=False):
                     engine.decide(event(number))
             commit(changes)
+            committed.extend(bytes(change.key) for change in changes if change.table == JOURNAL)
 
+        committed: list[bytes] = []
         monkeypatch.setattr(database, "commit", meanwhile)
         engine.flush()
+        assert committed == sorted(committed)
         assert next(numbers) > 3_600
         engine.flush()
         assert [seq for _, seq, _ in engine.tail()] == list(range(1, engine.stats["seq"] + 1))
