@@ -77,6 +77,7 @@ INTERNAL: Final = {
     "private",
     "decoded",
     "unsettled",
+    "has_room",
     "settle",
     "packed",
 }  # of Engine, Decision and EntityList: for the engine itself, and for its owner process

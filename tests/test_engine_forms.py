@@ -79,7 +79,8 @@ def test_what_a_decision_holds() -> None:
         "event_id": "e1", "point": "default", "outcome": "allow", "score": 7, "fired": ["big"], "shadow": [],
         "unknown": [], "actions": [], "alerts": [], "reasons": ["129.90 EUR in a day"],
         "features": {"attempts": 1, "spent": 12_990, "subnets": 1}, "lists": [], "policy": POLICY.hash, "seq": 1,
-        "duplicate": False, "late": False, "durable": False, "notes": [],
+        "duplicate": False, "late": False, "durable": False, "notes": [], "intended": "allow", "holdout": False,
+        "probability": 1.0,
     }  # fmt: skip
     assert repr(decision) == "<Decision e1 allow score=7 fired=big>"
     assert decision.time == NOON
