@@ -66,7 +66,7 @@ bench: $(VENV)/built ## measures everything beside its budget
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s
 	@echo "percentiles, growth, memory: some minutes"
 	@for part in percentiles growth memory; do $(BIN)/python -m bench.$$part || exit 1; done
-	@$(MAKE) --no-print-directory instructions
+	@$(BIN)/python -m bench.instructions --keep
 	@$(BIN)/python -m bench.plots
 	@$(BIN)/python -m bench.page
 	@$(BIN)/python -m bench.budget

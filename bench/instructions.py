@@ -1,4 +1,4 @@
-"""Instructions of a decision, counted by valgrind: `python -m bench.instructions` (`--profile`, `--rebase`).
+"""Instructions of a decision, counted by valgrind: `python -m bench.instructions` (`--profile`, `--keep`, `--rebase`).
 
 Two runs that differ in nothing but some decisions of R1 differ in nothing but their instructions. The count repeats
 exactly, however busy the machine is, so it is held against a ceiling in bench/instructions.json. Another compiler gives
@@ -24,7 +24,7 @@ from bench.world import HERE, RESULTS
 
 CEILINGS: Final = HERE / "instructions.json"
 EVENTS, WARM = 1_000, 1_000
-ROOM: Final = 1.02  # of a ceiling above what was counted when it was set
+ROOM: Final = 1.05  # of a ceiling above what was counted when it was set: where memory lies moves `decide_many` by 3 %
 RUNS: Final = ("nothing", "decide", "decide_many")
 LINE: Final = re.compile(r"^\s*([\d,]+) \([\s\d.]+%\)\s+(?:.*?:)?(\S.*?)(?: \[.*\])?$")
 
@@ -118,7 +118,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help="also what the functions take that matter most")
-    parser.add_argument("--rebase", action="store_true", help="what is counted, and 2 %%, becomes the ceiling")
+    parser.add_argument("--keep", action="store_true", help="for docs/performance.md")
+    parser.add_argument("--rebase", action="store_true", help="what is counted, and 5 %%, becomes the ceiling")
     given = parser.parse_args()
     if given.run:
         work(given.run)
@@ -130,8 +131,9 @@ def main() -> int:
     found, functions = counted(given.profile)
     for name, count in found.items():
         print(f"{name}: {count:,} instructions an event, ceiling {kept.get(name, 0):,} ({compiler()})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "instructions.json").write_text(json.dumps({"compiler": compiler(), **found}, indent=1) + "\n")
+    if given.keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "instructions.json").write_text(json.dumps({"compiler": compiler(), **found}, indent=1) + "\n")
     for name, count in functions[:40]:
         print(f"{count:10,.0f}  {name}")
     if given.rebase:

@@ -122,6 +122,8 @@ class Wire:
             return data[self._sock.send(data) :] if data else data
         except BlockingIOError:
             return data
+        except BrokenPipeError:  # what the owner said before it hung up is still to be read
+            return b""
 
     # Waits until more can be sent or read, and does it: the owner may wait for us to read before it takes more.
     def _exchange(self, unsent: bytes, deadline: float) -> bytes:

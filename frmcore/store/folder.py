@@ -16,8 +16,8 @@ from frmcore.store.layout import DATA_FILE, LOCK_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-DROPPED_TRIES: Final = 10
-DROPPED_SECONDS: Final = 0.02
+DROPPED_SECONDS: Final = 0.2
+PAUSE_SECONDS: Final = 0.02
 
 
 def make_folder(folder: Path) -> bool:
@@ -74,11 +74,14 @@ class FolderLock:
     def _dropped(self) -> bool:
         """An engine of this process that was dropped without close() gives the lock back when it is collected, and its
         threads are not at work just then."""
-        for _ in range(DROPPED_TRIES if self._owner() == str(os.getpid()) else 0):
+        end = time.monotonic() + DROPPED_SECONDS
+        while self._owner() == str(os.getpid()):
             gc.collect()
             if self._taken():
                 return True
-            time.sleep(DROPPED_SECONDS)
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE_SECONDS)
         return False
 
     def release(self) -> None:
