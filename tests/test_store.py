@@ -155,6 +155,24 @@ def test_a_ring_that_fills_up_does_not_wait_for_the_next_flush(tmp_path: Path) -
         assert engine.stats["store"]["commits"] > 1
 
 
+def test_lives_that_are_shorter_than_a_round_complete_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each life of 100 operations writes a fifth of the pieces: recovery never has to read much more than five lives."""
+    for name, size in (("ROUND_RECORDS", 500), ("PIECE_BYTES", 512), ("SPLIT_BYTES", 2_048)):
+        monkeypatch.setattr(f"frmcore.store.checkpoint.{name}", size)
+    store = StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)
+    pieces, behind = 0, 0
+    for life in range(20):
+        with opened(tmp_path / f"{life}", store=store) as engine:
+            for number in range(100 * life, 100 * life + 100):
+                engine.decide(event(number, f"a{number % 97}"))
+            engine.flush()
+            pieces = max(pieces, len(engine._store.flusher.checkpointer.units()))
+            behind = engine.stats["seq"] - engine._store.flusher.checkpointer.oldest()
+            killed(engine, tmp_path / f"{life + 1}")
+    assert pieces > 20
+    assert behind < 1_000
+
+
 NO_ROOM = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
 
 

@@ -50,12 +50,13 @@ class Checkpointer:
         self._core = core
         self._units: list[Unit] = []
         self._known: set[bytes] = set()
-        self._at = 0
+        self._at = -1  # the unit that was written last
         self._owed = 0.0
         self._gone: list[tuple[bytes, int, int]] = []
         self._hurried: list[Unit] = []
         self._sizes: dict[str, int] = {}
         self.sync_groups(written, made)
+        self._units.sort(key=lambda unit: unit.seq if unit.written else 0)  # lives shorter than a round go on with it
 
     def sync_groups(
         self,
