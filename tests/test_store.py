@@ -156,7 +156,7 @@ def test_a_ring_that_fills_up_does_not_wait_for_the_next_flush(tmp_path: Path) -
 
 
 def test_lives_that_are_shorter_than_a_round_complete_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each life of 100 operations writes a fifth of the pieces: recovery never has to read much more than five lives."""
+    """Each life of 100 operations writes a fifth of the pieces: recovery never reads much more than five lives."""
     for name, size in (("ROUND_RECORDS", 500), ("PIECE_BYTES", 512), ("SPLIT_BYTES", 2_048)):
         monkeypatch.setattr(f"frmcore.store.checkpoint.{name}", size)
     store = StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)
