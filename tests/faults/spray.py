@@ -1,5 +1,5 @@
-"""Millions of made-up cards beside customers who come back: memory stays within its limit, the customers' windows stay exact, and
-the store recovers to what was there. Values that a limit took away are absent; a wrong one fails."""
+"""Millions of made-up cards beside customers who come back: memory stays within its limit, the customers' windows stay
+exact, and the store recovers to what was there. Values that a limit took away are absent; a wrong one fails."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def main(count: int) -> int:
         assert truth.right > truth.absent
         disk = sum(path.stat().st_blocks * 512 for path in Path(root, "s").iterdir())
     print(
-        f"{count:,} events, {count - count // EVERY:,} of cards made up: at most {greatest / LIMIT:.3f} of the limit of "
-        f"{LIMIT >> 20} MiB, {most / 1e6:,.0f} MB of the process, {disk / 1e6:,.0f} MB on disk; evicted {evicted}; "
+        f"{count:,} events, {count - count // EVERY:,} of cards made up: at most {greatest / LIMIT:.3f} of the limit "
+        f"of {LIMIT >> 20} MiB, {most / 1e6:,.0f} MB of the process, {disk / 1e6:,.0f} MB on disk; evicted {evicted}; "
         f"{truth.right:,} windows of customers exact, {truth.absent:,} absent, 0 wrong; "
         f"{count / (time.monotonic() - started):,.0f} events/s"
     )
