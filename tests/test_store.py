@@ -173,6 +173,22 @@ def test_lives_that_are_shorter_than_a_round_complete_it(tmp_path: Path, monkeyp
     assert behind < 1_000
 
 
+def test_busy_rings_give_up_what_no_window_reaches(tmp_path: Path) -> None:
+    """Three keys have all events: sweeping alone, which looks at every key in turn, would not keep up, and replay does
+    not sweep. Two minutes of an event each 100 ms are 400 entries a ring."""
+    text = POLICY.replace('"1h"', '"1m"') + "limits: {horizon: 1m, ids_min: 100, ids_max: 200}\n"
+    with opened(tmp_path / "s", text, clock=None, store=StoreOptions(flush_ms=60_000)) as engine:
+        for number in range(60_000):
+            engine.decide(event(number, f"a{number % 3}") | {"ts": NOW + 100 * number})
+        engine.flush()
+        killed(engine, tmp_path / "killed")
+        live = sum(group["bytes"] for group in engine.stats["groups"])
+    with opened(tmp_path / "killed", text, clock=None) as engine:
+        recovered = sum(group["bytes"] for group in engine.stats["groups"])
+    assert live < 64 * 1_200
+    assert recovered < 64 * 1_200
+
+
 NO_ROOM = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
 
 
