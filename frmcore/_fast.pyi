@@ -202,7 +202,7 @@ class Core:
         """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
     def replay_operation(self, seq: int, at: int, content: dict[str, Any]) -> None:
         """A recorded control or alert, put in force anew."""
-    def restore_alerts(self, contents: list[dict[str, Any]]) -> None:
+    def restore_alerts(self, contents: Iterable[dict[str, Any]]) -> None:
         """What recorded alerts say: whom they were about, when."""
     def record_owed(self) -> None:
         """Records what follows from the last decision, where a crash came in between."""

@@ -10,7 +10,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from frmcore.store.view import PolicyAt
 
 
+_FOLDED: Final = {RecordType.POLICY, RecordType.LIST, RecordType.HOLD, RecordType.ERASE}
+
+
 @dataclass(slots=True)
 class Restored:
     """A Core as it was, and what goes on from there."""
@@ -53,7 +56,7 @@ class Restored:
     core: Core
     policy: Policy
     plan: Plan
-    operations: list[Operation]
+    operations: list[Operation]  # that lists, holds and pending erasures follow from
     pieces: dict[tuple[bytes, int, int], PieceHead]
     made: dict[bytes, tuple[int, int]]
     tail: bytes  # frames that the database does not have yet
@@ -83,18 +86,18 @@ class Recovery:
     def _run(self, reader: Reader) -> Restored:
         drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")
         tail, position = self._tail(drained)
-        found = operations(reader)
         pieces = {unit_of(key): piece_head(value) for key, value in reader.items(RINGS)}
-        policies = policies_of(found)
+        policies = policies_of(reader)
         made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
-        core.restore_alerts([each.content for each in found if each.type in {RecordType.ALERT, RecordType.ERASE}])
+        core.restore_alerts(each.content for each in operations(reader, {RecordType.ALERT, RecordType.ERASE}))
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)
+        kept = [*operations(reader, _FOLDED), *later]
         return Restored(
-            core, self._steps.policy, self._steps.plan, found + later, pieces, made, tail, drained["seq"],
-            drained["epoch"], position,
+            core, self._steps.policy, self._steps.plan, kept, pieces, made, tail, drained["seq"], drained["epoch"],
+            position,
         )  # fmt: skip
 
     def _tail(self, drained: dict[str, Any]) -> tuple[bytes, int]:
