@@ -6,12 +6,13 @@ Membership lives in the hot path (hashes only); this is its other half, the valu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec.structs import asdict
 from sortedcontainers import SortedSet
 
 from frmcore import text
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 Expiry = int | str | datetime | timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One value of a list. Times are epoch milliseconds; `expires` is None for a value that stays."""
 
     value: str

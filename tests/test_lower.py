@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 from machine import JUMPS, Machine
+from msgspec.structs import replace
 from strategies import values
 from strategies.expressions import Expressions
 from strategies.programs import HEAD, LABELS, NAMES, quoted

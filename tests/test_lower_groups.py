@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from machine import Machine
+from msgspec.structs import replace
 
 from frmcore.plan import Agg, CalendarUnit, Column, ColumnKind, Group, Plan, Query, Span
 from frmcore.policy.load import load

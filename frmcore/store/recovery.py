@@ -9,8 +9,9 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
     from frmcore.store.view import PolicyAt
 
 
-@dataclass(slots=True)
-class Restored:
+class Restored(msgspec.Struct):
     """A Core as it was, and what goes on from there."""
 
     core: Core
