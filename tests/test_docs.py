@@ -38,7 +38,7 @@ from frmcore.policy import Policy, control, fields, load, lookups, rules, schema
 from frmcore.policy import lists as list_sections
 from frmcore.policy.aggregates import _ARGUMENTS
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
-from frmcore.policy.load import _ANYWHERE, _MAIN_ONLY
+from frmcore.policy.loading import _ANYWHERE, _MAIN_ONLY
 from frmcore.sizes import parse_size
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from machine import Machine
 from msgspec.structs import replace
 
 from frmcore.plan import Agg, CalendarUnit, Column, ColumnKind, Group, Plan, Query, Span
-from frmcore.policy.load import load
+from frmcore.policy import load
 from frmcore.policy.lower import lower
 from frmcore.verify import verify
 
