@@ -184,6 +184,7 @@ class FieldPlan(msgspec.Struct, frozen=True):
         None  # of an update: its value until one is told, in register form (text as str)
     )
     may_change: bool = False  # `retry_may_change`: left out of the content that a retry must repeat
+    currency: str = ""  # MONEY: what its minor units are of, for people
 
 
 class CurrencyPlan(msgspec.Struct, frozen=True):
