@@ -388,6 +388,17 @@ def test_what_a_ring_can_not_serve_gets_its_own(feature: str) -> None:
     assert [found.group for found in second.features] == [0, 0, 0, 1]
 
 
+def test_marks_stay_in_the_group_that_has_them() -> None:
+    """A wider group of the same events came later, and stands first: it lacks what was forgotten by then."""
+    runs, fees = 'count(by=card, since=label == "fraud")', 'sum(amount, by=card, where=label == "fraud")'
+    first = plan_of([runs])
+    second = plan_of([fees, runs], first.groups)
+    marks, windows = first.groups[0].signature, first.groups[1].signature
+    found = {group.signature: group.marks_group for group in second.groups}
+    assert second.groups[found[windows]].signature == marks
+    assert plan_of([fees, runs], second.groups) == second
+
+
 def test_an_unbounded_ring_serves_any_span() -> None:
     first = plan_of(['count(by=card, since=label == "fraud")'])
     second = plan_of(['count(by=card, since=label == "fraud", over="1h")'], first.groups)
