@@ -10,7 +10,7 @@ SANITIZED := build/sanitize
 FAST := setup.py $(wildcard frmcore/_fast.pyx frmcore/_fast/*)
 
 .PHONY: demo test lint soak faults serve-faults sanitize bench bench-peers bench-baseline bench-hashes instructions serve-bench go clean
-.PHONY: store-times store-soak help
+.PHONY: store-times store-soak help $(VENV)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -66,7 +66,7 @@ go: $(VENV)/built ## tests the Go client
 bench: $(VENV)/built ## measures everything beside its budget
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s
 	@echo "percentiles, growth, memory: some minutes"
-	@for part in percentiles growth memory; do $(BIN)/python -m bench.$$part || exit 1; done
+	@for part in percentiles growth memory imports; do $(BIN)/python -m bench.$$part || exit 1; done
 	@$(BIN)/python -m bench.instructions --keep
 	@$(BIN)/python -m bench.plots
 	@$(BIN)/python -m bench.page
@@ -103,9 +103,12 @@ sanitize: $(VENV)/built ## the test suite under ASAN and UBSAN
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		../../$(BIN)/python -m pytest -p no:cacheprovider
 
+$(VENV): $(VENV)/built
+
+# Installing has built the extension already, of the sources as they were when it began.
 $(VENV)/built: $(VENV)/installed $(FAST)
-	@echo "building the extension, about a minute"
-	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@if [ -n "$$(find $(FAST) -newer $(VENV)/installed)" ]; then \
+		echo "building the extension, about a minute" && $(BIN)/python setup.py --quiet build_ext --inplace; fi
 	@touch $@
 
 $(VENV)/installed: pyproject.toml
@@ -115,8 +118,9 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install "setuptools>=77" "Cython>=3.1"
 	@echo "installing frmcore from this checkout, which builds its extension: about a minute"
+	@touch $(VENV)/begun
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
-	@touch $@
+	@mv $(VENV)/begun $@
 
 clean: ## removes all that was built
 	@rm -rf $(VENV) build dist frmcore.egg-info frmcore/_fast.c frmcore/_fast*.so bench/_kernel*.so

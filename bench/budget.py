@@ -131,7 +131,7 @@ def _store() -> Iterator[Line]:
     yield Line("recovery from a checkpoint", 1_000_000, _rate(suite, "recovery_checkpoint"), "entities/s", least=True)
     yield Line("recovery from the journal", 500_000, _rate(suite, "recovery_journal"), "events/s", least=True)
     yield Line("backtest from Parquet, one core", 400_000, _rate(suite, "backtest"), "events/s", least=True)
-    yield Line("import frmcore", 60, results("memory").get("import_ms"), "ms")
+    yield Line("import frmcore", 60, results("imports").get("import_ms"), "ms")
 
 
 def _rate(suite: dict[str, Any], name: str) -> float | None:

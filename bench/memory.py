@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from bench.kernel import batch_ns
 from bench.machine import machine
 from bench.peers.memory import frmcore_bytes
 from bench.stream import R1
-from bench.world import HERE, RESULTS, Scale, World
+from bench.world import RESULTS, Scale, World
 
 
 def stream_bytes(count: int) -> dict[str, Any]:
@@ -31,16 +29,6 @@ def stream_bytes(count: int) -> dict[str, Any]:
     return found
 
 
-def import_ms(times: int = 7) -> float:
-    """The processor time that `import frmcore` adds to a start of Python: the least of several, in ms."""
-    code = "import time; t = time.process_time(); import frmcore; print((time.process_time() - t) * 1000)"
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
-        for _ in range(times)
-    ]
-    return min(map(float, runs))
-
-
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
@@ -53,7 +41,6 @@ def main() -> None:
     world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
     result = {
         "machine": machine(),
-        "import_ms": round(import_ms(), 1),
         "stream": stream_bytes(given.events),
         "each": frmcore_bytes(world, given.entities, 1_000_000),
         "entities": given.entities,

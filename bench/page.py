@@ -28,7 +28,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def measured_on() -> str:
     """The machines, one a script, and whether they had time."""
     rows = []
-    for name in ("percentiles", "regression", "growth", "peers", "memory"):
+    for name in ("percentiles", "regression", "growth", "peers", "memory", "imports"):
         found = results(name)
         if found:
             on = found["machine"]

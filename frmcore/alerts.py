@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from msgspec.structs import asdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One alert: raised by a rule about an entity, once in the span that the rule's `alert` says.
 
     `about`: the field that names the entity; `entity`: its value (of a private field a hash). `event_id`, `time`: the

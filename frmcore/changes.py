@@ -7,8 +7,9 @@ several differences within one step, which doubles, a nearer one may go unseen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from frmcore.plan import Rep
 from frmcore.values import feature_value, show
@@ -28,8 +29,7 @@ _HALVINGS = 64
 _FARTHEST = 10**15  # beyond it a difference is an overflow's, and nobody's business
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """The nearest other value of one number: with `limit` or beyond (`at most`, `at least`) instead of `value`, all
     else as it was, the outcome would have been `outcome` (of a rule: it would have fired, or not)."""
 

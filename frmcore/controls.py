@@ -5,8 +5,9 @@ A change is one recorded operation. It is checked here, and put in force by the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import msgspec
 
 from frmcore._fast import shorten
 from frmcore.errors import InvalidEvent, UnknownName
@@ -29,8 +30,7 @@ KINDS: Final = ("rule", "group")
 State = Literal["on", "shadow", "off"]
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True):
     """A rule or a group that is not as the policy says. `at`: epoch ms by the engine's clock."""
 
     kind: str
@@ -41,8 +41,7 @@ class Switch:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
+class Snooze(msgspec.Struct, frozen=True):
     """A rule in shadow until a time (epoch ms, of events), for one value of a field, or for all where that is ""."""
 
     rule: str
@@ -59,8 +58,7 @@ class Snooze:
         return f"{self.field}:{self.value}" if self.field else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tripped:
+class Tripped(msgspec.Struct, frozen=True):
     """A rule whose breaker tripped: it fired for `fired` of `decisions`. `at`: time of the event that did it."""
 
     rule: str
@@ -69,8 +67,7 @@ class Tripped:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(msgspec.Struct, frozen=True):
     """What differs now from what the policy says."""
 
     switches: tuple[Switch, ...]
@@ -88,7 +85,7 @@ class Controls:
 
 
 def _made(kind: type[Any], said: Mapping[str, Any]) -> Any:
-    return kind(**{name: said[name] for name in kind.__dataclass_fields__})
+    return kind(**{name: said[name] for name in kind.__struct_fields__})
 
 
 def switched(policy: Policy, kind: str, name: str, state: str, *, reason: str, by: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -19,13 +18,11 @@ from frmcore.holds import Holds
 from frmcore.limits import JSON_BYTES_MAX, TIME_MS_MAX
 from frmcore.lists import EntityLists, list_contents
 from frmcore.policy import Policy, load
-from frmcore.policy.lower import lower
-from frmcore.policy.stored import digests
 from frmcore.store import StoreOptions
 from frmcore.subjects import check_entities, parse_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from frmcore.errors import StoreError
     from frmcore.explain import Explanation
     from frmcore.lists import Expiry
+    from frmcore.plan import Group, Plan
     from frmcore.store.inbox import Command
     from frmcore.store.store import Opened, Store
     from frmcore.subjects import Subject
@@ -89,7 +87,7 @@ class Engine:
         self._store: Store | None = None
         self._holds: Holds
         if path is None:
-            plan = lower(wanted)
+            plan = _plan(wanted)
             secrets = (key or os.urandom(KEY_BYTES), private_key or os.urandom(KEY_BYTES))
             self._core = Core(plan, wanted, list_contents(plan), *secrets, clock, max_ahead)
             self._take(wanted, EntityLists(self._core, plan))
@@ -269,10 +267,12 @@ class Engine:
         StoreError; the old policy stays then."""
         policy = policy if isinstance(policy, Policy) else load(policy)
         with self._reloading:
-            plan = lower(policy, keep=self._core.groups())
+            plan = _plan(policy, self._core.groups())
             if self._store is not None:
                 self._store.reload(self._core, plan, policy)
             else:
+                from frmcore.policy.stored import digests  # noqa: PLC0415
+
                 self._core.reload(plan, policy, list_contents(plan), digests(policy))
             self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
@@ -390,6 +390,8 @@ class Engine:
     def state_hash(self) -> str:
         """A hash of the logical state: rings, ids, updates, lists, order. Equal states of equal keys hash equally,
         however they came about. O(state)."""
+        import hashlib  # noqa: PLC0415  brings OpenSSL in
+
         digest = hashlib.sha256(self._core.state_hash().encode())
         for name, entries in self._lists.items():
             digest.update(repr((name, sorted(entries.entries(), key=str))).encode())
@@ -498,6 +500,12 @@ class Engine:
             raise self._core.unreadable("not an event as JSON: it is nested too deeply") from None
         except (msgspec.DecodeError, ValueError) as error:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
+
+
+def _plan(policy: Policy, keep: Sequence[Group] = ()) -> Plan:
+    from frmcore.policy.lower import lower  # noqa: PLC0415  brings the compiler in
+
+    return lower(policy, keep)
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

@@ -6,8 +6,9 @@ evaluator that could disagree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frmcore.changes import Change, changes_of_outcome, changes_of_rule
 from frmcore.errors import UnknownEvent
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from frmcore.values import Raw, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One part of a rule's expression: its text, its value, how a person reads it, and what it is made of."""
 
     text: str
@@ -33,8 +33,7 @@ class Node:
     children: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
+class RuleTrace(msgspec.Struct, frozen=True):
     """One rule. `state`: fired, exempted, shadow, unknown, silent, off (out of its dates, or switched off), or not
     evaluated (another kind of event). `failed`: the parts of its condition for want of which it is not true; `changes`:
     of which number another value would have made it true, or not true."""
@@ -49,8 +48,7 @@ class RuleTrace:
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureTrace:
+class FeatureTrace(msgspec.Struct, frozen=True):
     """One feature. For an aggregate: the window (ms; `start` None for "all that is recorded", `end` exclusive) and
     the ids of
     the events in it, newest first, at most 100."""
@@ -63,8 +61,7 @@ class FeatureTrace:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """What `Engine.explain` returns. `fields` and `final` as known now; everything else as it was decided.
 
     `changes`: of which number another value would have altered the outcome."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from frmcore.errors import UnderHold
 from frmcore.lists import checked_note, expiry
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from frmcore.subjects import Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """One subject under hold; of a private entity `value` is a hash. Times are epoch ms; `until` None: for good."""
 
     entity: str
@@ -115,7 +116,7 @@ class Holds:
             return
         self._holds.pop((content["entity"], content["value"]), None)
         if action == "add":
-            hold = Hold(**{name: content[name] for name in Hold.__slots__})
+            hold = Hold(**{name: content[name] for name in Hold.__struct_fields__})
             self._holds[hold.entity, hold.value] = hold
 
     def _in_force(self, hold: Hold) -> bool:

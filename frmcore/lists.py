@@ -5,13 +5,13 @@ Membership lives in the hot path (hashes only); this is its other half, the valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sortedcontainers import SortedSet
 
 from frmcore import text
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 Expiry = int | str | datetime | timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):  # texts and numbers: nothing for the collector to follow
     """One value of a list. Times are epoch milliseconds; `expires` is None for a value that stays."""
 
     value: str
@@ -96,12 +95,13 @@ class EntityList:
     def _add(self, values: Iterable[str], said: Entry, expires: Expiry, command: str) -> int:
         self._writable()
         now = self._core.now()
-        notes: dict[str, Any] = {
-            name: checked_note(name, getattr(said, name)) for name in ("reason", "source", "owner")
-        }
+        reason, source = checked_note("reason", said.reason), checked_note("source", said.source)
+        owner = checked_note("owner", said.owner)
         until = expiry("expires", expires, now)
-        found = dict.fromkeys(map(self._canonical, values))
-        known = self._apply("add", [Entry(value, added=now, expires=until, **notes) for value in found], command)
+        found = self._found(values)
+        known = self._apply(
+            "add", [Entry(value, reason, source, owner, now, until) for value in found], list(found.values()), command
+        )
         return len(found) - known
 
     def remove(self, value: str, *, reason: str = "", source: str = "") -> bool:
@@ -110,9 +110,9 @@ class EntityList:
 
     def _remove(self, values: Iterable[str], said: Entry, command: str) -> int:
         self._writable()
-        notes: dict[str, Any] = {name: checked_note(name, getattr(said, name)) for name in ("reason", "source")}
-        found = dict.fromkeys(map(self._canonical, values))
-        return self._apply("remove", [Entry(value, **notes) for value in found], command)
+        reason, source = checked_note("reason", said.reason), checked_note("source", said.source)
+        found = self._found(values)
+        return self._apply("remove", [Entry(value, reason, source) for value in found], list(found.values()), command)
 
     def obey(self, command: Command, token: str) -> int:
         """A change that another process asked for; how many values it changed. Recorded with the command's token."""
@@ -175,19 +175,20 @@ class EntityList:
             raise ReadOnlyList(f"list {self.name} comes from the policy: change it there, or its file, and reload")
         self._guard()
 
-    def _apply(self, action: str, entries: list[Entry], command: str) -> int:
+    def _apply(self, action: str, entries: list[Entry], raws: list[bytes], command: str) -> int:
         """The change, recorded in parts of bounded size; how many of the values were listed before."""
+        known = 0
         with self._changing:
             self._drop_expired()
-            known = sum(entry.value in self._entries for entry in entries)
             for first in range(0, len(entries), LIST_CHANGE_VALUES):
-                self._apply_part(action, entries[first : first + LIST_CHANGE_VALUES], command)
+                part = slice(first, first + LIST_CHANGE_VALUES)
+                known += self._apply_part(action, entries[part], raws[part], command)
         self._settled()
         return known
 
-    def _apply_part(self, action: str, entries: list[Entry], command: str) -> None:
+    def _apply_part(self, action: str, entries: list[Entry], raws: list[bytes], command: str) -> int:
         """One recorded operation: the membership first, which may refuse it."""
-        content: dict[str, object] = {"list": self.name, "action": action, "entries": [asdict(e) for e in entries]}
+        content: dict[str, object] = {"list": self.name, "action": action, "entries": entries}
         if command:
             content["command"] = command
         if self._spec.network:
@@ -196,30 +197,30 @@ class EntityList:
             left += entries if action == "add" else []
             self._core.change_networks(self._spec, list(map(_range, left)), content)
         else:
-            values = [(self._raw(entry.value), entry.expires) for entry in entries]
+            values = [(raw, entry.expires) for raw, entry in zip(raws, entries, strict=True)]
             self._core.change_list(self._spec, action, values, content)
-        for entry in entries:
-            self._forget(entry.value)
-            if action == "add":
-                self._keep(entry)
+        known = [entry.value for entry in entries if entry.value in self._entries]
+        for value in known:
+            self._forget(value)
+        if action == "add":
+            self._keep(entries)
+        return len(known)
 
     def restore(self, entries: Mapping[str, Entry]) -> None:
         """Takes up recorded values, without recording them again."""
-        for entry in entries.values():
-            self._keep(entry)
+        self._keep(entries.values())
         if self._spec.network:
             self._core.restore_networks(self._spec, list(map(_range, entries.values())))
         else:
             self._core.restore_list(self._spec, [(self._raw(entry.value), entry.expires) for entry in entries.values()])
 
-    def _keep(self, entry: Entry) -> None:
-        self._entries[entry.value] = entry
-        if entry.expires is not None:
-            self._expiring.add((entry.expires, entry.value))
+    def _keep(self, entries: Collection[Entry]) -> None:
+        self._entries.update({entry.value: entry for entry in entries})
+        self._expiring.update([(entry.expires, entry.value) for entry in entries if entry.expires is not None])
 
     def _forget(self, value: str) -> None:
-        before = self._entries.pop(value, None)
-        if before is not None and before.expires is not None:
+        before = self._entries.pop(value)
+        if before.expires is not None:
             self._expiring.discard((before.expires, value))
 
     def _drop_expired(self) -> None:
@@ -229,14 +230,21 @@ class EntityList:
             _, value = self._expiring.pop(0)
             del self._entries[value]
 
+    def _found(self, values: Iterable[str]) -> dict[str, bytes]:
+        """Each value once: the one form in which it is kept (of a private list its hash, in hex), and what is probed
+        (of a network nothing)."""
+        spec = self._spec
+        if spec.network:
+            return {_network(spec, value): b"" for value in values}
+        raws = [_raw_value(spec, value) for value in values]
+        if spec.private:
+            return {raw.hex(): raw for raw in map(self._core.hide, raws)}
+        if spec.kind is Kind.IP:
+            return {text.ip_text(raw): raw for raw in raws}
+        return {raw.decode(): raw for raw in raws}
+
     def _canonical(self, value: str) -> str:
-        """The one form in which a value is kept; of a private list its hash, in hex."""
-        if self._spec.network:
-            return _network(self._spec, value)
-        raw = _raw_value(self._spec, value)
-        if self._spec.private:
-            return self._core.hide(raw).hex()
-        return text.ip_text(raw) if self._spec.kind is Kind.IP else raw.decode()
+        return next(iter(self._found([value])))
 
     def _raw(self, canonical: str) -> bytes:
         return bytes.fromhex(canonical) if self._spec.private else _raw_value(self._spec, canonical)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from heapq import nlargest
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +16,9 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     """A hint such as `did you mean "amount"?`, or "" where nothing is near. Case does not count."""
     if len(name) > _LENGTH_MAX:
         return ""
+    from difflib import get_close_matches  # noqa: PLC0415  wanted only when something went wrong
+    from heapq import nlargest  # noqa: PLC0415
+
     known = {candidate.lower(): candidate for candidate in candidates if len(candidate) <= _LENGTH_MAX}
     likely: Iterable[str] = known
     if len(known) > _COMPARED_MAX:

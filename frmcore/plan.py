@@ -29,9 +29,10 @@ results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+import msgspec
 
 
 class Rep(IntEnum):
@@ -124,8 +125,7 @@ class Op(IntEnum):
     LOOKUP = 91  # the value of key a in lookups[b] (b: index); absent where it has none
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateText:
+class PrivateText(msgspec.Struct, frozen=True):
     """A constant or an item of a set that private values are compared with: the engine hashes it with the private
     key."""
 
@@ -169,8 +169,7 @@ REP = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class FieldPlan:
+class FieldPlan(msgspec.Struct, frozen=True):
     """One schema field, derived field or update. Its register is its index over the three tuples, in that order."""
 
     name: str
@@ -185,10 +184,10 @@ class FieldPlan:
         None  # of an update: its value until one is told, in register form (text as str)
     )
     may_change: bool = False  # `retry_may_change`: left out of the content that a retry must repeat
+    currency: str = ""  # MONEY: what its minor units are of, for people
 
 
-@dataclass(frozen=True, slots=True)
-class CurrencyPlan:
+class CurrencyPlan(msgspec.Struct, frozen=True):
     """Money whose currency is another field: converted to the base currency on entry."""
 
     amount: int  # register of the money field
@@ -290,8 +289,7 @@ class Lookup(NamedTuple):
     queries: tuple[Query, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Aggregates that share one ring an entity: same key, kinds, filter and cells.
 
     `signature` names it by meaning and is unique in its plan. After a reload a group keeps the ring of the old group of
@@ -329,8 +327,7 @@ class FeaturePlan(NamedTuple):
     keys: tuple[int, ...] = ()  # lookup key registers
 
 
-@dataclass(frozen=True, slots=True)
-class ListPlan:
+class ListPlan(msgspec.Struct, frozen=True):
     name: str
     kind: Kind  # STRING or IP
     network: bool  # entries are CIDR ranges, probed by an ip
@@ -423,8 +420,7 @@ class HoldoutPlan(NamedTuple):
     excepted: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RulePlan:
+class RulePlan(msgspec.Struct, frozen=True):
     id: str
     group: str  # "" for none
     result: int  # register of its truth value
@@ -448,8 +444,7 @@ class RulePlan:
     digest: str = ""  # of its condition and effect: what was switched or broken stays so as long as this is the same
 
 
-@dataclass(frozen=True, slots=True)
-class PointPlan:
+class PointPlan(msgspec.Struct, frozen=True):
     name: str
     kinds: tuple[int, ...] | None  # events it decides first; None: all kinds that no other point names
     after: int  # index of the point it follows, -1: decided by `decide`
@@ -487,8 +482,7 @@ class Re2(NamedTuple):
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The policy's `limits:` section; defaults and reasons in frmcore/limits.py."""
 
     horizon_ms: int
@@ -500,8 +494,7 @@ class Limits:
     entities: tuple[tuple[str, int], ...]  # (entity type, "card+merchant" for a composite key; keys at most), by name
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A whole policy. Tuples are indexed by the numbers that other parts carry."""
 
     name: str

@@ -54,16 +54,23 @@ def feature_value(spec: Spec, raw: Raw) -> Value:
 def show(spec: Spec, raw: Raw) -> str:
     """The register's content as a person reads it: money with decimals and currency, durations in words, RFC 3339."""
     value = feature_value(spec, raw)
-    if value is None:
-        return "unknown"
-    if spec.kind is Kind.MONEY and not isinstance(value, str):
-        return format_money(round(value), spec.currency)
-    if spec.kind is Kind.DURATION and not isinstance(value, str):
-        return format_duration(round(value))
-    if spec.kind is Kind.TIMESTAMP and not isinstance(value, str):
-        return format_timestamp(round(value))
     if spec.kind is Kind.DECIMAL and isinstance(raw, int):
         return f"{value:.{spec.scale}f}"
+    return show_value(spec.kind, value, spec.currency)
+
+
+def show_value(kind: Kind, value: Value, currency: str = "") -> str:
+    """A Python value as a person reads it; `currency` of money."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, str):
+        return value
+    if kind is Kind.MONEY:
+        return format_money(round(value), currency)
+    if kind is Kind.DURATION:
+        return format_duration(round(value))
+    if kind is Kind.TIMESTAMP:
+        return format_timestamp(round(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

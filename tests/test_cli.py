@@ -253,6 +253,13 @@ def test_explain_shows_rules_values_and_evidence(starter: Path) -> None:
     assert {rule["id"] for rule in found["rules"]} >= {"card_testing", "unusual_amount"}
 
 
+def test_explain_shows_times_and_money_of_the_event_as_people_read_them(starter: Path) -> None:
+    told = frmcore("explain", starter / "policy.yaml", starter / "events.jsonl", "p-9").stdout
+    event = dict(line.strip("│ ").split(" │ ") for line in told.splitlines() if line.count("│") == 3)
+    shown = {name.strip(): value.strip() for name, value in event.items()}
+    assert (shown["time"], shown["amount"], shown["status"]) == ("2026-03-02T12:20:54Z", "1.00 EUR", "pending")
+
+
 def test_explain_of_an_unknown_event(starter: Path) -> None:
     told = frmcore("explain", starter / "policy.yaml", starter / "events.jsonl", "p-99")
     assert (told.returncode, told.stdout) == (1, "")

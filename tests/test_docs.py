@@ -23,10 +23,11 @@ import doctest
 import inspect
 import json
 import re
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import pytest
 
 import frmcore
@@ -37,7 +38,7 @@ from frmcore.policy import Policy, control, fields, load, lookups, rules, schema
 from frmcore.policy import lists as list_sections
 from frmcore.policy.aggregates import _ARGUMENTS
 from frmcore.policy.functions import AGGREGATES, FUNCTIONS
-from frmcore.policy.load import _ANYWHERE, _MAIN_ONLY
+from frmcore.policy.loading import _ANYWHERE, _MAIN_ONLY
 from frmcore.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -388,7 +389,7 @@ def check_keys(table: Table) -> None:
     assert sorted(documented) == sorted(KEYS[owner])
     if owner == "`limits`":
         defaults = [() if row[2] == "no limit" else number(row[2]) for row in table.rows]
-        assert defaults == list(astuple(sections.DEFAULT_LIMITS))
+        assert defaults == list(msgspec.structs.astuple(sections.DEFAULT_LIMITS))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_expired_values_leave_memory_once_the_horizon_is_past() -> None:
     assert len(list(networks.entries())) == 0
     for at in range(2_000):
         it.decide(MINUTE + S + at)
-    assert it.engine.stats["memory"]["lists"] < before - 500 * 20
+    assert it.engine.stats["memory"]["lists"] < before - 500 * 16
     assert (list(cards), it.decide(MINUTE + 9 * S, card="c-for-good").score) == (["c-for-good"], 1)
 
 

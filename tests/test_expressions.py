@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import time
-from dataclasses import fields
 
 import pytest
 from expression_cases import FILE, Case, cases, check, field, listed, scalar, scope, shown, type_of
@@ -594,7 +593,7 @@ def nodes(item: object) -> list[tree.Expr]:
     found = [item] if isinstance(item, tree.Expr) else []
     children = item if isinstance(item, tuple) else []
     if isinstance(item, tree.Expr | tree.Feature | tree.Aggregate):
-        children = [getattr(item, each.name) for each in fields(item)]
+        children = [getattr(item, name) for name in item.__struct_fields__]
     return found + [node for child in children for node in nodes(child)]
 
 

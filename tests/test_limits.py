@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from engines import SCHEMA, World, policy_text
+from msgspec.structs import replace
 
 import frmcore
 from frmcore import limits

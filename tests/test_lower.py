@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 from machine import JUMPS, Machine
+from msgspec.structs import replace
 from strategies import values
 from strategies.expressions import Expressions
 from strategies.programs import HEAD, LABELS, NAMES, quoted
@@ -21,7 +21,7 @@ from twin.evaluate import evaluate
 from frmcore import limits
 from frmcore.errors import PolicyError
 from frmcore.plan import Dfa, Kind, Op, Plan, PrivateText, Re2, Rep, Segment, TraceNode
-from frmcore.policy.load import load
+from frmcore.policy import load
 from frmcore.policy.lower import lower
 from frmcore.text import ip_text, parse_ip
 from frmcore.verify import verify
@@ -520,7 +520,7 @@ def test_the_same_text_gives_an_equal_plan() -> None:
 
 PRINT_PLAN = """
 import sys
-from frmcore.policy.load import load
+from frmcore.policy import load
 from frmcore.policy.lower import lower
 print(lower(load(sys.stdin.read())))
 """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from machine import Machine
+from msgspec.structs import replace
 
 from frmcore.plan import Agg, CalendarUnit, Column, ColumnKind, Group, Plan, Query, Span
-from frmcore.policy.load import load
+from frmcore.policy import load
 from frmcore.policy.lower import lower
 from frmcore.verify import verify
 
@@ -386,6 +386,17 @@ def test_what_a_ring_can_not_serve_gets_its_own(feature: str) -> None:
     ]
     assert [column.text for column in second.groups[0].columns] == [column.text for column in first.groups[0].columns]
     assert [found.group for found in second.features] == [0, 0, 0, 1]
+
+
+def test_marks_stay_in_the_group_that_has_them() -> None:
+    """A wider group of the same events came later, and stands first: it lacks what was forgotten by then."""
+    runs, fees = 'count(by=card, since=label == "fraud")', 'sum(amount, by=card, where=label == "fraud")'
+    first = plan_of([runs])
+    second = plan_of([fees, runs], first.groups)
+    marks, windows = first.groups[0].signature, first.groups[1].signature
+    found = {group.signature: group.marks_group for group in second.groups}
+    assert second.groups[found[windows]].signature == marks
+    assert plan_of([fees, runs], second.groups) == second
 
 
 def test_an_unbounded_ring_serves_any_span() -> None:

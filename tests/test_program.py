@@ -6,7 +6,6 @@ import itertools
 import math
 import random
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import EARTH_KM, Machine
+from msgspec.structs import replace
 
 from frmcore import text
 from frmcore._fast import Lists, ListTable, NetworkTable, Program

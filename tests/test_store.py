@@ -41,7 +41,7 @@ def opened(path: Path, text: str = POLICY, **more: Any) -> frmcore.Engine:
 
 
 def event(number: int, account: str = "a", **more: Any) -> dict[str, Any]:
-    return {"id": f"e{number}", "ts": NOW + number, "kind": "payment", "account": account, **more}
+    return {"id": f"e{number}", "ts": NOW + number, "kind": "payment", "account": account} | more
 
 
 def test_everything_is_there_again(tmp_path: Path) -> None:
@@ -252,6 +252,22 @@ def test_a_reload_keeps_its_groups_over_a_restart(tmp_path: Path) -> None:
         engine.reload(wider)
         before = engine.state_hash(), engine.features(account="a")
         assert before[1]["tries_1h"] == 100
+    with opened(tmp_path / "s", wider) as engine:
+        assert (engine.state_hash(), engine.features(account="a")) == before
+
+
+def test_a_reload_keeps_the_marks_of_its_windows_over_a_restart(tmp_path: Path) -> None:
+    """The new group holds events that start windows as well, but not the one that was forgotten."""
+    since = 'since_start: count(by=account, since=kind == "login")\n  tries_1h:'
+    text = POLICY.replace("tries_1h:", since) + "limits: {ids_min: 20, ids_max: 20}\n"
+    wider = text.replace("since_start:", 'logins: first(kind, by=account, where=kind == "login")\n  since_start:')
+    with opened(tmp_path / "s", text) as engine, pytest.MonkeyPatch.context() as patch:
+        for number in range(100):
+            engine.decide(event(number, kind="login" if number == 10 else "payment"))
+        patch.setattr("frmcore.store.store.is_needed", lambda *_: False)
+        engine.reload(wider)
+        before = engine.state_hash(), engine.features(account="a")
+        assert before[1]["since_start"] == 89
     with opened(tmp_path / "s", wider) as engine:
         assert (engine.state_hash(), engine.features(account="a")) == before
 

@@ -25,8 +25,8 @@ def _value(random: Random) -> bytes:
 def _filled(world: World) -> tuple[ListTable, list[bytes]]:
     random, table = Random(3), ListTable(bytes(range(16)))
     values = [_value(random) for _ in range(world.scale.listed)]
-    for seq, value in enumerate(values):
-        table.add(value, None, seq)
+    for value in values:
+        table.add(value, None)
     return table, values
 
 

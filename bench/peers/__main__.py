@@ -156,8 +156,8 @@ class Peers:
         again = [random.choice(fresh[:100]) for _ in range(20_000)]
         exact, bloom, ours = set(values), Bloom(len(values), 0.001), ListTable(bytes(16))
         bloom.update(values)
-        for number, value in enumerate(values):
-            ours.add(value.encode(), None, number)
+        for value in values:
+            ours.add(value.encode(), None)
         assert sum(map(bloom.__contains__, values[:1_000])) == sum(ours.contains(v.encode(), 0) for v in values[:1_000])
         for label, given in (("fresh", fresh), ("hot", again)):
             packed = "".join(given).encode()

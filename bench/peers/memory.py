@@ -25,7 +25,7 @@ def frmcore_bytes(world: World, entities: int, listed: int) -> dict[str, float]:
     count = _rings(world, COUNT, BUSY, EACH) / (BUSY * EACH)
     table = ListTable(bytes(16))
     for number in range(listed):
-        table.add(b"tok_%012x" % number, None, number)
+        table.add(b"tok_%012x" % number, None)
     return {
         "entity with one event": _rings(world, SUM, entities, 1) / entities,
         "held event, counted": count,

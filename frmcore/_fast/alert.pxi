@@ -1,10 +1,7 @@
 # Alerts: what rules tell people about entities, once in a span of event time. They stand in the decision's record, with the ids
 # of the events that are their evidence; a record of their own, behind it, is what the log of alerts keeps for good.
 
-import logging as _logging
 from itertools import islice as _islice
-
-_log = _logging.getLogger("frmcore.engine")
 
 cdef enum:
     ALERTS_SWEPT = 2  # remembered alerts that are let go for each new one, so that what is over does not pile up
@@ -110,7 +107,9 @@ cdef int follow_decision(Core core, const RecordHead* record, uint64_t kind_bit)
 cdef int tell_of(bytes record) except -1:
     content = plain_content(record)
     if content.get("control") == "trip":
-        _log.warning(
+        import logging
+
+        logging.getLogger("frmcore.engine").warning(
             "rule %s dropped to shadow: it fired for %d of %d decisions, more than its breaker allows; "
             "see Engine.reset_breaker", content["rule"], content["fired"], content["decisions"],
         )

@@ -23,13 +23,13 @@ cdef enum:
     BLOOM_LINES_MIN = 64  # one page
     BLOOM_SLICE = 65536  # bytes given back in one step: about 3 us
 
-# What lists keep of a 128-bit hash: 90 bits. Among 100 million entries a foreign value matches one with probability 1e-19.
+# What lists keep of a 128-bit hash: 74 bits. Among 100 million entries a foreign value matches one with probability 5e-15.
 cdef struct ListKey:
     uint64_t hi
     uint32_t low
 
 cdef enum:
-    KEY_LOW_BITS = 26
+    KEY_LOW_BITS = 10
 
 cdef struct Bloom:
     uint64_t* words
@@ -77,7 +77,7 @@ cdef inline uint64_t* bloom_line(const Bloom* bloom, ListKey key) noexcept nogil
     return bloom.words + scale(key.hi, bloom.lines) * 8
 
 
-# Six bits for each of the eight words. The line was chosen by the key's highest bits, these are the others.
+# Six bits for each of the eight words, from the lowest. The line was chosen by the key's highest 26 bits at most.
 cdef inline uint64_t bloom_pattern(ListKey key) noexcept nogil:
     return key.hi << KEY_LOW_BITS | key.low
 

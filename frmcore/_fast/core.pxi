@@ -902,13 +902,14 @@ cdef class Core:
         """Adds or removes the values (`(bytes, expires)` each) of a list, recorded as one operation. How many changed."""
         cdef uint64_t changed = 0
         cdef bint was_on
+        cdef ListTable table
         with self.lock:
             table, now = self.lists.tables[self.list_index(spec)], self.now_ms()
             was_on = gc_pause()
             try:
                 record = self.record_list(content, now)
                 for value, expires in values:
-                    changed += table.add(value, expires, self.seq) if action == "add" else table.remove(value)
+                    changed += table.add(value, expires) if action == "add" else table.remove(value)
             finally:
                 if was_on:
                     gc_resume()
@@ -1000,7 +1001,7 @@ cdef class Core:
         """The recorded values of a list, not recorded again."""
         table = self.lists.tables[self.list_index(spec)]
         for value, expires in values:
-            table.add(value, expires, self.seq)
+            table.add(value, expires)
 
     def restore_networks(self, spec, ranges):
         self.lists.tables[self.list_index(spec)].load(ranges)

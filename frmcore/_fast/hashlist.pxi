@@ -1,5 +1,5 @@
 # Lists: who is a member at an event's time. A Bloom filter answers most probes from one cache line; what passes it is
-# confirmed in an exact table of 24-byte entries.
+# confirmed in an exact table of 16-byte entries.
 #
 # The table hashes linearly: it grows and shrinks by one bucket at a time. A bucket is an array of its own, about 32 entries
 # in the order of their hashes, so that a probe guesses the place of a key (hashes are spread evenly) and is two or three
@@ -9,14 +9,14 @@ cdef enum:
     BUCKET_ENTRIES = 32  # on average, when the table is about to grow
     BUCKET_STEP = 4  # arrays grow by four entries
     BUCKET_PAGE = 256  # buckets of one directory page
+    BUCKETS_MAX = 1 << 26  # 2**31 entries
     ENTRY_NEVER = 0x3FFFFFFFFFFFFF  # 54 bits
 
-# `expires` and `seq` share their words with the key's 26 low bits: 10 below the time, 16 below the sequence. Times are
-# biased by 2**53, which holds every time an event can have (limits.TIME_MS_MAX); ENTRY_NEVER is above all of them.
+# `expires` shares its word with the key's ten low bits. Times are biased by 2**53, which holds every time an event can have
+# (limits.TIME_MS_MAX); ENTRY_NEVER is above all of them.
 cdef struct ListEntry:
     uint64_t hi
     uint64_t time_low
-    uint64_t seq_low
 
 cdef struct ListBucket:
     ListEntry* entries
@@ -47,25 +47,24 @@ cdef inline uint64_t entry_time(int64_t expires) noexcept nogil:
     return ENTRY_NEVER if expires == INT64_MAX else <uint64_t>(expires + (<int64_t>1 << 53))
 
 
-cdef inline void entry_set(ListEntry* entry, ListKey key, int64_t expires, uint64_t seq) noexcept nogil:
+cdef inline void entry_set(ListEntry* entry, ListKey key, int64_t expires) noexcept nogil:
     entry.hi = key.hi
-    entry.time_low = entry_time(expires) << 10 | key.low >> 16
-    entry.seq_low = seq << 16 | (key.low & 0xffff)
+    entry.time_low = entry_time(expires) << KEY_LOW_BITS | key.low
 
 
 cdef inline ListKey entry_key(const ListEntry* entry) noexcept nogil:
     cdef ListKey key
     key.hi = entry.hi
-    key.low = <uint32_t>((entry.time_low & 0x3ff) << 16 | (entry.seq_low & 0xffff))
+    key.low = <uint32_t>(entry.time_low & ((1 << KEY_LOW_BITS) - 1))
     return key
 
 
 cdef inline bint entry_listed(const ListEntry* entry, int64_t time) noexcept nogil:
-    return entry_time(time) < entry.time_low >> 10
+    return entry_time(time) < entry.time_low >> KEY_LOW_BITS
 
 
 cdef inline bint entry_expires(const ListEntry* entry) noexcept nogil:
-    return entry.time_low >> 10 != <uint64_t>ENTRY_NEVER
+    return entry.time_low >> KEY_LOW_BITS != <uint64_t>ENTRY_NEVER
 
 
 # ---- buckets ----------------------------------------------------------------------------------------------------------
@@ -73,8 +72,9 @@ cdef inline ListBucket* list_bucket(const HashList* table, uint32_t index) noexc
     return table.pages[index // BUCKET_PAGE] + index % BUCKET_PAGE
 
 
-cdef inline uint32_t list_index(const HashList* table, uint32_t low) noexcept nogil:
-    cdef uint32_t index = low & (2 * table.round - 1)
+# By the low bits of `hi`: the high ones order the entries of a bucket.
+cdef inline uint32_t list_index(const HashList* table, ListKey key) noexcept nogil:
+    cdef uint32_t index = <uint32_t>(key.hi & (2 * table.round - 1))
     return index if index < table.buckets else index & (table.round - 1)
 
 
@@ -161,13 +161,13 @@ cdef int list_split(HashList* table) except -1:
     cdef uint32_t moved = 0
     cdef uint32_t i
     for i in range(source.count):
-        moved += (entry_key(source.entries + i).low & table.round) != 0
+        moved += (source.entries[i].hi & table.round) != 0
     if table.buckets % BUCKET_PAGE == 0:
         list_page(table)
     target = list_bucket(table, table.buckets)
     bucket_reserve(table, target, moved)
     for i in range(source.count):
-        if entry_key(source.entries + i).low & table.round:
+        if source.entries[i].hi & table.round:
             target.entries[target.count] = source.entries[i]
             target.count += 1
         else:
@@ -265,11 +265,13 @@ cdef void list_close(HashList* table) noexcept:
 
 # NULL where the key is not on the list; an expired entry is found until it is swept.
 cdef inline ListEntry* list_find(const HashList* table, ListKey key) noexcept nogil:
-    return bucket_find(list_bucket(table, list_index(table, key.low)), key)
+    return bucket_find(list_bucket(table, list_index(table, key)), key)
 
 
 cdef inline void list_prefetch(const HashList* table, Hash hash) noexcept nogil:
-    prefetch(bloom_line(&table.bloom, list_key(hash)))
+    cdef ListKey key = list_key(hash)
+    prefetch(bloom_line(&table.bloom, key))
+    prefetch(list_bucket(table, list_index(table, key)))
 
 
 cdef inline bint list_probe(HashList* table, Hash hash, int64_t time) noexcept nogil:
@@ -290,29 +292,29 @@ cdef bint list_confirm(HashList* table, ListKey key, int64_t time) noexcept nogi
     return entry_listed(entry, time)
 
 
-# 1 where the key is new, 0 where its expiry and sequence were replaced. O(1), about 40 entries moved at most.
-cdef int list_add(HashList* table, Hash hash, int64_t expires, uint64_t seq) except -1:
+# 1 where the key is new, 0 where its expiry was replaced. O(1), about 40 entries moved at most.
+cdef int list_add(HashList* table, Hash hash, int64_t expires) except -1:
     cdef ListKey key = list_key(hash)
-    cdef ListBucket* bucket = list_bucket(table, list_index(table, key.low))
+    cdef ListBucket* bucket = list_bucket(table, list_index(table, key))
     cdef ListEntry* entry = bucket_find(bucket, key)
     cdef uint32_t place
     if entry != NULL:
         table.expiring -= entry_expires(entry)
-        entry_set(entry, key, expires, seq)
+        entry_set(entry, key, expires)
         table.expiring += entry_expires(entry)
         return 0
     bucket_reserve(table, bucket, bucket.count + 1)
     place = bucket_place(bucket, key.hi)
     entry = bucket.entries + place
     memmove(entry + 1, entry, (bucket.count - place) * sizeof(ListEntry))
-    entry_set(entry, key, expires, seq)
+    entry_set(entry, key, expires)
     bucket.count += 1
     table.entries += 1
     table.expiring += entry_expires(entry)
     bloom_add(&table.bloom, key)
     if table.next.lines > 0:
         bloom_add(&table.next, key)
-    if table.entries > <uint64_t>table.buckets * BUCKET_ENTRIES and table.buckets < 1 << KEY_LOW_BITS:
+    if table.entries > <uint64_t>table.buckets * BUCKET_ENTRIES and table.buckets < BUCKETS_MAX:
         list_split(table)
     list_tend(table)
     return 1
@@ -329,7 +331,7 @@ cdef int list_shrink(HashList* table, ListBucket* bucket) except -1:
 # Whether the key was on the list. The filter keeps its bits until it is built anew.
 cdef int list_remove(HashList* table, Hash hash) except -1:
     cdef ListKey key = list_key(hash)
-    cdef ListBucket* bucket = list_bucket(table, list_index(table, key.low))
+    cdef ListBucket* bucket = list_bucket(table, list_index(table, key))
     cdef ListEntry* entry = bucket_find(bucket, key)
     if entry == NULL:
         return 0

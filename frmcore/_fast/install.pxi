@@ -72,7 +72,7 @@ cdef list tables_for(Core core, object plan, list contents):
             table.load(content)
         elif content:
             for value in content:
-                table.add(private_text(core.private_key, value) if spec.private else value, None, 0)
+                table.add(private_text(core.private_key, value) if spec.private else value, None)
         tables.append(table)
     return tables
 

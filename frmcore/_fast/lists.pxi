@@ -30,7 +30,7 @@ cdef inline bint lists_probe(const ListRef* lists, uint32_t index, const char* s
 
 @cython.final
 cdef class ListTable:
-    """Values, until when each is listed, and the sequence that listed it. Times are ms; 26 to 29 bytes a value."""
+    """Values, and until when each is listed, in ms; 20 to 22 bytes a value."""
 
     cdef HashList list
 
@@ -41,15 +41,15 @@ cdef class ListTable:
     def __dealloc__(self):
         list_close(&self.list)
 
-    def add(self, bytes value not None, expires, uint64_t seq):
+    cpdef bint add(self, bytes value, object expires) except -1:
         """Lists `value` until `expires` (None: for good); True where it was not listed. O(1). Raises ValueError beyond
-        limits.TIME_MS_MAX or 2**48 sequences, MemoryError."""
+        limits.TIME_MS_MAX, MemoryError."""
         cdef int64_t until = INT64_MAX if expires is None else expires
-        if seq >> 48 or (expires is not None and not -TIME_MS_MAX <= until <= TIME_MS_MAX):
-            raise ValueError(f"expires {expires} or sequence {seq} is out of range")
-        return list_add(&self.list, self.hash(value), until, seq) == 1
+        if expires is not None and not -TIME_MS_MAX <= until <= TIME_MS_MAX:
+            raise ValueError(f"expires {expires} is out of range")
+        return list_add(&self.list, self.hash(value), until) == 1
 
-    def remove(self, bytes value not None):
+    cpdef bint remove(self, bytes value) except -1:
         """Takes `value` off the list; whether it was there. O(1)."""
         return list_remove(&self.list, self.hash(value)) == 1
 
@@ -68,13 +68,12 @@ cdef class ListTable:
             found += list_probe(&self.list, hash_text(self.list.key, s + i * width, width), time)
         return found
 
-    def get(self, bytes value not None):
-        """(expires or None, sequence) of `value` as it was added, expired or not; None where it is not there. O(1)."""
+    def expiry(self, bytes value not None):
+        """Until when `value` is listed, expired or not (None: for good). O(1). Raises KeyError where it is not there."""
         cdef ListEntry* entry = list_find(&self.list, list_key(self.hash(value)))
         if entry == NULL:
-            return None
-        until = <int64_t>(entry.time_low >> 10) - (<int64_t>1 << 53) if entry_expires(entry) else None
-        return until, entry.seq_low >> 16
+            raise KeyError(value)
+        return <int64_t>(entry.time_low >> KEY_LOW_BITS) - (<int64_t>1 << 53) if entry_expires(entry) else None
 
     def expire(self, int64_t time):
         """Removes what expired at or before `time` from the next bucket in turn: constant work. Returns how many. No later
@@ -111,7 +110,7 @@ cdef class ListTable:
         """Raises AssertionError unless every invariant holds. O(entries); for tests."""
         list_check(&self.list)
 
-    cdef Hash hash(self, bytes value) noexcept:
+    cdef Hash hash(self, bytes value) except *:
         return hash_text(self.list.key, value, <uint32_t>len(value))
 
 
@@ -137,7 +136,7 @@ cdef int list_check(const HashList* table) except -1:
         for i in range(bucket.count):
             key = entry_key(bucket.entries + i)
             expiring += entry_expires(bucket.entries + i)
-            assert list_index(table, key.low) == b
+            assert list_index(table, key) == b
             assert i == 0 or bucket.entries[i - 1].hi <= key.hi
             assert bloom_has(&table.bloom, key)
             assert table.next.lines == 0 or b >= table.walked or bloom_has(&table.next, key)

@@ -1,6 +1,5 @@
 # A plan's program, verified and loaded: instructions, sets, patterns, zones and constants as the machine reads them.
 
-import re2 as _re2
 from frmcore.plan import Dfa as _Dfa
 from frmcore.plan import PrivateText as _PrivateText
 from frmcore.plan import Rep as _Rep
@@ -100,10 +99,12 @@ cdef class Program:
             dfa_load(self.dfas + index, pattern)
             self.patterns[index].dfa = self.dfas + index
             return 0
-        options = _re2.Options()
+        import re2  # brought in by the first pattern that needs it
+
+        options = re2.Options()
         options.never_capture = True
         options.log_errors = False
-        compiled = _re2.compile(pattern.pattern, options)
+        compiled = re2.compile(pattern.pattern, options)
         self.kept.append(compiled)
         self.patterns[index].re2 = <PyObject*>compiled
         self.runs_python = True

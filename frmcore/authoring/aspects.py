@@ -3,9 +3,10 @@ comments do not show; a parameter shows by its name, so that a new value of it i
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from frmcore.durations import format_duration, format_timestamp
 from frmcore.policy.canonical import Texts, type_text

@@ -21,14 +21,18 @@ from frmcore.cli.formats import format_of
 from frmcore.cli.replay import Invalid, Replay
 from frmcore.cli.run import row
 from frmcore.history.cells import EPOCH
+from frmcore.plan import Kind
 from frmcore.report.latency import Latency
 from frmcore.store.archive import Archive
 from frmcore.store.view import viewing
+from frmcore.values import show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frmcore.explain import Explanation, Node
+    from frmcore.plan import FieldPlan
+    from frmcore.values import Value
 
 EVIDENCE_SHOWN = 5  # ids of a window's events in the table; --json has all that the engine lists
 
@@ -87,7 +91,7 @@ def _value(found: Explanation, name: str) -> str:
     """As a person reads it: of a feature, or of a field that a rule asks for."""
     shown = {node.text: node.shown for rule in found.rules for node in _nodes(rule.tree)}
     shown |= {feature.name: feature.shown for feature in found.features}
-    return shown.get(name, str(found.fields.get(name)))
+    return {**_facts(found), **shown}.get(name, "unknown")
 
 
 def _nodes(node: Node) -> Iterator[Node]:
@@ -98,12 +102,25 @@ def _nodes(node: Node) -> Iterator[Node]:
 
 def _event(found: Explanation) -> Table:
     table = Table(title="Event, as known now", show_header=False)
-    for name, value in found.fields.items():
-        table.add_row(name, Text("absent" if value is None else plain(str(value))))
+    for name, shown in _facts(found).items():
+        table.add_row(name, Text(plain(shown)))
     table.add_row("final", found.final)
     if found.lists:
         table.add_row("on lists", ", ".join(found.lists))
     return table
+
+
+def _facts(found: Explanation) -> dict[str, str]:
+    """What the event says, by name: money with its currency, times with their zone, the rest as it came."""
+    plan = found.decision.plan
+    specs = {spec.name: spec for spec in (*plan.fields, *plan.derived, *plan.updates)}
+    return {name: _fact(specs[name], value) for name, value in found.fields.items()}
+
+
+def _fact(spec: FieldPlan, value: Value) -> str:
+    if value is None:
+        return "absent"
+    return show_value(spec.kind, value, spec.currency) if spec.kind in (Kind.MONEY, Kind.TIMESTAMP) else str(value)
 
 
 def _rules(found: Explanation) -> Tree:

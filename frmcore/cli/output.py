@@ -1,9 +1,11 @@
-"""Reports and tables to files: never half of one."""
+"""What commands write to files: never half of one."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,15 +30,38 @@ def check_target(to: Path | None) -> None:
         raise typer.BadParameter(f"--to {to}: there is no folder {to.parent}")
 
 
-def whole(to: Path, make: Callable[[Path], None]) -> None:
-    """Makes a file (0600) beside its place, and moves it there when it is complete."""
+@contextmanager
+def replacing(to: Path) -> Iterator[Path]:
+    """The name of a file (0600) beside `to`, which becomes it at the end of the block, and is gone where that fails.
+
+    What is no file, such as /dev/stdout or a named pipe, is written as it is; what a link leads to is replaced, not the
+    link. What a killed run left is written over."""
+    to = to.resolve()
+    if to.exists() and not to.is_file():
+        yield to
+        return
     part = to.with_name(f".{to.name}.part")
     try:
-        os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600))
+        handle = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(to)) from None
+    with os.fdopen(handle, "wb") as mine:
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(f"{to}: another command writes it; wait for that, or name another file") from None
+        try:
+            yield part
+            part.replace(to)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def whole(to: Path, make: Callable[[Path], None]) -> None:
+    """Makes a file, and says so when it is complete."""
+    with replacing(to) as part:
         make(part)
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
     complain(f"written: {to}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 import msgspec
 
 from frmcore.cli.formats import BATCH, arrow, format_of
+from frmcore.cli.output import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,19 +27,20 @@ Columns: TypeAlias = "Mapping[str, Any]"
 
 @contextmanager
 def writer(path: str, columns: Columns) -> Iterator[Write]:
-    """Writes rows (name -> value; missing or None is absent) to a file; nested mappings only to JSON lines."""
+    """Writes rows (name -> value; missing or None is absent) to a file, which is there once all are written; nested
+    mappings only to JSON lines."""
     kind = format_of(path)
     if path == "-":
         yield _json_lines(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif kind == "csv":
-        with Path(path).open("w", encoding="utf-8", newline="") as text:
+        with replacing(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as text:
             yield _csv_rows(csv.writer(text, lineterminator="\n"), columns)
     elif kind == "parquet":
-        with _parquet_rows(path, columns) as write:
+        with replacing(Path(path)) as part, _parquet_rows(part, columns) as write:
             yield write
     else:
-        with Path(path).open("wb") as file:
+        with replacing(Path(path)) as part, part.open("wb") as file:
             yield _json_lines(file)
 
 
@@ -67,7 +69,7 @@ def _cell(value: Any) -> Any:
 
 
 @contextmanager
-def _parquet_rows(path: str, columns: Columns) -> Iterator[Write]:
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[Write]:
     pa = arrow()
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), LIST: pa.list_(pa.string())}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])

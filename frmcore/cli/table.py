@@ -15,6 +15,7 @@ from rich.table import Table
 from frmcore.authoring.table_notes import TableNotes, notes_of
 from frmcore.cli.arguments import AsJson, PolicyFile
 from frmcore.cli.console import complain, plain
+from frmcore.cli.output import replacing
 from frmcore.policy import load
 
 table = typer.Typer(
@@ -89,7 +90,8 @@ def _write(file: Path, rows: list[list[str]]) -> None:
     if file.suffix == ".csv":
         text = StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        file.write_text(text.getvalue(), "utf-8", newline="\n")
+        with replacing(file) as part:
+            part.write_text(text.getvalue(), "utf-8", newline="\n")
         return
     try:
         from openpyxl import Workbook  # noqa: PLC0415  an extra
@@ -99,7 +101,8 @@ def _write(file: Path, rows: list[list[str]]) -> None:
     page = book.worksheets[0]
     for row in rows:
         page.append(row)
-    book.save(file)
+    with replacing(file) as part:
+        book.save(part)
 
 
 def _name(file: Path) -> str:

@@ -7,9 +7,10 @@ same engine, the same program, no second evaluator. That holds as long as no win
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from frmcore.currency import format_money, parse_money
 from frmcore.durations import parse_duration
@@ -178,10 +179,12 @@ def mapped(node: Any, change: Callable[[Any], Any]) -> Any:
     """The tree with `change` applied to every node, operands first."""
     if isinstance(node, tuple):
         return tuple(mapped(each, change) for each in node)
-    if not isinstance(node, Expr) or not is_dataclass(node):
+    if not isinstance(node, Expr):
         return node
     inner = {
-        f.name: mapped(getattr(node, f.name), change) for f in fields(node) if f.name not in ("type", "place", "text")
+        name: mapped(getattr(node, name), change)
+        for name in node.__struct_fields__
+        if name not in ("type", "place", "text")
     }
     return change(replace(node, **inner))
 
@@ -219,7 +222,7 @@ def _with(rule: Rule, name: str, const: Callable[[Const], Const]) -> Rule:
         if old is None:
             return node
         side = "left" if getattr(node, "left", None) is old else "right"
-        return replace(node, **{side: const(old)})  # type: ignore[arg-type]
+        return replace(node, **{side: const(old)})
 
     return replace(rule, when=mapped(rule.when, change))
 

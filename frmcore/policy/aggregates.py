@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+import msgspec
+from msgspec.structs import replace
 
 from frmcore.durations import parse_duration
 from frmcore.limits import KEY_PARTS_MAX, WINDOW_MS_MAX
@@ -37,8 +39,7 @@ _DAYS: Final = re.compile(r"([1-9][0-9]{0,4}) days?")
 _OVER: Final = 'over="24h", "today", "this week", "this month" or "3 days"'
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """One call of an aggregate, its arguments by name."""
 
     c: Checker

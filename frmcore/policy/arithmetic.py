@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec.structs import replace
 
 from frmcore.limits import INT_MAX
 from frmcore.plan import Kind, Rep

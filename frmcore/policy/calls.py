@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import re2  # type: ignore[import-untyped]
+from msgspec.structs import replace
 
 from frmcore.currency import exponent, parse_money
 from frmcore.limits import REGEX_BYTES_MAX

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from frmcore.policy.tree import Expr
 from frmcore.policy.words import quoted
@@ -23,8 +24,7 @@ class Wrong(Exception):
     """The problem was added; nothing is left to say about this node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checker:
+class Checker(msgspec.Struct, frozen=True):
     """Checks the nodes of one expression. A handler returns a typed tree or raises `Wrong`."""
 
     source: Source

@@ -25,6 +25,7 @@ def field_plan(field: Field, policy: Policy) -> FieldPlan:
         private=kind.private,
         default=field.default,
         may_change=field.may_change,
+        currency=kind.currency,
     )
 
 

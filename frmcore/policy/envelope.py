@@ -8,9 +8,9 @@ tabs as indentation, control characters and marks that reorder text. Aliases are
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
+import msgspec
 import yaml
 
 from frmcore.limits import YAML_DEPTH_MAX, YAML_NODES_MAX
@@ -26,8 +26,7 @@ Cut = Literal["", "comment", "flow"]
 _Event = Any  # PyYAML's, whose stubs know neither tags nor anchors
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True):
     """A scalar. `cut`: what ended it, where it is unquoted and might have been meant to go on. `quoted`: certainly a
     text, whatever it looks like."""
 
@@ -46,8 +45,7 @@ class Leaf:
         return self.scalar.place
 
 
-@dataclass(frozen=True, slots=True)
-class Seq:
+class Seq(msgspec.Struct, frozen=True):
     """A list. `size`: nodes in it, aliases written out; `height`: levels of nesting, itself included."""
 
     items: tuple[Node, ...]
@@ -56,8 +54,7 @@ class Seq:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(msgspec.Struct, frozen=True):
     """A mapping, in file order; keys are unique."""
 
     entries: tuple[tuple[Leaf, Node], ...]

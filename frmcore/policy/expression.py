@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import warnings
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frmcore.policy.tokens import Refused, check_tokens
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from frmcore.policy.source import Place, Problems, Scalar
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A text that became a tree. Nodes count bytes of UTF-8; places and `text` count characters."""
 
     scalar: Scalar

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from frmcore.currency import exponent
 from frmcore.limits import ENUM_VALUES_MAX, STRING_BYTES_MAX
@@ -29,8 +31,7 @@ _UPDATE: Final = ("type", "default", "optional", *TYPE_KEYS)
 _TYPES_HINT: Final = f"the types are {', '.join(TYPES)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A schema field, and what can be checked only once every field is known."""
 
     field: Field

@@ -4,8 +4,9 @@ run together. Line breaks and where the files lie do not count; list values coun
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import astuple
 
 from frmcore.policy.canonical import stored_text
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from frmcore.policy.families import BOOL, FLOAT, INT, IP, STRING, TIMESTAMP
 
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from frmcore.policy.tree import Type
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """`takes`: the types of the leading arguments; `result` None: it depends on them, calls.py says how."""
 
     usage: str

@@ -89,6 +89,9 @@ class Grouping:
         self._kept: dict[str, list[Group]] = {}
         for group in keep:
             self._kept.setdefault(_base(group.signature), []).append(group)
+        self._marked_by = {
+            group.signature: keep[group.marks_group].signature for group in keep if group.marks_group >= 0
+        }
         self._drafts: list[Draft] = []
         self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
@@ -138,9 +141,10 @@ class Grouping:
         return self._new[base]
 
     def _add(self, need: Need, kept: Group | None) -> int:
-        """A further group; its marks precede it."""
+        """A further group; its marks precede it, and stay where a kept one has them: another group may lack some."""
         marks = self._needs.marks(need.members)
-        marks_at = -1 if marks is None else self._draft_for(marks)
+        home = None if kept is None else self._marked_by.get(kept.signature)
+        marks_at = -1 if marks is None else self._draft_for(marks, home)
         if marks is not None:
             self._drafts[marks_at].add(marks)
         signature = self._fresh(need.members.signature) if kept is None else kept.signature

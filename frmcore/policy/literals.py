@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import math
-from dataclasses import replace
 from decimal import Decimal
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from frmcore.currency import format_money, parse_money
 from frmcore.durations import parse_duration, parse_timestamp

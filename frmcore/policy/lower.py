@@ -6,8 +6,9 @@ are needed. The second run knows them from the first and is otherwise the same.
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from typing import TYPE_CHECKING
+
+from msgspec.structs import astuple
 
 from frmcore.plan import (
     AlertPlan,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from frmcore.plan import Agg, CalendarUnit, ColumnKind, Kind, Query, Rep, Span
 from frmcore.policy.canonical import declared, stored_text
@@ -28,8 +29,7 @@ _OF_REP: Final = {Rep.INT: ColumnKind.INT, Rep.FLOAT: ColumnKind.FLOAT, Rep.TEXT
 _BOOL: Final = Type(Kind.BOOL)
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(msgspec.Struct, frozen=True):
     """Who is in a ring: the part of an aggregate that makes rings one. `signature` names it by meaning."""
 
     signature: str
@@ -41,8 +41,7 @@ class Members:
     since: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(msgspec.Struct, frozen=True):
     """A column, and what its queries want kept of it."""
 
     expr: Expr
@@ -53,8 +52,7 @@ class Values:
     extremes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     members: Members
     values: Values | None
     span_ms: int  # -1: unbounded

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from frmcore.limits import FIELDS_MAX, KINDS_MAX
 from frmcore.plan import Kind

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,26 +25,29 @@ DERIVED: Final = frozenset(
 )  # derived fields; "clear": private fields are read in the clear
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct):
     """The names a policy declares. A name belongs to one of fields, derived, updates, params, lists, features only."""
 
-    fields: dict[str, Field] = field(default_factory=dict)
-    derived: dict[str, Field] = field(default_factory=dict)
-    updates: dict[str, Field] = field(default_factory=dict)
-    params: dict[str, Const] = field(default_factory=dict)
-    lists: dict[str, ListSpec] = field(default_factory=dict)
-    lookups: dict[str, LookupTable] = field(default_factory=dict)
-    features: dict[str, Feature] = field(default_factory=dict)
+    fields: dict[str, Field] = msgspec.field(default_factory=dict)
+    derived: dict[str, Field] = msgspec.field(default_factory=dict)
+    updates: dict[str, Field] = msgspec.field(default_factory=dict)
+    params: dict[str, Const] = msgspec.field(default_factory=dict)
+    lists: dict[str, ListSpec] = msgspec.field(default_factory=dict)
+    lookups: dict[str, LookupTable] = msgspec.field(default_factory=dict)
+    features: dict[str, Feature] = msgspec.field(default_factory=dict)
     feature_names: frozenset[str] = frozenset()  # all that are declared; `features` holds those checked so far
-    rules: set[str] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)  # declared, but wrong and reported: using one is no second mistake
+    rules: set[str] = msgspec.field(default_factory=set)
+    broken: set[str] = msgspec.field(
+        default_factory=set
+    )  # declared, but wrong and reported: using one is no second mistake
     kinds: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ("allow", "review", "block")
     base_currency: str = ""
-    zones: dict[str, Zone] = field(default_factory=dict)  # those in use; the checker fills it
-    known_zones: Mapping[str, Zone] = field(default_factory=dict)  # what they are, where tzdata is not to be asked
-    warnings: list[str] = field(default_factory=list)
+    zones: dict[str, Zone] = msgspec.field(default_factory=dict)  # those in use; the checker fills it
+    known_zones: Mapping[str, Zone] = msgspec.field(
+        default_factory=dict
+    )  # what they are, where tzdata is not to be asked
+    warnings: list[str] = msgspec.field(default_factory=list)
     kind_field: str = ""
     time_field: str = ""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from frmcore.errors import PolicyError
 from frmcore.limits import PROBLEMS_MAX
@@ -12,8 +13,7 @@ from frmcore.limits import PROBLEMS_MAX
 _SHOWN_MAX: Final = 160  # characters of a source line: one long line must not make a long message of every problem
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A stretch of one line of one file; line and column count from 1, column in characters. `cell`: of a table, whose
     rows are its lines, the name of the cell."""
 
@@ -29,8 +29,7 @@ class Place:
         return f"{self.file}, cell {self.cell}" if self.cell else f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One mistake: where, what, and how to mend it."""
 
     place: Place
@@ -53,8 +52,7 @@ class Problem:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """A YAML scalar as text. `starts[i]` is where line i of `text` begins in the file.
 
     Where YAML joined lines or resolved an escape, one line of `text` comes from several stretches of the file:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from frmcore.plan import Zone
+from frmcore.policy import load
 from frmcore.policy.files import TEXT_NAME
-from frmcore.policy.load import load
 from frmcore.policy.lookups import PARQUET
 
 if TYPE_CHECKING:

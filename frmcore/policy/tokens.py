@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from frmcore.limits import EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX
 from frmcore.policy.functions import FUNCTIONS
@@ -72,8 +73,7 @@ class Refused(Exception):
         self.start, self.length, self.message, self.hint = start, length, message, hint
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(msgspec.Struct):
     """One open bracket (or the whole text): what was seen since it, or since its last comma."""
 
     bracket: Token
@@ -106,13 +106,12 @@ def _tokens(text: str) -> Iterator[Token]:
             yield Token(kind, match[0], match.start())
 
 
-@dataclass(slots=True)
-class _Order:
+class _Order(msgspec.Struct):
     """Operands and operators take turns; brackets pair up; nothing nests deeper than the bound."""
 
     text: str
-    tokens: list[Token] = field(default_factory=list)
-    frames: list[_Frame] = field(default_factory=list)
+    tokens: list[Token] = msgspec.field(default_factory=list)
+    frames: list[_Frame] = msgspec.field(default_factory=list)
     index: int = 0
     have: bool = False  # an operand stands before this token
     called: int = 0  # brackets in a row that end before this token

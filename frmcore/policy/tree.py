@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from functools import cache, cached_property
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 from frmcore.plan import CalendarUnit, Kind, Limits, Mode, Rep, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import msgspec
-
     from frmcore.policy.envelope import Node
     from frmcore.policy.source import Place
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(msgspec.Struct, frozen=True):
     """A type of the language. `fractional`: a money or duration result held as a float (0.9 * amount, mean(amount))."""
 
     kind: Kind
@@ -36,52 +35,66 @@ class Type:
         return Rep.TEXT if self.kind in (Kind.STRING, Kind.IP) else Rep.INT
 
 
-@dataclass(frozen=True, slots=True)
-class Expr:
+_NO_MEANING: Final = ("place", "text", "param", "tests")  # where something came from, and how it was put
+
+
+class Located(msgspec.Struct, frozen=True):
+    """Two of a kind are equal when they mean the same, wherever and however they are written."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        meaning = _meaning(type(self))
+        return bool(meaning(self) == meaning(other))
+
+    def __hash__(self) -> int:
+        return hash((type(self), _meaning(type(self))(self)))
+
+
+@cache
+def _meaning(node: type[Located]) -> attrgetter[Any]:
+    return attrgetter(*(name for name in node.__struct_fields__ if name not in _NO_MEANING))
+
+
+class Expr(Located, frozen=True):
     type: Type
-    place: Place = field(compare=False)  # where it stands; two expressions are equal whatever their place
-    text: str = field(compare=False)  # its source, for explanations
+    place: Place  # where it stands
+    text: str  # its source, for explanations
 
 
-@dataclass(frozen=True, slots=True)
-class Const(Expr):
+class Const(Expr, frozen=True):
     """In register form: int (scaled, minor units, ms, enum code, 0/1), float, or str (an ip: canonical text).
 
     `param` names the parameter it came from.
     """
 
     value: int | float | str
-    param: str = field(default="", compare=False)
+    param: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ref(Expr):
+class Ref(Expr, frozen=True):
     """A field, derived field, update or feature by name; or `final`, `score`."""
 
     name: str
     source: Literal["field", "derived", "update", "feature", "final", "score"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fired(Expr):
+class Fired(Expr, frozen=True):
     """Did that rule fire (live) when the event was decided. Only in filters."""
 
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Not(Expr):
+class Not(Expr, frozen=True):
     item: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class BoolOp(Expr):
+class BoolOp(Expr, frozen=True):
     op: Literal["and", "or"]
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compare(Expr):
+class Compare(Expr, frozen=True):
     """One comparison; a chain `a < b <= c` is an `and` of comparisons. `>` and `>=` are written with swapped sides.
 
     Operands have one family (number, money, duration, timestamp, string, ip, enum, bool) but maybe different
@@ -93,30 +106,26 @@ class Compare(Expr):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class InSet(Expr):
+class InSet(Expr, frozen=True):
     """`item in (literal, ...)`; values in register form, of item's type. `not in` is Not(InSet)."""
 
     item: Expr
     values: tuple[int | float | str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InList(Expr):
+class InList(Expr, frozen=True):
     item: Expr
     list: str
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp(Expr):
+class LookUp(Expr, frozen=True):
     """`table[item]`."""
 
     item: Expr
     table: LookupTable
 
 
-@dataclass(frozen=True, slots=True)
-class Arith(Expr):
+class Arith(Expr, frozen=True):
     """`+ - * / // %`; operand and result types as docs/design.md tables them."""
 
     op: Literal["+", "-", "*", "/", "//", "%"]
@@ -124,20 +133,17 @@ class Arith(Expr):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Neg(Expr):
+class Neg(Expr, frozen=True):
     item: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class If(Expr):
+class If(Expr, frozen=True):
     test: Expr
     then: Expr
     other: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Expr):
+class Call(Expr, frozen=True):
     """Every other function, by its name in the language; literal arguments are Const.
 
     missing coalesce abs min max round lower upper len startswith endswith contains slice domain canonical_email fold
@@ -149,15 +155,13 @@ class Call(Expr):
     args: tuple[Expr | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(msgspec.Struct, frozen=True):
     """`over="24h"`."""
 
     ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(msgspec.Struct, frozen=True):
     """`over="today"`, `"this week"`, `"this month"`, `"3 days"` (count 3, DAY) in `zone`."""
 
     unit: CalendarUnit
@@ -170,8 +174,7 @@ AggregateName = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(msgspec.Struct, frozen=True):
     """One aggregate call. `by` and `lookup` are field or derived-field names; `on` kinds (None: all)."""
 
     function: AggregateName
@@ -188,20 +191,18 @@ class Aggregate:
     ddof: int
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(Located, frozen=True):
     """A named value: an aggregate, or an expression over fields, updates and features."""
 
     name: str
     type: Type
     aggregate: Aggregate | None
     expression: Expr | None
-    place: Place = field(compare=False)
-    text: str = field(compare=False)
+    place: Place
+    text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Located, frozen=True):
     """A schema field, derived field (`expression`) or update (`default`)."""
 
     name: str
@@ -214,48 +215,43 @@ class Field:
     default: int | float | str | None
     expression: Expr | None
     currency_field: str  # MONEY whose currency is another field; "" otherwise
-    place: Place = field(compare=False)
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class ListSpec:
+class ListSpec(Located, frozen=True):
     name: str
     of: str  # the entity type or scalar type it was declared with
     type: Type
     network: bool
     values: tuple[str, ...] | None  # from `values:` or `file:`; None: changes at run time
-    place: Place = field(compare=False)
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class LookupTable:
+class LookupTable(Located, frozen=True):
     """Reference data. `rows` in register form; a key that is not among them is looked up as absent."""
 
     name: str
     key: Type
     value: Type
     rows: Mapping[int | str, int | float | str]
-    place: Place = field(compare=False)
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Located, frozen=True):
     name: str
     on: tuple[str, ...] | None
     after: str  # "" for none
     thresholds: tuple[tuple[int, str], ...]  # (score at least, outcome), ascending
-    place: Place | None = field(default=None, compare=False)  # None: of the point that nobody declared
+    place: Place | None = None  # None: of the point that nobody declared
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonText:
+class ReasonText(msgspec.Struct, frozen=True):
     """A reason template cut into literal text and expressions (references)."""
 
     parts: tuple[str | Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(msgspec.Struct, frozen=True):
     """A rule that fires for more than `share` (hundredths of a per cent) of at least `least` decisions of `over_ms`
     drops to shadow."""
 
@@ -264,8 +260,7 @@ class Breaker:
     least: int
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """What a rule that fires tells people about an entity, once in `once_ms`."""
 
     about: Ref
@@ -273,8 +268,7 @@ class Alert:
     typology: str
 
 
-@dataclass(frozen=True, slots=True)
-class RuleGroup:
+class RuleGroup(msgspec.Struct, frozen=True):
     """What `groups:` says of one. `takes_max`: its greatest score counts, not their sum."""
 
     name: str
@@ -282,8 +276,7 @@ class RuleGroup:
     takes_max: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Holdout:
+class Holdout(msgspec.Struct, frozen=True):
     """The part of events that is let through to learn from. `share`: hundredths of a per cent; `excepted`: groups whose
     rules count all the same."""
 
@@ -293,8 +286,7 @@ class Holdout:
     excepted: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Located, frozen=True):
     id: str
     group: str
     when: Expr
@@ -313,12 +305,11 @@ class Rule:
     alert: Alert | None
     reason: ReasonText
     owner: str
-    tests: tuple[Node, ...] = field(compare=False)  # as written: what runs them reads them
-    place: Place = field(compare=False)
+    tests: tuple[Node, ...]  # as written: what runs them reads them
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Located, frozen=True):
     """A decision table; its rows are among the rules. With `hit` "first" it is a feature as well: the number of the
     row that hit, 0 for none."""
 
@@ -326,12 +317,11 @@ class Table:
     file: str
     hit: Literal["first", "unique", "collect"]
     rows: tuple[tuple[int, str], ...]  # (number in the sheet, id of the rule)
-    cells: tuple[tuple[str, ...], ...] = field(repr=False)  # the whole sheet, its header first
-    place: Place = field(compare=False)
+    cells: tuple[tuple[str, ...], ...]  # the whole sheet, its header first
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class RatePoint:
+class RatePoint(msgspec.Struct, frozen=True):
     """From `since_ms` on one unit of `currency` is worth `rate / 10**10` units of the base currency."""
 
     currency: str
@@ -339,8 +329,7 @@ class RatePoint:
     rate: int
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, dict=True):
     """One checked policy. `hash` identifies all it consists of: every file, list, rate, limit and time zone."""
 
     name: str

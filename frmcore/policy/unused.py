@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from frmcore.policy.tree import Aggregate, Expr, Feature, Ref, Rule
@@ -42,6 +41,6 @@ def nodes_of(tree: object) -> Iterator[Expr | Aggregate]:
             yield from nodes_of(item)
     elif isinstance(tree, Expr | Aggregate):
         yield tree
-        for field in fields(tree):
-            if field.name not in ("type", "place", "text"):
-                yield from nodes_of(getattr(tree, field.name))
+        for name in tree.__struct_fields__:
+            if name not in ("type", "place", "text"):
+                yield from nodes_of(getattr(tree, name))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from importlib.resources import files
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from frmcore.plan import Zone
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+    from zoneinfo import ZoneInfo
 
 _FIRST_S = 0  # 1970
 _LAST_S = 4_102_444_800  # 2100
@@ -21,7 +24,7 @@ _STEP_S = 3 * 86_400  # the two nearest transitions of any zone since 1970 are a
 @lru_cache(maxsize=1)
 def zone_names() -> frozenset[str]:
     """Every IANA name."""
-    return frozenset((files("tzdata") / "zones").read_text("ascii").split())
+    return frozenset((_tzdata() / "zones").read_text("ascii").split())
 
 
 @lru_cache(maxsize=64)
@@ -32,7 +35,9 @@ def load_zone(name: str) -> Zone | None:
     """
     if name not in zone_names():
         return None
-    with (files("tzdata") / "zoneinfo").joinpath(*name.split("/")).open("rb") as file:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    with (_tzdata() / "zoneinfo").joinpath(*name.split("/")).open("rb") as file:
         zone = ZoneInfo.from_file(file, key=name)
     at_s, offsets = [-(2**62) // 1_000], [_offset(zone, _FIRST_S)]
     for second in range(_FIRST_S + _STEP_S, _LAST_S + _STEP_S, _STEP_S):
@@ -41,6 +46,12 @@ def load_zone(name: str) -> Zone | None:
             at_s.append(_change(zone, second - _STEP_S, second))
             offsets.append(offset)
     return Zone(name, (-(2**62), *(at * 1_000 for at in at_s[1:])), tuple(offset * 1_000 for offset in offsets))
+
+
+def _tzdata() -> Traversable:
+    from importlib.resources import files  # noqa: PLC0415  10 ms that most policies never pay
+
+    return files("tzdata")
 
 
 def _offset(zone: ZoneInfo, second: int) -> int:

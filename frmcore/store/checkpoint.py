@@ -8,8 +8,9 @@ records or ROUND_SECONDS, whichever is shorter; when nothing happens, nothing is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from frmcore.store.database import Put
 from frmcore.store.layout import DEPTH_MAX, RINGS, Piece, PieceHead, covers, group_key, pack_piece, unit_key
@@ -26,8 +27,7 @@ ROUND_SECONDS: Final = 60.0
 PIECES_MAX: Final = 256  # with one flush
 
 
-@dataclass(slots=True)
-class Unit:
+class Unit(msgspec.Struct):
     """`seq` and `head`: as of which sequence number it was written, and the oldest event remembered then."""
 
     signature: str

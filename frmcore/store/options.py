@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from frmcore.durations import parse_duration
 
@@ -12,8 +13,7 @@ Durability = Literal["process", "power", "none"]
 DURABILITIES: Final = ("process", "power", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
+class StoreOptions(msgspec.Struct, frozen=True):
     """How a store is kept.
 
     durability: "process": a decision survives a crash of the process once `decide` returned it, and one of the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 _GROUPS: Final = msgspec.msgpack.Decoder(tuple[Group, ...])
 
 
-@dataclass(slots=True)
-class Operation:
+class Operation(msgspec.Struct):
     """A policy, a list's change, a control or alerts, as recorded. `time`: epoch ms."""
 
     seq: int

@@ -9,8 +9,9 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
 _FOLDED: Final = {RecordType.POLICY, RecordType.LIST, RecordType.HOLD, RecordType.ERASE}
 
 
-@dataclass(slots=True)
-class Restored:
+class Restored(msgspec.Struct):
     """A Core as it was, and what goes on from there."""
 
     core: Core

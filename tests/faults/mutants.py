@@ -62,6 +62,11 @@ _SIZE, _FEATURES, _VERDICT, _ID_AT = 4, 6, 7, 5  # fields of a record's head
 MARK = 0x4A6D7246
 EVENTS = (RecordType.DECISION, RecordType.OBSERVED)
 DECIDED = (*EVENTS, RecordType.AGAIN)
+STEERED = (RecordType.EVICT, RecordType.CONTROL, RecordType.ALERT, RecordType.HOLD, RecordType.ERASE)
+_RINGS = struct.Struct("<qI")  # of a piece: the time up to which idle rings went, how many rings follow
+_RING = struct.Struct("<16sBB")  # hash, flags, count of entries where that is below 128
+_CAPPED, _SINCE = 1, 16  # flags
+_PLACE_BYTES = 16
 
 
 class Store(NamedTuple):
@@ -188,10 +193,37 @@ def piece_changed(rows: Rows, _: Store, random: Random) -> Rows:
 
 
 def rings_changed(rings: bytes, random: Random) -> bytes:
-    """Behind the count, which the walk compares with nothing; sometimes the count too."""
-    if random.random() < 0.1:
-        return random.choice(EXTREMES).to_bytes(8, "little")[:4] + rings[4:]
-    return rings[:4] + scribbled(rings[4:], random)
+    """What a piece says of evictions, how many rings it has, or the rings."""
+    evicted, count = _RINGS.unpack_from(rings)
+    body = rings[_RINGS.size :]
+    match random.randrange(10):
+        case 0:
+            count = number_near(count, 32, random)
+        case 1 | 2:
+            evicted = time_near(evicted, random)
+        case 3 | 4 if len(body) > _RING.size:
+            body = _since_changed(body, random)
+        case _:
+            body = scribbled(body, random)
+    return _RINGS.pack(evicted, count) + body
+
+
+def _since_changed(body: bytes, random: Random) -> bytes:
+    """The time up to which the first ring may lack entries: another one, a first one, or none any more."""
+    hashed, flags, entries = _RING.unpack_from(body)
+    at = _RING.size + (_PLACE_BYTES if flags & _CAPPED else 0)
+    had = struct.unpack_from("<q", body, at)[0] if flags & _SINCE and len(body) >= at + 8 else None
+    behind = body[at + 8 :] if had is not None else body[at:]
+    if had is not None and random.random() < 0.3:
+        return _RING.pack(hashed, flags & ~_SINCE, entries) + body[_RING.size : at] + behind
+    since = struct.pack("<q", time_near(had or 1_760_000_000_000, random))
+    return _RING.pack(hashed, flags | _SINCE, entries) + body[_RING.size : at] + since + behind
+
+
+def time_near(old: int, random: Random) -> int:
+    """Another signed time: near the old one, far, or extreme."""
+    found = random.choice((old - 1, old + 1, old + 3_600_000, old - 3_600_000, 0, -old, 1 << 53, *EXTREMES))
+    return (found + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -205,9 +237,10 @@ def record_changed(rows: Rows, store: Store, random: Random) -> Rows:
     if not records:
         return rows
     where = random.randrange(len(records))
+    steered = [i for i, record in enumerate(records) if record_head(record)[1] in STEERED]
     operations = [i for i, record in enumerate(records) if record_head(record)[1] >= RecordType.UPDATE]
     if operations and random.random() < 0.4:
-        where = random.choice(operations)
+        where = random.choice(steered if steered and random.random() < 0.6 else operations)
     old, records[where] = records[where], one_record_changed(records[where], random)
     rows = replaced(rows, at, lambda value: stretch_again(records, store.key, stretch_head(value)[5], random))
     return [row._replace(value=records[where]) if (row.table, row.value) == (OPERATIONS, old) else row for row in rows]

@@ -33,7 +33,12 @@ from frmcore.store.view import viewing
 
 START = 1_760_000_000_000
 TIGHT, LIMITS = "{horizon: 10m, ids_min: 20,", "{horizon: 10m, ring_events_max: 40, ids_min: 60,"
+PLAIN_RULE = 'actions: [slow], reason: "{attempts} in a minute"}'
+TOLD_RULE = (
+    PLAIN_RULE[:-1] + ", alert: {about: card, once: 1m, typology: testing}, breaker: {share: 10%, over: 1h, min: 10}}"
+)
 TEXT = (POLICIES / "rich.yaml").read_text().replace(TIGHT, LIMITS).replace("ids_max: 40", "ids_max: 90")
+TEXT = TEXT.replace(PLAIN_RULE, TOLD_RULE)
 EVENTS = 96
 BATCH = 250  # mutants of one process
 CPU_SECONDS = 1.0  # of one mutant: beyond it hangs
@@ -71,12 +76,26 @@ def live(engine: Found, clock: Clock, first: int, count: int) -> None:
     engine.lists["networks"].add_many(["10.0.1.0/24"])
 
 
+def steer(engine: Found, clock: Clock, part: int) -> None:
+    """Some of every operation that is about no event: switches, snoozes, holds, evictions, erasures."""
+    engine.switch("rule", "ratio", ("off", "shadow", "on", "shadow")[part], reason="tried")
+    engine.switch("group", "lists", ("off", "on")[part % 2])
+    engine.snooze("half", "account:a1" if part % 2 else None, until="1h", by="ann")
+    engine.holds.add("account", f"held-{part}", reason="case 7", until="90d")
+    engine.holds.remove("account", f"held-{part - 1}")
+    signatures = [group.signature for group in engine._core.groups()]
+    engine._core.evict(dict.fromkeys(signatures[part::2], clock.now - 300_000), ids=80 + part)
+    engine.erase("card", f"c{part + 2}", reason="request 9")
+
+
 def made(root: Path) -> Store:
-    """A store with every kind of window, two policies, a checkpoint of several ages and a journal behind it."""
+    """A store with every kind of window and operation, two policies, a checkpoint of several ages and a journal behind
+    it."""
     clock = Clock()
     engine = Found(root / "made", clock, wanted=load(TEXT))
     for part in range(4):
         live(engine, clock, 1 + part * EVENTS // 4, EVENTS // 4)
+        steer(engine, clock, part)
         engine._store.flusher.checkpointer._owed = 12.0
         engine.flush()
         if part == 1:

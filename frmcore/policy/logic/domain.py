@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+
+class Interval(msgspec.Struct, frozen=True):
     """From `low` to `high`; None is without end. The ends belong to it where they are `closed`."""
 
     low: Fraction | int | None = None
@@ -50,8 +50,7 @@ def _tighter(one: _End, other: _End, sign: int) -> _End:
     return one if (one[0] - other[0]) * sign > 0 else other
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
+class Domain(msgspec.Struct, frozen=True):
     """Some of: being absent, the values in `intervals`, the values in `among` (None: all) and not in `apart`.
 
     A subject is either ordered and has intervals, or it is not and has the others.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from frmcore.names import nearest
 from frmcore.policy.check import check_expression
@@ -28,8 +30,7 @@ _SEVERAL: Final = ("on", "point", "actions", "exempts")  # keys of a rule that t
 _HEADERS: Final = 'headers are "when amount" (a condition), "then outcome" (an effect), "id" and "note"'
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """`text`: the expression of a condition, the key of an effect. `type`: of the expression, once it is known; None
     where that is wrong."""
 

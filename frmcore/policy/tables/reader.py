@@ -9,9 +9,10 @@ The keys of a rule may stand there, for all rows, or in the table, as `then outc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, cast
+
+import msgspec
 
 from frmcore.limits import TABLE_BYTES_MAX, TABLES_MAX
 from frmcore.policy.envelope import Leaf, Map, Seq
@@ -50,16 +51,15 @@ _OVERLAPS_SHOWN: Final = 20  # pairs of rows of one table
 _WORKBOOKS: Final = (".xlsx", ".xlsm")
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(msgspec.Struct):
     """A table whose conditions wait for the features that they may name."""
 
     name: Leaf
     file: str
     hit: Literal["first", "unique", "collect"]
     columns: list[Column]
-    rows: list[tuple[int, str, list[Cell]]] = field(default_factory=list)  # number, id of the rule, cells
-    cells: list[list[str]] = field(default_factory=list)
+    rows: list[tuple[int, str, list[Cell]]] = msgspec.field(default_factory=list)  # number, id of the rule, cells
+    cells: list[list[str]] = msgspec.field(default_factory=list)
 
 
 class TableReader:

@@ -8,7 +8,6 @@ keeps of it is the text of the sheets that were read, so that it can be read aga
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -43,8 +42,7 @@ class Unreadable(Exception):
         self.message, self.hint, self.cell = message, hint, cell
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """Its place names it as spreadsheets do: B3, or Limits!B3."""
 
     text: str

@@ -1,4 +1,4 @@
-"""`load`: a policy's text and files in, one checked `Policy` out, or one error that names every mistake.
+"""A policy's text and files in, one checked `Policy` out, or one error that names every mistake.
 
 A policy is one YAML file and what it includes. The main file alone says what the policy is and how it decides
 (`policy`, `version`, `outcomes`, `points`, `score`, `groups`, `holdout`, `limits`, `tests`); any file may hold the
@@ -45,20 +45,10 @@ _ADDING: Final = ("include", "params", "lists", "lookups", "features", "rules", 
 _ANYWHERE: Final = (*_ONCE, *_ADDING)
 
 
-def load(
-    source: str | Path,
-    *,
-    base: Path | None = None,
-    zones: Mapping[str, Zone] | None = None,
-    params: Mapping[str, str] | None = None,
+def read_policy(
+    source: str | Path, base: Path | None, zones: Mapping[str, Zone] | None, params: Mapping[str, str] | None
 ) -> Policy:
-    """The checked policy of a file, or of a text (a str with a line break).
-
-    `base`: the folder that the `include` and `file` of a text are read from; those of a file are read from its own.
-    Nothing outside that folder is read. `zones`: time zones as they were when the policy was first loaded; those that
-    are not among them come from the tzdata package. `params`: values that hold instead of those written down, to try
-    them. Raises PolicyError with every problem that was found. O(size).
-    """
+    """See `frmcore.policy.load`."""
     problems = Problems()
     main = source if isinstance(source, str) and "\n" in source else Path(source)
     folder = main.parent if isinstance(main, Path) else base
