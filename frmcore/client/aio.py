@@ -13,7 +13,8 @@ from frmcore.client.pool import FIRST_PAUSE, LONGEST_PAUSE, Pool
 from frmcore.errors import EngineClosed, OwnerUnavailable, ProtocolError
 from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents
-from frmcore.serve.protocol import FRAME_BYTES_MAX, HEAD_BYTES, framed
+from frmcore.limits import FRAME_BYTES_MAX
+from frmcore.serve.protocol import HEAD_BYTES, framed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

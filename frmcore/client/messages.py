@@ -16,8 +16,8 @@ from frmcore.controls import Controls
 from frmcore.erasure import Erased
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
-from frmcore.limits import LIST_CHANGE_VALUES
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, VERSION, Answer, encode, error_of
+from frmcore.limits import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, LIST_CHANGE_VALUES
+from frmcore.serve.protocol import VERSION, Answer, encode, error_of
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import msgspec
 
 from frmcore._fast import shorten
 from frmcore.errors import FrmcoreError, InvalidEvent, ProtocolError
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, NOTHING, VERSION
+from frmcore.limits import BATCH_EVENTS_MAX
+from frmcore.serve.protocol import NOTHING, VERSION
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
