@@ -432,6 +432,15 @@ class JournalRing:
     def recovered(self, position: int, seq: int) -> tuple[bytes, int]:
         """(frames, position behind them): the whole records from `position` on that follow `seq` without a gap."""
 
+def packed_result(answer: bytes) -> bytes | None:
+    """The result in the answer `[id, result]` as it came; None where the answer is another, an error as a rule."""
+
+def packed_items(array: bytes) -> list[bytes] | None:
+    """The values of an array as they came; None where it is none."""
+
+def packed_value(pairs: bytes, key: bytes) -> bytes | None:
+    """The value of a key in a map as it came; None where it is not there. O(what stands before it)."""
+
 def crc32c(data: bytes | memoryview, before: int = 0) -> int:
     """CRC-32C of the bytes, going on from `before`."""
 

@@ -223,3 +223,56 @@ cdef object plain_packed(const uint8_t* p, const uint8_t* end):
         return _unpack_plain((<const char*>p)[: skip_packed(p, end) - p])
     except (_msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidEvent(f"not an event as MessagePack: {error}") from None
+
+
+# ---- what a client reads of an answer ------------------------------------------------------------------------------------
+
+def packed_result(bytes answer not None):
+    """The result in the answer `[id, result]` as it came; None where the answer is another, an error as a rule."""
+    cdef const uint8_t* p = <const uint8_t*><const char*>answer
+    cdef const uint8_t* end = p + len(answer)
+    if p == end or p[0] != 0x92 or skip_packed(p, end) != end:
+        return None
+    p = skip_packed(p + 1, end)
+    return (<const char*>p)[: end - p]
+
+
+def packed_items(bytes array not None):
+    """The values of an array as they came; None where it is none."""
+    cdef const uint8_t* p = <const uint8_t*><const char*>array
+    cdef const uint8_t* end = p + len(array)
+    cdef const uint8_t* value
+    cdef uint64_t count = 0, i
+    if skip_packed(p, end) != end:
+        return None
+    p = get_array(p, &count)
+    if p == NULL:
+        return None
+    items = []
+    for i in range(count):
+        value = p
+        p = skip_packed(value, end)
+        items.append((<const char*>value)[: p - value])
+    return items
+
+
+def packed_value(bytes pairs not None, bytes key not None):
+    """The value of a key in a map as it came; None where it is not there. O(what stands before it)."""
+    cdef const uint8_t* p = <const uint8_t*><const char*>pairs
+    cdef const uint8_t* end = p + len(pairs)
+    cdef const uint8_t* value
+    cdef const char* s = NULL
+    cdef uint32_t n = 0
+    cdef uint64_t count = 0
+    if len(pairs) < 5 and skip_packed(p, end) != end:  # no whole head of a map
+        return None
+    p = get_map(p, &count)
+    while p != NULL and count:
+        value = skip_packed(p, end)
+        if value == NULL or skip_packed(value, end) == NULL:
+            return None
+        if get_text(p, &s, &n) != NULL and n == <uint32_t>len(key) and memcmp(s, <const char*>key, n) == 0:
+            return (<const char*>value)[: skip_packed(value, end) - value]
+        p = skip_packed(value, end)
+        count -= 1
+    return None
