@@ -145,6 +145,10 @@ cdef class Channel:
         if self.sent == self.out.used:
             self.sent = self.out.used = 0
             shrink(&self.out)
+        elif self.sent > KEPT_BYTES:  # who takes a little at a time, and never all, must not make it grow
+            self.out.used -= self.sent
+            memmove(self.out.data, self.out.data + self.sent, self.out.used)
+            self.sent = 0
 
     def answer(self, double deadline) -> bytes:
         """The payload of the next frame, once it is there; meanwhile sends what is to be sent. Other threads go on.

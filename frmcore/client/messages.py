@@ -197,8 +197,8 @@ def explanation(answer: bytes) -> Explanation:
     found = result_of(_explained(answer))
     features = tuple(FeatureTrace(**{**each, "evidence": tuple(each["evidence"])}) for each in found.features)
     return Explanation(
-        cast("Any", _of_raw(found.decision)), found.fields, found.final, features, tuple(map(_rule, found.rules)), found.lists,
-        _changes(found.changes),
+        cast("Any", _of_raw(found.decision)), found.fields, found.final, features, tuple(map(_rule, found.rules)),
+        found.lists, _changes(found.changes),
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ class Wire:
             raise self._ended(error) from None
         return answers
 
-    # What a call raises for it. Half a frame is no good to anybody, and behind bytes that are none nothing can be understood.
+    # What a call raises for it. Half a frame is no good to anybody; what is behind bytes that are none means nothing.
     def _ended(self, error: Exception) -> Exception:
         if isinstance(error, TimeoutError):
             if self.is_open and self._channel.unsent:

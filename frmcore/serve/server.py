@@ -17,7 +17,7 @@ import msgspec
 from frmcore._fast import Decision, Gate
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
-from frmcore.serve.calls import Batch, Calls
+from frmcore.serve.calls import BATCHES, Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
 from frmcore.serve.meter import RequestMeter
@@ -174,7 +174,7 @@ class Server:
         if not connection.greeted:
             self._asked.append((connection, request.id, "hello", self._calls.hello(request)))
             connection.greet()
-        elif request.op == "decide_many" and not (self._stopping or self.engine.has_room()):
+        elif request.op in BATCHES and not (self._stopping or self.engine.has_room()):
             connection.held = request
             self._held.append(connection)
         else:
