@@ -238,3 +238,5 @@ def test_bytes_of_another_owner_are_no_decision() -> None:
     for answer in (b"\xc1", b"\x92\x01", b"", encode([1]), encode(7)):
         with pytest.raises(frmcore.ProtocolError):
             messages.decision(answer)
+    with pytest.raises(frmcore.ProtocolError):
+        messages.decisions(encode([1, {"decided": []}]))

@@ -163,8 +163,8 @@ def decision(answer: bytes) -> Decision:
 def decisions(answer: bytes) -> list[Decision]:
     """Of one frame. Raises what the first refused event was refused with."""
     found = packed_result(answer)
-    decided = packed_value(_refused(answer) if found is None else found, b"decisions")
-    return [Decision(each) for each in packed_items(decided or b"") or ()]
+    decided = packed_items(packed_value(_refused(answer) if found is None else found, b"decisions") or b"")
+    return [Decision(each) for each in (_refused(answer) if decided is None else decided)]
 
 
 def _refused(answer: bytes) -> NoReturn:
