@@ -2,7 +2,7 @@
 
 Each figure is of the same made-up payments under bench/r1.yaml: 21 features, 4 lists, 30 rules. Redis (where
 `redis-server` is installed) answers a GET of 700 bytes, a decision's size, over a unix socket to a client of one
-send and one recv. Go (where it is installed) asks through clients/go, under the small policy of its tests.
+send and one recv. Go (where it is installed) asks the same owner through clients/go.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def timed(name: str, calls: int, call: Callable[[int], object]) -> None:
         started = time.perf_counter_ns()
         call(number)
         latency.record(time.perf_counter_ns() - started)
-    p50, p99, p999 = (latency.percentile(percent) / 1_000 for percent in (50, 99, 99.9))
+    show(name, *(latency.percentile(percent) / 1_000 for percent in (50, 99, 99.9)))
+
+
+def show(name: str, p50: float, p99: float, p999: float) -> None:
     print(f"{name:<34} p50 {p50:>7.1f} us   p99 {p99:>7.1f} us   p99.9 {p999:>8.1f} us")
 
 
@@ -107,18 +110,17 @@ def redis(folder: Path, calls: int) -> None:
             server.terminate()
 
 
-def go_client() -> None:
-    command = shutil.which("frmcore")
-    if shutil.which("go") is None or command is None:
-        print("Go client: go, or the frmcore command, is not on the PATH")
+def go_client(store: Path, calls: int) -> None:
+    if shutil.which("go") is None:
+        print("Go client: go is not on the PATH")
         return
-    run_it = ["go", "test", "-run", "^$", "-bench", "Decide", "-benchtime", "20000x", "."]
     said = subprocess.run(
-        run_it, cwd=BENCH.parent / "clients" / "go", env={**os.environ, "FRMCORE": command}, capture_output=True,
+        ["go", "test", "-run", "^$", "-bench", "RoundTrip", "-benchtime", f"{calls}x", "."],
+        cwd=BENCH.parent / "clients" / "go", env={**os.environ, "FRMCORE_STORE": str(store)}, capture_output=True,
         text=True, check=True,
     ).stdout  # fmt: skip
-    found = re.search(r"(\d+) ns/op", said)
-    print(f"{'served, 1 client, Go':<34} mean {int(found[1]) / 1_000 if found else 0:>6.1f} us")
+    found = {name: float(value) / 1_000 for value, name in re.findall(r"([\d.]+) (p\d+)-ns", said)}
+    show("served, 1 client, Go", found["p50"], found["p99"], found["p999"])
 
 
 def main() -> None:
@@ -139,11 +141,11 @@ def main() -> None:
             client.decide_many(events[calls:])
             timed("served, 1 client, Python", calls, lambda number: client.decide(events[number]))
             timed("served, 1 client, ping", calls, lambda _: client._ask("ping"))
+        go_client(folder / "served", calls)
         redis(folder, calls)
         throughput(folder / "served")
         os.kill(owner, signal.SIGTERM)
         os.waitpid(owner, 0)
-    go_client()
 
 
 if __name__ == "__main__":

@@ -300,6 +300,57 @@ class Core:
         """An older policy, only for reading what was decided under it."""
 
 @final
+class Channel:
+    """Frames over a connected stream socket, which stays the caller's, by its descriptor. For one thread at a time.
+
+    read_bytes: taken at most by one `read`.
+    """
+
+    def __init__(self, number: int, read_bytes: int) -> None: ...
+    @property
+    def unsent(self) -> int:
+        """Bytes that the other side has not taken yet."""
+    @property
+    def untaken(self) -> int:
+        """Bytes that were read, and not taken yet."""
+    def close(self) -> None:
+        """The descriptor may be somebody else's from now on: what needs it raises OSError."""
+    def read(self) -> bool:
+        """Takes in what has come. False: the other side closed. Raises OSError."""
+    def take(self) -> bytes | None:
+        """The payload of the next frame; None where none is there whole. Raises ProtocolError."""
+    def put(self, payload: bytes) -> None:
+        """A frame to be sent. The caller has seen that its size fits."""
+    def flush(self) -> int:
+        """Sends what the other side takes; how many bytes those were. Raises OSError."""
+    def answer(self, deadline: float) -> bytes:
+        """The payload of the next frame, once it is there; meanwhile sends what is to be sent. Other threads go on.
+
+        deadline: by time.monotonic(). Raises TimeoutError, OSError, ProtocolError.
+        """
+
+@final
+class Gate:
+    """Decides what comes through channels, from the bytes of a frame to the bytes of its answer.
+
+    has_room: asked before each batch; where it says no, the batch is left alone.
+    """
+
+    asked: int
+    """The id of the request that an exception is about; 0: of none."""
+    op: str
+    """Its operation."""
+    decisions: int
+    """Requests to decide that were answered; the caller's to set back."""
+    batches: int
+
+    def __init__(self, core: Core, has_room: Callable[[], bool]) -> None: ...
+    def serve(self, channel: Channel) -> bytes | None:
+        """Answers the requests in front that it takes; the payload of the next one, which it does not take. None: no
+        whole frame is left. Raises what a request was refused with, which is taken then; ProtocolError, with `asked` 0,
+        for bytes that are no frame."""
+
+@final
 class WhatIf:
     """The program of one decision, run once more with another value put in place."""
 
@@ -387,6 +438,15 @@ class JournalRing:
         """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
     def recovered(self, position: int, seq: int) -> tuple[bytes, int]:
         """(frames, position behind them): the whole records from `position` on that follow `seq` without a gap."""
+
+def packed_result(answer: bytes) -> bytes | None:
+    """The result in the answer `[id, result]` as it came; None where the answer is another, an error as a rule."""
+
+def packed_items(array: bytes) -> list[bytes] | None:
+    """The values of an array as they came; None where it is none."""
+
+def packed_value(pairs: bytes, key: bytes) -> bytes | None:
+    """The value of a key in a map as it came; None where it is not there. O(what stands before it)."""
 
 def crc32c(data: bytes | memoryview, before: int = 0) -> int:
     """CRC-32C of the bytes, going on from `before`."""

@@ -37,9 +37,13 @@ include "_fast/journal.pxi"
 cdef class Core
 cdef class Layout
 cdef class ArrowRows
+cdef class PackedEvent
+cdef class Phrases
 include "_fast/book.pxi"
 include "_fast/frame.pxi"
 include "_fast/fields.pxi"
+include "_fast/phrases.pxi"
+include "_fast/unpack.pxi"
 include "_fast/arrow.pxi"
 include "_fast/tombstone.pxi"
 include "_fast/decision.pxi"
@@ -52,6 +56,7 @@ include "_fast/alert.pxi"
 include "_fast/route.pxi"
 include "_fast/image.pxi"
 include "_fast/pack.pxi"
+include "_fast/channel.pxi"
 include "_fast/apply.pxi"
 include "_fast/evict.pxi"
 include "_fast/replay.pxi"
@@ -63,3 +68,4 @@ include "_fast/fingerprint.pxi"
 include "_fast/door.pxi"
 include "_fast/batch.pxi"
 include "_fast/core.pxi"
+include "_fast/gate.pxi"

@@ -57,6 +57,8 @@ WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years and a bit
 STRING_BYTES_MAX: Final = 16_384  # one string of an event, as UTF-8
 ID_BYTES_MAX: Final = 512  # the event's id
 JSON_BYTES_MAX: Final = 1 << 20  # one event as JSON
+FRAME_BYTES_MAX: Final = 4 << 20  # one frame of the owner's socket: a policy with its files has to fit too
+BATCH_EVENTS_MAX: Final = 256  # events of one frame: nobody waits longer than for as many decisions of somebody else's
 TIME_MS_MAX: Final = 8_640_000_000_000_000  # +-: the range of an ECMAScript Date, years -271821 to 275760
 INT_MAX: Final = 2**63 - 1  # ints, decimals and money are 64-bit; -2**63 is left out so that negation can't overflow
 

@@ -14,6 +14,7 @@ from serving import NOON, POLICY, Owner, event, eventually, serving
 
 import frmcore
 import frmcore.aio
+import frmcore.client.client
 from frmcore.client.decision import Decision
 from frmcore.errors import FrmcoreError
 
@@ -169,6 +170,39 @@ features: {shown: card}
         assert (nested.features["shown"], flat.features["shown"]) == ("c-9", "c-8")
 
 
+IN_PROCESS = {  # what an engine has and no client: why
+    "decision_of": "records stay with the owner", "explain_record": "records stay with the owner",
+    "on_operation": "hooks are called in the engine's process", "on_store_failure": "hooks, likewise: see health()",
+    "tail": "`frmcore tail` and the store's folder give it, beside the owner", "verdicts": "stats() has them",
+    "decoded": "for the owner", "has_room": "for the owner", "obey": "for the owner", "settle": "for the owner",
+    "unsettled": "for the owner", "waits": "for the owner",
+}  # fmt: skip
+OTHERWISE_CALLED = {
+    "lists": {"add_to_list", "remove_from_list", "in_list", "list_entry", "list_values"},
+    "holds": {"hold", "release", "held"},
+}
+
+
+def public(kind: object) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_clients_have_an_engines_methods() -> None:
+    engine = public(frmcore.Engine(None, policy=POLICY))
+    assert engine - public(frmcore.client.client.Client) == set(IN_PROCESS)
+    assert engine - public(frmcore.aio.AsyncClient) == set(IN_PROCESS)
+    assert public(frmcore.client.client.Client) - engine == {"health"}
+    assert public(frmcore.aio.AsyncClient) - engine == {"health"} | OTHERWISE_CALLED
+
+
+def test_many_are_observed_in_order(client: Client) -> None:
+    client.observe_many(event(number) for number in range(1_000))
+    assert client.features(account="a", at=NOON + 2_000)["spend"] == 100_000
+    with pytest.raises(frmcore.InvalidEvent, match="amount"):
+        client.observe_many([event(2_001), JSON, event(2_002, amount=None), event(2_003)])
+    assert [client.stats["observed"], client.features(account="b", at=NOON + 1)["spend"]] == [1_002, 5]
+
+
 # ---- the owner away ----------------------------------------------------------------------------------------------
 def test_the_callers_choice_is_taken_and_told(tmp_path: Path) -> None:
     owner = Owner(tmp_path)
@@ -233,6 +267,24 @@ def test_the_async_client(tmp_path: Path) -> None:
             assert (await client.health())["policy"]["version"] == "4"
             assert (await client.stats())["updates"] == 1
             await client.flush()
+            await client.observe_many(event(number) for number in range(5_000, 5_100))
+            assert (await client.stats())["observed"] == 101
+            assert len(await client.state_hash()) == 64
+            assert (await client.policy()).version == "4"
+            with pytest.raises(ValueError, match="whole path"):
+                await client.snapshot("file")
+            assert await client.lists() == {"blocked": False, "fixed": True, "nets": False}
+            assert [value async for value in client.list_values("blocked")] == ["c-2"]
+            entry = await client.list_entry("blocked", "c-2")
+            assert entry is not None
+            assert (entry.reason, await client.list_entry("blocked", "c-1")) == ("r", None)
+            await client.hold("account", "a", reason="case 1")
+            assert [each.value async for each in client.holds()] == ["a"]
+            held = await client.held("account", "a")
+            assert held is not None
+            assert held.reason == "case 1"
+            assert await client.release("account", "a")
+            assert await client.held("account", "a") is None
 
     with serving(tmp_path) as (_, path):
         asyncio.run(work(path))

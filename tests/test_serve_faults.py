@@ -17,9 +17,10 @@ from serving import POLICY, Owner, Raw, event, eventually, served, serving
 from shared import faults
 
 import frmcore
+from frmcore.limits import FRAME_BYTES_MAX
 from frmcore.serve import connection, server, socketfile
 from frmcore.serve.http import CONNECTIONS_MAX, Watch, serve_http
-from frmcore.serve.protocol import FRAME_BYTES_MAX, framed
+from frmcore.serve.protocol import framed
 
 if TYPE_CHECKING:
     from pathlib import Path

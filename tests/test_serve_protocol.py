@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from serving import POLICY, Raw, serving
 
+from frmcore import limits
 from frmcore.serve import chores, connection, protocol
 from frmcore.serve.calls import Calls
 from frmcore.serve.chores import Chores
@@ -75,6 +76,6 @@ def test_the_bounds_of_the_page() -> None:
     rows = re.findall(r"\| ([\d,]+)( MiB| s)?, `(\w+)` \|", PAGE)
     units = {" MiB": 1 << 20, " s": 1, "": 1}
     for number, unit, name in rows:
-        found = next(getattr(part, name) for part in (protocol, chores, connection) if hasattr(part, name))
+        found = next(getattr(part, name) for part in (limits, protocol, chores, connection) if hasattr(part, name))
         assert int(number.replace(",", "")) * units[unit] == found, name
     assert len(rows) == 6

@@ -61,6 +61,7 @@ def is_contracted(declaration: str) -> bool:
         "RingStore",
         "Core",
         "Naming",
+        "Phrases",
     )
 
 
@@ -119,6 +120,8 @@ def test_the_pieces_are_in_the_table_of_contents_each_once() -> None:
         ("fields.pxi", "STRING_BYTES_MAX", limits.STRING_BYTES_MAX),
         ("fields.pxi", "ID_BYTES_MAX", limits.ID_BYTES_MAX),
         ("alert.pxi", "EVIDENCE_MAX", limits.EVIDENCE_MAX),
+        ("channel.pxi", "FRAME_BYTES_MAX", limits.FRAME_BYTES_MAX),
+        ("gate.pxi", "BATCH_EVENTS_MAX", limits.BATCH_EVENTS_MAX),
     ],
 )
 def test_bounds_of_the_hot_path_are_those_of_limits(piece: str, name: str, bound: int) -> None:

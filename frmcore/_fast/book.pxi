@@ -132,6 +132,7 @@ cdef class Book:
     cdef uint32_t holdout_by
     cdef uint64_t holdout_except  # groups
     cdef list alerts  # by rule: its alert; None where no rule has one
+    cdef Phrases phrases  # made when it is first asked for
 
     def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index

@@ -249,7 +249,7 @@ cdef class Decision:
 
     def packed(self) -> bytes:
         """The decision as MessagePack, as the protocol has it (docs/protocol.md)."""
-        return pack_decision(self)
+        return packed_decision(self)
 
     def __repr__(self) -> str:
         fired = f" fired={', '.join(self.fired)}" if self.fired else ""

@@ -365,6 +365,8 @@ cdef int read_event(Book book, Frame* frame, object event, bint strict) except -
             read_values(book, frame, struct_values(book, event))
     elif isinstance(event, ArrowRows):
         read_row(book, frame, <ArrowRows>event)
+    elif isinstance(event, PackedEvent):
+        read_packed(book, frame, <PackedEvent>event)
     else:
         if not PyDict_CheckExact(event):
             event = as_dict(event)

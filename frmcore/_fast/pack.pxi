@@ -2,20 +2,26 @@
 # thirty features into Python objects first costs ten times what deciding does. docs/protocol.md has its keys; what is empty,
 # zero or false is left out.
 
-from msgspec.msgpack import encode as _pack_plain
+cdef extern from *:
+    """
+    /* A code and the last `size` bytes of a number, big-endian: nine bytes are written, whatever the size. */
+    static inline void frm_put_number(uint8_t *p, uint8_t code, uint64_t value, uint32_t size) {
+        uint64_t turned = size ? __builtin_bswap64(value << (64 - 8 * size)) : 0;
+        p[0] = code;
+        __builtin_memcpy(p + 1, &turned, 8);
+    }
+    """
+    void put_number "frm_put_number"(uint8_t* p, uint8_t code, uint64_t value, uint32_t size) noexcept nogil
 
 
-cdef int pack_byte_and(Ink* ink, uint8_t code, uint64_t value, uint32_t size) except -1:
-    cdef uint32_t i
+cdef inline int pack_byte_and(Ink* ink, uint8_t code, uint64_t value, uint32_t size) except -1:
     ink_need(ink, 9)
-    ink.data[ink.used] = code
-    for i in range(size):
-        ink.data[ink.used + 1 + i] = <uint8_t>(value >> (8 * (size - 1 - i)))
+    put_number(ink.data + ink.used, code, value, size)
     ink.used += 1 + size
     return 0
 
 
-cdef int pack_int(Ink* ink, int64_t value) except -1:
+cdef inline int pack_int(Ink* ink, int64_t value) except -1:
     if 0 <= value < 128:
         return pack_byte_and(ink, <uint8_t>value, 0, 0)
     if -32 <= value < 0:
@@ -25,17 +31,27 @@ cdef int pack_int(Ink* ink, int64_t value) except -1:
     return pack_byte_and(ink, 0xD3, <uint64_t>value, 8)
 
 
-cdef int pack_float(Ink* ink, double value) except -1:
-    cdef uint64_t bits
-    memcpy(&bits, &value, 8)
-    return pack_byte_and(ink, 0xCB, bits, 8)
+cdef inline int pack_unsigned(Ink* ink, uint64_t value) except -1:
+    if value < 128:
+        return pack_byte_and(ink, <uint8_t>value, 0, 0)
+    if value <= 0xFF:
+        return pack_byte_and(ink, 0xCC, value, 1)
+    if value <= 0xFFFF:
+        return pack_byte_and(ink, 0xCD, value, 2)
+    if value <= 0xFFFFFFFF:
+        return pack_byte_and(ink, 0xCE, value, 4)
+    return pack_byte_and(ink, 0xCF, value, 8)
 
 
-cdef int pack_bool(Ink* ink, bint value) except -1:
+cdef inline int pack_float(Ink* ink, double value) except -1:
+    return pack_byte_and(ink, 0xCB, <uint64_t>double_bits(value), 8)
+
+
+cdef inline int pack_bool(Ink* ink, bint value) except -1:
     return pack_byte_and(ink, 0xC3 if value else 0xC2, 0, 0)
 
 
-cdef int pack_text(Ink* ink, const char* data, uint64_t size) except -1:
+cdef int pack_text(Ink* ink, const char* data, uint32_t size) except -1:
     if size < 32:
         pack_byte_and(ink, <uint8_t>(0xA0 | size), 0, 0)
     elif size < 256:
@@ -43,14 +59,22 @@ cdef int pack_text(Ink* ink, const char* data, uint64_t size) except -1:
     else:
         pack_byte_and(ink, 0xDB, size, 4)
     ink_need(ink, size)
-    ink_raw(ink, data, size)
+    copy_text(ink.data + ink.used, data, size)
+    ink.used += size
     return 0
 
 
 cdef int pack_str(Ink* ink, object text) except -1:
     cdef Py_ssize_t size
     cdef const char* data = as_utf8(<PyObject*>text, &size)
-    return pack_text(ink, data, <uint64_t>size)
+    return pack_text(ink, data, <uint32_t>size)
+
+
+cdef inline int pack_phrase(Ink* ink, Phrases phrases, const Phrase* phrase) except -1:
+    ink_need(ink, phrase.size)
+    copy_text(ink.data + ink.used, phrases.text + phrase.at, phrase.size)
+    ink.used += phrase.size
+    return 0
 
 
 # A head of 16-bit length, for maps (0xDE) and arrays (0xDC).
@@ -61,35 +85,29 @@ cdef int pack_head(Ink* ink, uint8_t code, uint64_t count) except -1:
 
 
 # A key with several texts, unless there are none; how many keys that made.
-cdef int pack_texts(Ink* ink, bytes key, object texts) except -1:
+cdef int pack_texts(Ink* ink, const char* key, object texts) except -1:
     if not texts:
         return 0
-    pack_text(ink, key, <uint64_t>len(key))
+    pack_text(ink, key, <uint32_t>strlen(key))
     pack_head(ink, 0xDC, <uint64_t>len(texts))
     for text in texts:
         pack_str(ink, text)
     return 1
 
 
-cdef int pack_number(Ink* ink, bytes key, int64_t value) except -1:
+cdef int pack_number(Ink* ink, const char* key, int64_t value) except -1:
     if value == 0:
         return 0
-    pack_text(ink, key, <uint64_t>len(key))
+    pack_text(ink, key, <uint32_t>strlen(key))
     pack_int(ink, value)
     return 1
 
 
-cdef int pack_flag(Ink* ink, bytes key, bint value) except -1:
+cdef int pack_flag(Ink* ink, const char* key, bint value) except -1:
     if not value:
         return 0
-    pack_text(ink, key, <uint64_t>len(key))
+    pack_text(ink, key, <uint32_t>strlen(key))
     pack_bool(ink, True)
-    return 1
-
-
-cdef int pack_name(Ink* ink, bytes key, object name) except -1:
-    pack_text(ink, key, <uint64_t>len(key))
-    pack_str(ink, name)
     return 1
 
 
@@ -111,54 +129,75 @@ cdef int pack_feature(Ink* ink, Book book, uint32_t i, const Reg* reg) except -1
     return pack_int(ink, reg.v.i)
 
 
-cdef int pack_features(Ink* ink, Book book, const uint8_t* record) except -1:
-    cdef Reg* regs
+cdef int pack_features(Ink* ink, Book book, Phrases phrases, const uint8_t* record) except -1:
+    cdef const uint8_t* bits = record + (<const RecordHead*>record).features_at
+    cdef const uint8_t* p = bits + ((book.feature_count + 7) >> 3)
+    cdef Reg reg
     cdef uint32_t i
     if book.feature_count == 0:
         return 0
     pack_text(ink, b"features", 8)
     pack_head(ink, 0xDE, book.feature_count)
-    regs = <Reg*>take(book.register_count, sizeof(Reg))
-    try:
-        get_features(record, book, regs)
-        for i in range(book.feature_count):
-            pack_text(ink, book.feature_names[i].s, book.feature_names[i].n)
-            pack_feature(ink, book, i, &regs[book.features[i].reg])
-    finally:
-        free(regs)
+    for i in range(book.feature_count):
+        p = get_feature(record, book, i, bits, p, &reg)
+        pack_phrase(ink, phrases, &phrases.features[i])
+        pack_feature(ink, book, i, &reg)
     return 1
 
 
 # Ids of rules under a key, from the numbers at `p`; behind them.
-cdef const uint8_t* pack_rules(Ink* ink, bytes key, Book book, const uint8_t* p, int* keys) except NULL:
+cdef const uint8_t* pack_rules(Ink* ink, const char* key, Phrases phrases, const uint8_t* p, int* keys) except NULL:
     cdef uint64_t count, number
     p = get_varint(p, &count)
     if count:
         keys[0] += 1
-        pack_text(ink, key, <uint64_t>len(key))
+        pack_text(ink, key, <uint32_t>strlen(key))
         pack_head(ink, 0xDC, count)
         while count:
             p = get_varint(p, &number)
-            pack_text(ink, book.rule_names[number].s, book.rule_names[number].n)
+            pack_phrase(ink, phrases, &phrases.rules[number])
             count -= 1
     return p
 
 
+# Reasons and actions of the rules that fired, whose numbers are at `p`: over Python where values stand in them.
+cdef int pack_why(Ink* ink, Decision decision, Phrases phrases, const uint8_t* p) except -1:
+    cdef uint64_t count, number, said = 0
+    cdef const uint8_t* numbers = get_varint(p, &count)
+    cdef uint64_t i
+    cdef bint rendered = False, acts = False
+    cdef int keys = 0
+    p = numbers
+    for i in range(count):
+        p = get_varint(p, &number)
+        rendered |= phrases.reasons[number].at == RENDERED
+        acts |= phrases.acts[number]
+        said += phrases.reasons[number].size > 0
+    if rendered:
+        keys += pack_texts(ink, b"reasons", decision.reasons)
+    elif said:
+        pack_text(ink, b"reasons", 7)
+        pack_head(ink, 0xDC, said)
+        for i in range(count):
+            numbers = get_varint(numbers, &number)
+            pack_phrase(ink, phrases, &phrases.reasons[number])
+        keys += 1
+    return keys + (pack_texts(ink, b"actions", decision.actions) if acts else 0)
+
+
 # Rules' ids straight from the record; what else the verdict has is seldom there, and takes the way over Python.
-cdef int pack_verdict(Ink* ink, Decision decision) except -1:
-    cdef Book book = decision.book
+cdef int pack_verdict(Ink* ink, Decision decision, Phrases phrases) except -1:
     cdef const uint8_t* fired = <const uint8_t*>decision.head() + decision.head().verdict_at
     cdef const uint8_t* p
     cdef uint64_t hits, skipped, notes
     cdef int keys = 0
-    p = pack_rules(ink, b"fired", book, fired, &keys)
+    p = pack_rules(ink, b"fired", phrases, fired, &keys)
     if fired[0]:
-        keys += pack_texts(ink, b"reasons", decision.reasons)
-        keys += pack_texts(ink, b"actions", decision.actions)
-    p = pack_rules(ink, b"shadow", book, p, &keys)
-    p = pack_rules(ink, b"unknown", book, p, &keys)
+        keys += pack_why(ink, decision, phrases, fired)
+    p = pack_rules(ink, b"shadow", phrases, p, &keys)
+    p = pack_rules(ink, b"unknown", phrases, p, &keys)
     notes = p[0]
-    p = pack_rules(ink, b"exempted", book, p, &keys)
+    p = pack_rules(ink, b"exempted", phrases, p, &keys)
     p = get_varint(p, &hits)
     if hits:
         keys += pack_texts(ink, b"lists", decision.lists)
@@ -176,7 +215,9 @@ cdef int pack_steered(Ink* ink, Decision decision) except -1:
     if not decision.head().flags & ~FLAG_LATE:
         return 0
     if decision.intended != decision.outcome:
-        keys += pack_name(ink, b"intended", decision.intended)
+        pack_text(ink, b"intended", 8)
+        pack_str(ink, decision.intended)
+        keys += 1
     keys += pack_flag(ink, b"holdout", decision.holdout)
     if decision.probability != 1.0:
         pack_text(ink, b"probability", 11)
@@ -192,29 +233,35 @@ cdef int pack_steered(Ink* ink, Decision decision) except -1:
     return keys
 
 
-cdef bytes pack_decision(Decision decision):
+cdef int pack_decision(Ink* ink, Decision decision) except -1:
     cdef const RecordHead* head = decision.head()
-    cdef Book book = decision.book
+    cdef Phrases phrases = phrases_of(decision.book)
+    cdef uint64_t begin = ink.used
+    cdef int keys = 4
+    pack_head(ink, 0xDE, 0)  # the number of keys is known at the end
+    pack_text(ink, b"id", 2)
+    pack_text(ink, <const char*>head + head.id_at, head.id_size)
+    pack_phrase(ink, phrases, &phrases.points[head.point])
+    pack_phrase(ink, phrases, &phrases.outcomes[head.outcome])
+    pack_phrase(ink, phrases, phrases.policy)
+    keys += pack_number(ink, b"time", head.time)
+    keys += pack_number(ink, b"seq", <int64_t>head.seq)
+    keys += pack_number(ink, b"score", head.score)
+    keys += pack_flag(ink, b"duplicate", decision.duplicate)
+    keys += pack_flag(ink, b"late", head.flags & FLAG_LATE)
+    keys += pack_flag(ink, b"durable", decision.durable)
+    keys += pack_verdict(ink, decision, phrases)
+    keys += pack_steered(ink, decision)
+    keys += pack_features(ink, decision.book, phrases, <const uint8_t*>head)
+    ink.data[begin + 1], ink.data[begin + 2] = <uint8_t>(keys >> 8), <uint8_t>keys
+    return 0
+
+
+cdef bytes packed_decision(Decision decision):
     cdef Ink ink
-    cdef int keys = 0
     memset(&ink, 0, sizeof(Ink))
     try:
-        pack_head(&ink, 0xDE, 0)  # the number of keys is known at the end
-        pack_text(&ink, b"id", 2)
-        pack_text(&ink, <const char*>head + head.id_at, head.id_size)
-        keys += 1 + pack_name(&ink, b"point", book.plan.points[head.point].name)
-        keys += pack_name(&ink, b"outcome", book.plan.outcomes[head.outcome])
-        keys += pack_name(&ink, b"policy", book.plan.hash)
-        keys += pack_number(&ink, b"time", head.time)
-        keys += pack_number(&ink, b"seq", <int64_t>head.seq)
-        keys += pack_number(&ink, b"score", head.score)
-        keys += pack_flag(&ink, b"duplicate", decision.duplicate)
-        keys += pack_flag(&ink, b"late", head.flags & FLAG_LATE)
-        keys += pack_flag(&ink, b"durable", decision.durable)
-        keys += pack_verdict(&ink, decision)
-        keys += pack_steered(&ink, decision)
-        keys += pack_features(&ink, book, <const uint8_t*>head)
-        ink.data[1], ink.data[2] = <uint8_t>(keys >> 8), <uint8_t>keys
+        pack_decision(&ink, decision)
         return (<const char*>ink.data)[: ink.used]
     finally:
         free(ink.data)

@@ -295,20 +295,24 @@ cdef void get_one_fact(const uint8_t* record, Book book, uint32_t wanted, Reg* r
             p = get_value(p, reg, book.fact_rep[i])
 
 
+# The value of feature number `i`, whose presence is in `bits`, from `p`; behind it.
+cdef inline const uint8_t* get_feature(
+    const uint8_t* record, Book book, uint32_t i, const uint8_t* bits, const uint8_t* p, Reg* reg
+) noexcept nogil:
+    reg.present = 0
+    if bits[i >> 3] >> (i & 7) & 1:
+        p = get_value(p, reg, book.features[i].rep)
+        if (<const RecordHead*>record).flags & FLAG_SHOWN and book.features[i].rep == REP_TEXT and reg.n:
+            reg.present = 0
+    return p
+
+
 cdef void get_features(const uint8_t* record, Book book, Reg* regs) noexcept nogil:
     cdef const uint8_t* bits = record + (<const RecordHead*>record).features_at
     cdef const uint8_t* p = bits + ((book.feature_count + 7) >> 3)
-    cdef bint erased = (<const RecordHead*>record).flags & FLAG_SHOWN
-    cdef FeatureSpec* feature
     cdef uint32_t i
     for i in range(book.feature_count):
-        feature = &book.features[i]
-        if bits[i >> 3] >> (i & 7) & 1:
-            p = get_value(p, &regs[feature.reg], feature.rep)
-            if erased and feature.rep == REP_TEXT and regs[feature.reg].n:
-                regs[feature.reg].present = 0
-        else:
-            regs[feature.reg].present = 0
+        p = get_feature(record, book, i, bits, p, &regs[book.features[i].reg])
 
 
 # The verdict's six lists of numbers: fired, shadow, unknown, exempted, hits, notes.

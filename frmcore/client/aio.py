@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from frmcore.client import messages
 from frmcore.client.fallback import Report, Reporter
+from frmcore.client.line import Line
 from frmcore.client.messages import RAISE, chunks, json_of
 from frmcore.client.pool import FIRST_PAUSE, LONGEST_PAUSE, Pool
 from frmcore.errors import EngineClosed, OwnerUnavailable, ProtocolError
+from frmcore.holds import Hold
+from frmcore.lists import Entry
 from frmcore.policy import Policy, load
-from frmcore.policy.stored import contents
-from frmcore.serve.protocol import FRAME_BYTES_MAX, HEAD_BYTES, framed
+from frmcore.policy.stored import contents, load_contents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -33,84 +35,6 @@ T = TypeVar("T")
 FRAMES_AT_ONCE: Final = 4  # of decide_many
 
 
-class _Line(asyncio.Protocol):
-    """The connection: requests out, answers to whom they belong."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[int, asyncio.Future[bytes]] = {}
-        self.transport: asyncio.Transport | None = None
-        self._buffer = b""
-        self._next = 0
-        self._writable = asyncio.Event()
-        self._writable.set()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a unix socket's is
-        self.transport = transport
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def data_received(self, data: bytes) -> None:
-        buffer, at = self._buffer + data if self._buffer else data, 0
-        while len(buffer) - at >= HEAD_BYTES:
-            size = int.from_bytes(buffer[at : at + HEAD_BYTES], "big")
-            if size > FRAME_BYTES_MAX:
-                self.end(ProtocolError(f"a frame of {size:,} bytes: is this the socket of an frmcore owner?"))
-                return
-            if len(buffer) - at < HEAD_BYTES + size:
-                break
-            at += HEAD_BYTES + size
-            self._deliver(buffer[at - size : at])
-        self._buffer = buffer[at:]
-
-    def _deliver(self, answer: bytes) -> None:
-        number = messages.id_of(answer)
-        if number == 0:  # the owner ends the connection, and says why
-            for future in self.waiting.values():
-                if not future.done():
-                    future.set_result(answer)
-            self.waiting.clear()
-            return
-        if number in self.waiting:  # otherwise its caller did not wait so long
-            future = self.waiting.pop(number)
-            if not future.done():
-                future.set_result(answer)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
-        self.end(ConnectionResetError("the owner closed the connection"))
-
-    def end(self, error: Exception) -> None:
-        self._writable.set()
-        for future in self.waiting.values():
-            if not future.done():
-                future.set_exception(error)
-        self.waiting.clear()
-        if self.transport is not None:
-            self.transport.close()
-            self.transport = None
-
-    async def call(self, asked: tuple[Any, ...]) -> bytes:
-        """Raises OSError where the connection is lost meanwhile."""
-        await self._writable.wait()
-        if self.transport is None:
-            raise ConnectionResetError("the owner closed the connection")
-        self._next += 1
-        number = self._next
-        payload = framed(messages.numbered(number, asked))
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.waiting[number] = future
-        self.transport.write(payload)
-        try:
-            return await future
-        finally:
-            self.waiting.pop(number, None)
-
-
 class AsyncClient:
     """`Client` with `await`; made by `frmcore.aio.connect`. Fallbacks are reported from a thread, as `Client` does."""
 
@@ -118,9 +42,10 @@ class AsyncClient:
         self.timeout = timeout
         self._pool = Pool(path)  # for the reporter's thread
         self._reporter = Reporter(self._pool)
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._connecting = asyncio.Lock()
         self._facts: messages.PolicyFacts | None = None
+        self._policy: Policy | None = None
         self._closed = False
 
     async def decide(
@@ -153,11 +78,8 @@ class AsyncClient:
     async def decide_many(self, events: Iterable[Event | bytes], point: str | None = None) -> list[Decision]:
         """As `Client.decide_many`."""
         decisions: list[Decision] = []
-        frames = chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
-        for part in chunks(frames, FRAMES_AT_ONCE):
-            asked = [self._call(messages.asking("decide_many", each, point, strict=False)) for each in part]
-            for answer in await asyncio.gather(*asked):
-                decisions += messages.decisions(answer)
+        async for answer in self._in_batches("decide_many", events, point):
+            decisions += messages.decisions(answer)
         return decisions
 
     async def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
@@ -173,6 +95,18 @@ class AsyncClient:
     async def observe(self, event: Event) -> None:
         """As `Client.observe`."""
         await self._ask("observe", messages.plain_event(event))
+
+    async def observe_many(self, events: Iterable[Event | bytes]) -> None:
+        """As `Client.observe_many`."""
+        async for answer in self._in_batches("observe_many", events, None):
+            messages.plain(answer)
+
+    async def _in_batches(self, op: str, events: Iterable[Event | bytes], point: str | None) -> AsyncIterator[bytes]:
+        frames = chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
+        for part in chunks(frames, FRAMES_AT_ONCE):
+            asked = [self._call(messages.asking(op, each, point, strict=False)) for each in part]
+            for answer in await asyncio.gather(*asked):
+                yield answer
 
     async def update(
         self,
@@ -210,6 +144,24 @@ class AsyncClient:
         """Does a list hold the value now?"""
         return bool(await self._ask("list_contains", name, {"value": value}))
 
+    async def lists(self) -> dict[str, bool]:
+        """The lists of the policy in force: name -> is it read-only."""
+        known: dict[str, bool] = await self._ask("lists")
+        return known
+
+    async def list_entry(self, name: str, value: str) -> Entry | None:
+        """What is known of a value; None where it is not listed."""
+        found = await self._ask("list_get", name, {"value": value})
+        return None if found is None else Entry(**found)
+
+    async def list_values(self, name: str) -> AsyncIterator[str]:
+        """The values of a list, page by page: what changes meanwhile may be met twice, or not at all."""
+        start = 0
+        while values := (await self._ask("list_values", name, {"start": start}))["values"]:
+            for value in values:
+                yield value
+            start += len(values)
+
     async def hold(self, entity: str, value: str, *, reason: str = "", source: str = "", until: Expiry = None) -> None:
         """Puts a subject under legal hold, as `Engine.holds.add`."""
         await self._ask("hold_add", (entity, value), messages.hold(reason, source, until))
@@ -217,6 +169,19 @@ class AsyncClient:
     async def release(self, entity: str, value: str) -> bool:
         """Ends a legal hold; False where there was none."""
         return bool(await self._ask("hold_remove", (entity, value)))
+
+    async def held(self, entity: str, value: str) -> Hold | None:
+        """The legal hold of a subject that is in force."""
+        found = await self._ask("hold_get", (entity, value))
+        return None if found is None else Hold(**found)
+
+    async def holds(self) -> AsyncIterator[Hold]:
+        """All legal holds, page by page."""
+        start = 0
+        while page := (await self._ask("holds", None, {"start": start}))["holds"]:
+            for each in page:
+                yield Hold(**each)
+            start += len(page)
 
     async def erase(
         self, entity: str, value: str, /, *others: Subject, reason: str = "", source: str = "", timeout: float = 3600.0
@@ -258,6 +223,13 @@ class AsyncClient:
         """As `Client.reset_breaker`."""
         await self._ask("reset_breaker", rule, messages.control(reason, by))
 
+    async def policy(self) -> Policy:
+        """As `Client.policy`."""
+        told = messages.hash_of(await self.health())
+        if self._policy is None or self._policy.hash != told:
+            self._policy = await asyncio.to_thread(load_contents, await self._ask("policy"))
+        return self._policy
+
     async def reload(self, policy: str | Path | Policy, *, timeout: float = 600.0) -> None:
         """As `Client.reload`."""
         checked = policy if isinstance(policy, Policy) else await asyncio.to_thread(load, policy)
@@ -275,6 +247,14 @@ class AsyncClient:
     async def flush(self) -> None:
         """As `Client.flush`."""
         await self._ask("flush")
+
+    async def state_hash(self) -> str:
+        """As `Client.state_hash`."""
+        return str(await self._ask("state_hash"))
+
+    async def snapshot(self, file: str | Path, *, timeout: float = 3600.0) -> None:
+        """As `Client.snapshot`."""
+        messages.plain(await self._call(("snapshot", str(file)), timeout))
 
     async def close(self, seconds: float = 1.0) -> None:
         """As `Client.close`."""
@@ -309,13 +289,13 @@ class AsyncClient:
         except TimeoutError:
             raise self._pool.unavailable(reason, seconds) from None
 
-    async def _connected(self) -> _Line:
+    async def _connected(self) -> Line:
         if self._closed:
             raise EngineClosed("the client is closed: connect anew")
         async with self._connecting:
             line = self._line
             if line is None or line.transport is None:
-                _, line = await asyncio.get_running_loop().create_unix_connection(_Line, self._pool.socket)
+                _, line = await asyncio.get_running_loop().create_unix_connection(Line, self._pool.socket)
                 try:
                     self._facts = messages.welcome(await line.call(messages.GREETING)).policy
                 except BaseException as error:

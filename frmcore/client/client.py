@@ -86,12 +86,8 @@ class Client:
         """`decide` for each, in order, with many on their way at once; bytes are JSON. An event that is refused raises:
         those before it stay decided, and some behind it may be. `timeout` is for each 4,096 events."""
         decisions: list[Decision] = []
-        for frames in messages.chunks(
-            messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS), FRAMES_AT_ONCE
-        ):
-            asked = [messages.asking("decide_many", part, point, strict=False) for part in frames]
-            for answer in self._pool.use(_all_of(asked), self.timeout):
-                decisions += messages.decisions(answer)
+        for answer in self._in_batches("decide_many", events, point):
+            decisions += messages.decisions(answer)
         return decisions
 
     def decide_again(self, event_id: str, point: str, /, *, at: Time | None = None, **updates: Any) -> Decision:
@@ -107,6 +103,18 @@ class Client:
     def observe(self, event: Event) -> None:
         """Records an event in the windows without deciding it, as `Engine.observe`."""
         self._ask("observe", messages.plain_event(event))
+
+    def observe_many(self, events: Iterable[Event | bytes]) -> None:
+        """`observe` for each, in order, as `decide_many` decides; bytes are JSON."""
+        for answer in self._in_batches("observe_many", events, None):
+            messages.plain(answer)
+
+    def _in_batches(self, op: str, events: Iterable[Event | bytes], point: str | None) -> Iterator[bytes]:
+        """The answers to frames of many events, several frames on their way at once."""
+        frames = messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
+        for part in messages.chunks(frames, FRAMES_AT_ONCE):
+            asked = [messages.asking(op, each, point, strict=False) for each in part]
+            yield from self._pool.use(_all_of(asked), self.timeout)
 
     def update(
         self,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
 
-from frmcore._fast import shorten
+from frmcore._fast import packed_items, packed_result, packed_value, shorten
 from frmcore.changes import Change
 from frmcore.client.decision import Decision, alert
 from frmcore.controls import Controls
 from frmcore.erasure import Erased
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
-from frmcore.limits import LIST_CHANGE_VALUES
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, VERSION, Answer, encode, error_of
+from frmcore.limits import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, LIST_CHANGE_VALUES
+from frmcore.serve.protocol import VERSION, Answer, encode, error_of
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -51,12 +51,8 @@ class Welcome(msgspec.Struct, frozen=True):
     batch: int = BATCH_EVENTS_MAX
 
 
-class _Decided(msgspec.Struct, frozen=True):
-    decisions: list[Decision]
-
-
 class _Explained(msgspec.Struct, frozen=True):
-    decision: Decision
+    decision: msgspec.Raw
     fields: dict[str, Any]
     final: str
     features: list[dict[str, Any]]
@@ -67,10 +63,7 @@ class _Explained(msgspec.Struct, frozen=True):
 
 _plain: Final = msgspec.msgpack.Decoder(Answer[Any]).decode
 _welcome: Final = msgspec.msgpack.Decoder(Answer[Welcome | None]).decode
-_one: Final = msgspec.msgpack.Decoder(Answer[Decision | None]).decode
-_several: Final = msgspec.msgpack.Decoder(Answer[_Decided | None]).decode
 _explained: Final = msgspec.msgpack.Decoder(Answer[_Explained | None]).decode
-_decision: Final = msgspec.msgpack.Decoder(Decision).decode
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------
@@ -163,25 +156,40 @@ def welcome(answer: bytes) -> Welcome:
 
 
 def decision(answer: bytes) -> Decision:
-    told = _one(answer)
-    return result_of(told)
+    found = packed_result(answer)
+    return Decision(_refused(answer) if found is None else found)
 
 
 def decisions(answer: bytes) -> list[Decision]:
     """Of one frame. Raises what the first refused event was refused with."""
-    told = _several(answer)
-    return result_of(told).decisions
+    found = packed_result(answer)
+    decided = packed_items(packed_value(_refused(answer) if found is None else found, b"decisions") or b"")
+    return [Decision(each) for each in (_refused(answer) if decided is None else decided)]
+
+
+def _refused(answer: bytes) -> NoReturn:
+    plain(answer)
+    raise ProtocolError("that is no answer of an frmcore owner")
 
 
 def plain(answer: bytes) -> Any:
-    return result_of(_plain(answer))
+    """Raises what the owner answered instead, ProtocolError for what is no answer."""
+    try:
+        told = _plain(answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"that is no answer of an frmcore owner: {error}") from None
+    return result_of(told)
 
 
 def result_of(told: Answer[T | None]) -> T:
     """Raises what the owner answered instead."""
     if told.error is not None:
-        raise error_of(told.error, _decision)
+        raise error_of(told.error, _of_raw)
     return cast("T", told.result)
+
+
+def _of_raw(packed: msgspec.Raw) -> Decision:
+    return Decision(bytes(packed))
 
 
 def explanation(answer: bytes) -> Explanation:
@@ -189,8 +197,8 @@ def explanation(answer: bytes) -> Explanation:
     found = result_of(_explained(answer))
     features = tuple(FeatureTrace(**{**each, "evidence": tuple(each["evidence"])}) for each in found.features)
     return Explanation(
-        cast("Any", found.decision), found.fields, found.final, features, tuple(map(_rule, found.rules)), found.lists,
-        _changes(found.changes),
+        cast("Any", _of_raw(found.decision)), found.fields, found.final, features, tuple(map(_rule, found.rules)),
+        found.lists, _changes(found.changes),
     )  # fmt: skip
 
 
@@ -232,7 +240,7 @@ def check_otherwise(otherwise: str, known: PolicyFacts | None) -> None:
 def fallback(event: Any, point: str | None, outcome: str, known: PolicyFacts | None) -> Decision:
     """The caller's declared choice, as a decision."""
     ident = id_in(event, known.id) if known is not None else ""
-    return Decision(event_id=ident, point=point or "", outcome=outcome, fallback=True)
+    return Decision.of(id=ident, point=point or "", outcome=outcome, fallback=True)
 
 
 def hash_of(health: Mapping[str, Any]) -> str:

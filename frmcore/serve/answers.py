@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from frmcore._fast import Decision
+from frmcore.limits import FRAME_BYTES_MAX
 from frmcore.serve.meter import error_in
-from frmcore.serve.protocol import FRAME_BYTES_MAX, Failure, failure_of
+from frmcore.serve.protocol import Failure, failure_of
 
 if TYPE_CHECKING:
     from frmcore.errors import FrmcoreError

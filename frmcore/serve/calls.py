@@ -14,7 +14,8 @@ import msgspec
 
 from frmcore._fast import shorten
 from frmcore.errors import FrmcoreError, InvalidEvent, ProtocolError
-from frmcore.serve.protocol import BATCH_EVENTS_MAX, NOTHING, VERSION
+from frmcore.limits import BATCH_EVENTS_MAX
+from frmcore.serve.protocol import NOTHING, VERSION
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _telling: Final = msgspec.msgpack.Decoder(Telling | None)
 _AT_MOST: Final = msgspec.Meta(max_length=BATCH_EVENTS_MAX)
 _events: Final = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], _AT_MOST])
 _greeting: Final = msgspec.msgpack.Decoder(dict[str, Any])
+BATCHES: Final = frozenset({"decide_many", "observe_many"})  # wait for room in the journal
 NO_OPTIONS: Final = Deciding()
 NOTHING_TOLD: Final = Telling()
 
@@ -72,8 +74,8 @@ class Calls:
         self.fallbacks: Counter[str] = Counter()  # events that clients settled by themselves, by outcome
         self.by_name: dict[str, Callable[[Request], Any]] = {
             "decide": self.decide, "decide_many": self.decide_many, "evaluate": self.evaluate, "observe": self.observe,
-            "update": self.update, "decide_again": self.decide_again, "report": self.report, "features": self.features,
-            "ping": lambda _: None,
+            "observe_many": self.observe_many, "update": self.update, "decide_again": self.decide_again,
+            "report": self.report, "features": self.features, "ping": lambda _: None,
         }  # fmt: skip
 
     def hello(self, request: Request) -> dict[str, Any]:
@@ -114,6 +116,11 @@ class Calls:
 
     def observe(self, request: Request) -> None:
         self._engine.unsettled().observe(self._read(request.subject, strict=False))
+
+    def observe_many(self, request: Request) -> None:
+        observe = self._engine.unsettled().observe
+        for event in self._read_many(request.subject, strict=False):
+            observe(event)
 
     def update(self, request: Request) -> None:
         told = self._told(request)

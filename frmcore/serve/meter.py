@@ -21,9 +21,9 @@ class Histogram:
         self.counts = [0] * (len(BOUNDS_US) + 1)
         self.total_ns = 0
 
-    def record(self, ns: int) -> None:
-        self.counts[bisect_left(_BOUNDS_NS, ns)] += 1
-        self.total_ns += ns
+    def record(self, ns: int, times: int) -> None:
+        self.counts[bisect_left(_BOUNDS_NS, ns)] += times
+        self.total_ns += ns * times
 
 
 class RequestMeter:
@@ -35,11 +35,14 @@ class RequestMeter:
         self.refused = 0  # connections: too many, another user, no frames
         self.overdue = 0  # connections that were closed for having had their time
 
-    def count(self, op: str, result: Any, ns: int) -> None:
+    def count(self, op: str, ns: int, times: int = 1) -> None:
         histogram = self.seconds.get(op)
         if histogram is None:
             histogram = self.seconds.setdefault(op, Histogram())
-        histogram.record(ns)
+        histogram.record(ns, times)
+
+    def count_error(self, result: Any) -> None:
+        """Where a request's result is one."""
         error = error_in(result)
         if error is not None:
             self.errors[type(error).__name__] += 1

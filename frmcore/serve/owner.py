@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,7 @@ def run(service: Service) -> None:
         _say_ready(server)
         watch.server = server
         tell_systemd("READY=1")
+        gc.freeze()  # what is here stays: a collection that walked it would be a pause for every client
         server.run()
         watch.server, watch.state = None, "closing the store"
         tell_systemd("STOPPING=1")

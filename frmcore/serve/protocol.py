@@ -8,6 +8,7 @@ import msgspec
 
 from frmcore import errors
 from frmcore.errors import EventConflict, FrmcoreError, InvalidEvent, PolicyError, ProtocolError
+from frmcore.limits import FRAME_BYTES_MAX
 from frmcore.policy.source import Problem  # noqa: TC001  msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 SOCKET_NAME: Final = "socket"  # in the store's folder, unless another path is named
 HEAD_BYTES: Final = 4  # a frame's length, big-endian, without itself
-FRAME_BYTES_MAX: Final = 4 << 20  # one event has at most 1 MiB; a policy with its files has to fit too
-BATCH_EVENTS_MAX: Final = 256  # events in one frame: nobody waits longer than for as many decisions of somebody else's
 PAGE_VALUES: Final = 10_000  # values of a list in one answer
 PAGE_BYTES: Final = 1 << 20  # of alerts in one answer
 CONNECTIONS_MAX: Final = 256

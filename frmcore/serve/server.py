@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from frmcore._fast import Decision
+from frmcore._fast import Decision, Gate
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
-from frmcore.serve.calls import Batch, Calls
+from frmcore.serve.calls import BATCHES, Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
 from frmcore.serve.meter import RequestMeter
@@ -54,12 +54,14 @@ class Server:
         self.engine, self.path = engine, path
         self.meter = RequestMeter()
         self._calls = Calls(engine)
+        self._gate = Gate(engine.unsettled(), lambda: self._stopping or engine.has_room())
         self._listener = listen(path)
         self._poll = select.epoll()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._chores = Chores(engine, self._wake)
         self._connections: dict[int, Connection] = {}
         self._asked: list[Asked] = []
+        self._answered: list[Asked] = []
         self._held: list[Connection] = []
         self._touched: set[Connection] = set()
         self._stopping = False
@@ -113,36 +115,58 @@ class Server:
             self._go_on()
         if self._chores.finished():
             self._collect()
-        if self._asked:
-            self._settle(started)
+        self._settle(started)
         self._flush()
         self.alive = time.monotonic()
         if self.alive - self._ticked > TICK_SECONDS:
             self._tick(self.alive)
 
     def _serve(self, connection: Connection, event: int) -> None:
-        self._touched.add(connection)
+        """What one client wants. It has its answers before the next one is looked at, unless all wait for the disk."""
+        started = perf_counter_ns()
         if connection.held is not None and event & (select.EPOLLHUP | select.EPOLLERR):
             self._drop(connection)  # nobody waits for the batch any more
         elif connection.held is None and event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-            try:
-                frames = connection.read()
-            except OSError:
-                frames = None
-            if frames is None:
-                self._drop(connection)
-            else:
-                self._take_all(connection, frames)
+            self._read(connection)
+        if self.engine.waits:
+            self._touched.add(connection)
+        else:
+            self._settle(started)
+            self._send(connection)
 
-    def _take_all(self, connection: Connection, frames: Iterable[bytes]) -> None:
-        """The requests of one client, up to a batch that has to wait."""
+    def _read(self, connection: Connection) -> None:
         try:
-            for frame in frames:
+            is_there = connection.channel.read()
+        except OSError:
+            is_there = False
+        if is_there:
+            self._take_all(connection)
+        else:
+            self._drop(connection)
+
+    def _take_all(self, connection: Connection) -> None:
+        """The requests of one client that are here whole, up to a batch that has to wait."""
+        before = connection.channel.untaken
+        try:
+            while connection.held is None and (frame := self._next(connection)) is not None:
                 self._take(connection, frame)
-                if connection.held is not None:
-                    return
         except (ProtocolError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._refuse(connection, error)
+        connection.owe(anew=connection.channel.untaken < before)
+
+    def _next(self, connection: Connection) -> bytes | None:
+        """The next request that the gate does not take. Its answers go out at once, so those in front of them have to;
+        where all wait for the disk together it has nothing to do."""
+        if self.engine.waits or not connection.greeted:
+            return connection.channel.take()
+        while True:
+            self._put_answers()
+            try:
+                return self._gate.serve(connection.channel)
+            except Exception as error:
+                if not self._gate.asked:
+                    raise
+                self._asked.append((connection, self._gate.asked, self._gate.op, self._told(error)))
 
     def _take(self, connection: Connection, frame: bytes) -> None:
         """One request. Raises what ends the connection: a frame that is none."""
@@ -150,7 +174,7 @@ class Server:
         if not connection.greeted:
             self._asked.append((connection, request.id, "hello", self._calls.hello(request)))
             connection.greet()
-        elif request.op == "decide_many" and not (self._stopping or self.engine.has_room()):
+        elif request.op in BATCHES and not (self._stopping or self.engine.has_room()):
             connection.held = request
             self._held.append(connection)
         else:
@@ -183,7 +207,7 @@ class Server:
             connection.held = None
             self._touched.add(connection)
             self._do(connection, request)
-            self._take_all(connection, connection.rest())
+            self._take_all(connection)
 
     def _told(self, error: Exception) -> Exception:
         """What the client is told of an error; one that nobody foresaw goes to the log too, without the request."""
@@ -204,14 +228,28 @@ class Server:
             self._touched.add(done.connection)
 
     def _settle(self, started: int) -> None:
-        """The disk, where it has to be waited for, once; then the answers."""
-        asked, self._asked = self._asked, []
-        failed = self._wait_for_disk(asked) if self.engine.waits else None
-        for connection, number, _, result in asked:
-            connection.answer(answer_of(number, result, failed))
+        """The disk, where it has to be waited for, once; then the answers, counted."""
+        failed = self._wait_for_disk(self._asked) if self._asked and self.engine.waits else None
+        self._put_answers(failed)
+        gate, answered = self._gate, self._answered
+        if not (answered or gate.decisions or gate.batches):
+            return
         elapsed = perf_counter_ns() - started
-        for _, _, op, result in asked:
-            self.meter.count(op, result, elapsed)
+        if gate.decisions:
+            self.meter.count("decide", elapsed, gate.decisions)
+        if gate.batches:
+            self.meter.count("decide_many", elapsed, gate.batches)
+        gate.decisions = gate.batches = 0
+        for _, _, op, result in answered:
+            self.meter.count(op, elapsed)
+            self.meter.count_error(result)
+        answered.clear()
+
+    def _put_answers(self, failed: FrmcoreError | None = None) -> None:
+        for connection, number, _, result in self._asked:
+            connection.channel.put(answer_of(number, result, failed))
+        self._answered += self._asked
+        self._asked.clear()
 
     def _wait_for_disk(self, asked: list[Asked]) -> FrmcoreError | None:
         made: list[Decision] = []
@@ -228,12 +266,13 @@ class Server:
 
     def _flush(self) -> None:
         for connection in self._touched:
-            if self._connections.get(connection.number) is connection:  # a number may be somebody else's by now
-                self._send(connection)
+            self._send(connection)
         self._touched.clear()
 
     def _send(self, connection: Connection) -> None:
         """Answers out; a client that does not take them is not read from until it does."""
+        if self._connections.get(connection.number) is not connection:  # a number may be somebody else's by now
+            return
         try:
             connection.flush()
         except OSError:
@@ -243,7 +282,7 @@ class Server:
             self._drop(connection)
             return
         reads = not (connection.is_full or connection.held or self._stopping)
-        writes = connection.unread > 0
+        writes = connection.channel.unsent > 0
         if (reads, writes) != (connection.reads, connection.writes):
             connection.reads, connection.writes = reads, writes
             self._poll.modify(connection.number, select.EPOLLIN * reads | select.EPOLLOUT * writes)
@@ -269,10 +308,10 @@ class Server:
 
     def _send_off(self, connection: Connection, error: Exception) -> None:
         self.meter.refused += 1
-        connection.answer(answer_of(0, error, None))
+        connection.channel.put(answer_of(0, error, None))
         with contextlib.suppress(OSError):
             connection.flush()
-        connection.sock.close()
+        connection.close()
 
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """What it sent is no frame, and nothing behind it can be understood: it is told why, and that was it."""
@@ -285,7 +324,7 @@ class Server:
         if self._connections.get(connection.number) is connection:
             del self._connections[connection.number]
             self._poll.unregister(connection.number)
-        connection.sock.close()
+        connection.close()
 
     def _tick(self, now: float) -> None:
         self._ticked = now
@@ -307,7 +346,7 @@ class Server:
         self._chores.stop()
         self._round([])
         until = time.monotonic() + DRAIN_SECONDS
-        while any(each.unread for each in self._connections.values()) and time.monotonic() < until:
+        while any(each.channel.unsent for each in self._connections.values()) and time.monotonic() < until:
             self._round(self._poll.poll(TICK_SECONDS / 10))
 
     def _close(self) -> None:

@@ -17,11 +17,12 @@ from frmcore.serve.chores import Chores
 from frmcore.serve.protocol import framed
 
 CHECK_EVERY = 500
+QUICK = ("decide", "decide_many")  # what an owner reads in C
 AT_ONCE = 20  # frames of one connection that is spoilt on purpose
 
 
 def main(count: int) -> int:
-    random, sent, odd = Random(1), 0, 0
+    random, sent, odd = Random(count), 0, 0
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (engine, path):
         names = (*Calls(engine).by_name, *Chores(engine, lambda: None).by_name, "hello", "nothing")
         with frmcore.connect(path) as honest:
@@ -64,11 +65,12 @@ def _is_answer(answer: Any) -> bool:
 
 
 def _frame(random: Random, names: tuple[str, ...], number: int) -> bytes:
-    request = [number + 2, random.choice(names), _value(random, 0)]
+    op = random.choice(QUICK) if random.random() < 0.5 else random.choice(names)
+    request = [number + 2, op, _value(random, 0)]
     if random.random() < 0.5:
-        request.append(_value(random, 0))
-    if random.random() < 0.3:
-        request[2] = event(random.randrange(50), **{random.choice(["amount", "ts", "id", "x"]): _value(random, 2)})
+        request.append(random.choice([None, {"point": "checkout"}, {"strict": False}, _value(random, 0)]))
+    if random.random() < 0.6:
+        request[2] = [_event(random) for _ in range(random.randrange(4))] if op == "decide_many" else _event(random)
     payload = bytearray(msgspec.msgpack.encode(request))
     if random.random() < 0.3:
         for _ in range(random.randrange(1, 4)):
@@ -79,6 +81,11 @@ def _frame(random: Random, names: tuple[str, ...], number: int) -> bytes:
     if random.random() < 0.02:
         whole[random.randrange(4)] = random.randrange(256)
     return bytes(whole)
+
+
+def _event(random: Random) -> dict[str, Any]:
+    odd = {random.choice(["amount", "ts", "id", "x"]): _value(random, 2)} if random.random() < 0.7 else {}
+    return event(random.randrange(50), **odd)
 
 
 def _value(random: Random, depth: int) -> Any:
