@@ -102,7 +102,7 @@ def score(space: Workspace, policy: Policy, stops: str, mature_ms: int) -> int:
     guess = f"{unlabelled} ELSE 'good' END" if known else "ELSE 'unlabelled' END"
     ranks = {"rank": "outcome", "live_rank": "live", "base_rank": "base_outcome"}
     columns = ", ".join(f"{rank.format(column)} AS {name}" for name, column in ranks.items())
-    ranked = f"SELECT * EXCLUDE (record, base_record), {columns} FROM decided"
+    ranked = f"SELECT * EXCLUDE (record), {columns} FROM decided"
     space.db.execute(
         f"CREATE OR REPLACE TABLE scored AS SELECT e.*, truth.told_at AS told, e.rank >= {bound} AS stopped, "
         "e.t // 86400000 AS day, CASE WHEN truth.fraud THEN 'fraud' WHEN truth.fraud IS NOT NULL THEN "
