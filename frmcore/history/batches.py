@@ -19,7 +19,7 @@ NO_TIME: Final = -(2**63)  # of a row without a time: those come first
 @dataclass
 class Batch:
     """Events one after the other. rows: a pyarrow.RecordBatch, or a list of mappings. times: epoch ms. place: of a row,
-    for messages. live: outcomes that took effect then; recorded: decisions that a store has, where it has one; both by
+    for messages. live: outcomes that took effect then; recorded: decisions that a store has; both by
     row. alone: rows that can't go with the others: an event of odd values as a batch of its own, None for a row that is
     no event."""
 
@@ -27,7 +27,7 @@ class Batch:
     times: Sequence[int]
     place: Callable[[int], str]
     live: Any = None
-    recorded: Sequence[Decision | None] | None = None
+    recorded: Sequence[Decision] | None = None
     point: str | None = None
     alone: Mapping[int, Batch | None] = field(default_factory=dict)
     _sources: list[Any] = field(default_factory=list)

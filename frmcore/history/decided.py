@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import DECISION_DRAWN, DECISION_HOLDOUT, DECISION_LATE, Columns
@@ -10,7 +11,7 @@ from frmcore.policy.tree import Type
 from frmcore.values import feature_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from frmcore._fast import Book
     from frmcore.plan import FieldPlan, Plan
@@ -25,7 +26,7 @@ COLUMNS: Final = {
     "score": "BIGINT",
     "fired": "VARCHAR[]",  # enforced
     "shadow": "VARCHAR[]",
-    "silenced": "VARCHAR[]",  # groups that fired rules exempt
+    "silenced": "VARCHAR[]",  # groups that fired rules exempt; NULL where no rule of the policy does
     "late": "BOOLEAN",
     "weight": "DOUBLE",  # of how many events this one speaks: 1, or 1 / probability in a holdout
     "amount": "BIGINT",  # minor units of the base currency
@@ -34,7 +35,8 @@ COLUMNS: Final = {
     "base_outcome": "VARCHAR",  # of the policy it is compared with
     "base_fired": "VARCHAR[]",
     "same": "BOOLEAN",  # is the decision, bit for bit, the one that the store has
-    "record": "BLOB",
+    "record": "BIGINT",  # where it stands, and its size: see Workspace.kept
+    "record_size": "BIGINT",
 }
 
 
@@ -60,7 +62,6 @@ class Facts:
 
         plan = columns.book.plan
         taken, facts = columns.take()
-        fired, shadow, exempted = (_rules(pa, plan, taken, part) for part in ("fired", "shadow", "exempted"))
         flags = _numbers(pa, pa.uint8(), taken["flags"])
         found = {
             "n": _numbers(pa, pa.int64(), taken["tag"]),
@@ -69,25 +70,27 @@ class Facts:
             "point": _named(pa, [point.name for point in plan.points], taken["point"]),
             "outcome": _named(pa, plan.outcomes, taken["outcome"]),
             "score": _numbers(pa, pa.int64(), taken["score"]),
-            "fired": fired,
-            "shadow": shadow,
-            "silenced": self._silenced(pa, fired, exempted),
+            "fired": _rules(pa, plan, taken, "fired"),
+            "shadow": _rules(pa, plan, taken, "shadow"),
             "late": pa.array([bool(flag & DECISION_LATE) for flag in range(256)]).take(flags),
             "weight": pa.array([speaks_for(plan, flag) for flag in range(256)]).take(flags),
             "record": _texts(pa, pa.large_binary(), taken["record"], taken["record_ends"]),
         }
+        if self._exempts:
+            found["silenced"] = self._silenced(pa, plan, taken)
         fields = {field.name: field for field in plan.fields}
         for (column, name), parts in zip(self._of(plan).items(), facts, strict=True):
             found[column] = _field(pa, fields[name], parts, len(flags), as_text=column == "customer")
         return pa.table(found)
 
-    def _silenced(self, pa: Any, fired: Any, exempted: Any) -> Any:
-        if not self._exempts:
-            return pa.array([[]], pa.list_(pa.string())).take(pa.repeat(0, len(fired)))
-        pairs = zip(fired.to_pylist(), exempted.to_pylist(), strict=True)
-        return pa.array([self._groups(*each) for each in pairs], pa.list_(pa.string()))
+    def _silenced(self, pa: Any, plan: Plan, taken: dict[str, bytes]) -> Any:
+        ids = [rule.id for rule in plan.rules]
+        fired, exempted = (_lists(ids, taken[part], taken[f"{part}_ends"]) for part in ("fired", "exempted"))
+        return pa.array([self._groups(*each) for each in zip(fired, exempted, strict=True)], pa.list_(pa.string()))
 
     def _groups(self, fired: list[str], exempted: list[str]) -> list[str]:
+        if not fired and not exempted:
+            return []
         return sorted({group for rule in (*fired, *exempted) for group in self._exempts.get(rule, ())})
 
 
@@ -115,6 +118,13 @@ def _named(pa: Any, names: Sequence[str], data: bytes) -> Any:
 def _rules(pa: Any, plan: Plan, taken: dict[str, bytes], part: str) -> Any:
     names = pa.array([rule.id for rule in plan.rules], pa.string()).take(_numbers(pa, pa.uint32(), taken[part]))
     return pa.LargeListArray.from_arrays(_numbers(pa, pa.int64(), taken[f"{part}_ends"]), names)
+
+
+def _lists(names: Sequence[str], numbers: bytes, ends: bytes) -> Iterator[list[str]]:
+    """The same as Python has it."""
+    found, at = memoryview(numbers).cast("I"), memoryview(ends).cast("q")
+    for first, last in pairwise(at):
+        yield [names[number] for number in found[first:last]] if first < last else []
 
 
 def _field(pa: Any, field: FieldPlan, parts: tuple[bytes, bytes, bytes], count: int, *, as_text: bool) -> Any:

@@ -211,4 +211,3 @@ def _columns(space: Workspace, source: Source, fields: dict[Path, Field], option
         Column(path, cast(source, name, kind, fields[path], major=options.major))
         for (path, name), kind in zip(names.items(), kinds, strict=False)
     ]
-

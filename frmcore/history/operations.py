@@ -80,9 +80,8 @@ def merged(
     the instant's events come, then what is told of them. again: update -> the point at which it has its event
     decided."""
     kinds = {update.name: update.type.kind for update in policy.updates}
-    listed = map(_listed, listings.rows() if listings else ())
     told = (_told(update, kinds, again) for update in (updates.rows() if updates else ()))
-    due = _Ahead(merge(listed, told, key=itemgetter(0, 1)))
+    due = _Ahead(merge(map(_listed, listings.rows()), told, key=itemgetter(0, 1)) if listings else told)
     for batch in events.batches():
         yield from _cut(batch, due)
     yield from (operation for operation in due.rest() if not isinstance(operation, Change))

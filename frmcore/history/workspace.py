@@ -4,6 +4,7 @@ than memory."""
 from __future__ import annotations
 
 import re
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -48,12 +49,13 @@ class Workspace:
             "memory_limit": memory,
             "temp_directory": str(Path(self._folder.name) / "spilled"),
             "autoinstall_known_extensions": "false",  # nothing is ever downloaded
-            "threads": "2",  # each holds a share of the memory; the engine is what takes the time
+            "threads": "1",  # each would pin a share of the memory; the engine is what takes the time
         }
         try:
             # In memory, because a file would be written whether memory is short or not; what is too much is spilled.
             self.db: DuckDBPyConnection = duckdb.connect(":memory:", config=config)
             self.db.execute("SET TimeZone = 'UTC'")
+            self._kept = (Path(self._folder.name) / "kept").open("w+b")
         except BaseException:
             self._folder.cleanup()
             raise
@@ -92,7 +94,22 @@ class Workspace:
         read = getattr(found, "to_arrow_reader", None) or found.fetch_record_batch  # its name before duckdb 2
         yield from read(size)
 
+    def keep(self, values: Any) -> int:
+        """Appends the bytes of a pyarrow array to a file beside the tables; where they start."""
+        self._kept.seek(0, SEEK_END)
+        start, (_, ends, data) = self._kept.tell(), values.buffers()
+        first, last = (values.offset, values.offset + len(values))
+        at = memoryview(ends).cast("q")
+        self._kept.write(memoryview(data)[at[first] : at[last]])
+        return start
+
+    def kept(self, place: int, size: int) -> bytes:
+        """Some of those bytes."""
+        self._kept.seek(place)
+        return self._kept.read(size)
+
     def close(self) -> None:
+        self._kept.close()
         self.db.close()
         self._folder.cleanup()
 

@@ -27,25 +27,27 @@ class Writer:
         self.facts, self.written, self.late = facts, 0, 0
         self.columns = [facts.columns(engine.book) for engine in engines]
         self._space, self._engines = space, engines
-        self._tag = self._start = 1  # of what comes next; of the first that is not written
-        self._live: list[Any] = []  # pyarrow arrays, or a number of unknown ones
-        self._recorded: list[Decision | None] = []
+        self._tag = 1  # of what comes next
+        self._live: list[tuple[int, Any]] = []  # tag of the first, pyarrow array of outcomes
+        self._recorded: dict[int, Decision] = {}  # by tag
         space.create("decided", COLUMNS)
 
     def place(self, batch: Batch, first: int, last: int) -> int:
         """The tag of the first of these rows."""
         tag, self._tag = self._tag, self._tag + last - first
-        self._live.append(last - first if batch.live is None else batch.live.slice(first, last - first))
-        self._recorded += [None] * (last - first) if batch.recorded is None else batch.recorded[first:last]
+        if batch.live is not None:
+            self._live.append((tag, batch.live.slice(first, last - first)))
+        if batch.recorded is not None:
+            self._recorded.update(enumerate(batch.recorded[first:last], tag))
         return tag
 
     def add(self, decisions: Sequence[Decision], recorded: Decision | None = None) -> None:
         """One decision by each engine, about the same event."""
         for columns, decision in zip(self.columns, decisions, strict=True):
             columns.add(decision, self._tag)
+        if recorded is not None:
+            self._recorded[self._tag] = recorded
         self._tag += 1
-        self._live.append(1)
-        self._recorded.append(recorded)
         self.filled()
 
     def turn_to(self, book: Book) -> None:
@@ -61,14 +63,25 @@ class Writer:
         if self.columns and self.columns[0].count:
             table = self.facts.table(self.columns[0])
             table = self._beside(self._based(table) if len(self.columns) > 1 else table)
-            self._space.insert("decided", table)
+            self._space.insert("decided", self._recorded_apart(table))
             self.written += len(table)
             self.late += table["late"].to_pylist().count(True)
         for columns in self.columns:
             columns.take()
-        self._start = self._tag
         self._live.clear()
         self._recorded.clear()
+
+    def _recorded_apart(self, table: Any) -> Any:
+        """With the records in a file of their own: they are most of the bytes, and hardly one of them is read again."""
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        records = table["record"].combine_chunks()
+        sizes = pc.binary_length(records)
+        ends = pc.add(pc.cumulative_sum(sizes), self._space.keep(records))
+        places = table.column_names.index("record")
+        table = table.set_column(places, "record", pc.subtract(ends, sizes))
+        return table.append_column("record_size", sizes.cast(pa.int64()))
 
     def _based(self, table: Any) -> Any:
         """With the baseline's decisions beside; what it refused is measured of neither."""
@@ -81,20 +94,17 @@ class Writer:
 
     def _beside(self, table: Any) -> Any:
         """With what took effect then."""
+        if self._recorded:
+            return self._compared(table, [self._recorded.get(tag) for tag in table["n"].to_pylist()])
+        return self._with_live(table) if self._live else table
+
+    def _with_live(self, table: Any) -> Any:
         import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.compute as pc  # noqa: PLC0415
 
-        places = [tag - self._start for tag in table["n"].to_pylist()] if self._knows_more else []
-        if any(self._recorded):
-            return self._compared(table, [self._recorded[place] for place in places])
-        if places:
-            parts = [pa.nulls(each, pa.string()) if isinstance(each, int) else each for each in self._live]
-            live = pa.chunked_array([part.cast(pa.string()) for part in parts])
-            table = table.append_column("live", live.take(pa.array(places)))
-        return table
-
-    @property
-    def _knows_more(self) -> bool:
-        return any(self._recorded) or not all(isinstance(each, int) for each in self._live)
+        tags = pa.chunked_array([pa.array(range(tag, tag + len(part)), pa.int64()) for tag, part in self._live])
+        live = pa.chunked_array([part for _, part in self._live])
+        return table.append_column("live", live.take(pc.index_in(table["n"], value_set=tags)))
 
     def _compared(self, table: Any, recorded: list[Decision | None]) -> Any:
         """With a store's decisions beside."""
