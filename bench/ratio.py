@@ -55,7 +55,7 @@ class Rounds:
         return batch
 
     def run(self, batch: list[Any]) -> None:
-        taken = batch_ns(self.bench.call, batch, wall=self.bench.slow)  # slow ones wait: for threads, processes, disks
+        taken = batch_ns(self.bench.call, batch, wall=self.bench.slow and self.bench.waits)
         self.times.append(taken / self.bench.weight)
 
     def measured(self) -> Measured:

@@ -40,6 +40,7 @@ class Decision:
 
     record: bytes
     """The journal's entry of this decision."""
+    book: Book
     duplicate: bool
     """The event's id was known: this is the decision of then."""
     durable: bool
@@ -131,12 +132,47 @@ class ArrowRows:
     def next_batch(self) -> int:
         """Turns to the next batch of the stream; its rows, or -1 at the end. Raises ValueError when it fails."""
 
+DECISION_LATE: int
+"""Flags of a decision: it was late, the holdout's lot was drawn, and fell on it."""
+DECISION_DRAWN: int
+DECISION_HOLDOUT: int
+
+@final
+class Columns:
+    """Decisions under one policy, in columns of Arrow's layout. `fields`: those of an event that are wanted beside its
+    decision. Raises ValueError for a field that the policy does not have, and for a decision by another policy."""
+
+    book: Book
+    count: int
+    duplicates: int
+    """Events that were known: they are in no column."""
+    row: int
+    """Index of the row at hand."""
+    last_time: int
+    """Of the event that was decided last, epoch milliseconds; 0 before the first."""
+    size: int
+    """Bytes of the records that are held."""
+
+    def __init__(self, book: Book, fields: Sequence[str] = ()) -> None: ...
+    def add(self, decision: Decision, tag: int) -> None:
+        """Adds a decision; of one that was made before (`duplicate`) only that there was one."""
+    def take(self) -> tuple[dict[str, bytes], list[tuple[bytes, bytes, bytes]]]:
+        """All columns by name, and the fields' (values, ends, bits of which are there), in order; then starts anew."""
+
+@final
+class Book:
+    """A policy as the hot path has it."""
+
+    plan: Plan
+    policy: Policy
+    index: int
+
 @final
 class Core:
     """The state of an engine and the calls that change it; `frmcore.Engine` documents them."""
 
     seq: int
-    book: object
+    book: Book
     lists: Lists
     is_open: bool
 
@@ -154,7 +190,14 @@ class Core:
     def decide(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
     def evaluate(self, event: object, point: str | None = None, *, strict: bool = False) -> Decision: ...
     def decide_many(self, events: object, first: int, last: int, point: str | None = None) -> list[Decision]: ...
+    def decide_columns(
+        self, events: object, first: int, last: int, point: str | None, tag: int, columns: Columns
+    ) -> None:
+        """`decide_many` into columns; row `first` is tagged `tag`, and so on. Of a row that is refused `columns.row` is
+        the index: those before it are decided, and one may go on behind it."""
     def observe_many(self, events: object, first: int, last: int) -> None: ...
+    def observe_columns(self, events: object, first: int, last: int, columns: Columns) -> None:
+        """`observe_many`; `columns` get the index alone of a row that is refused."""
     def decide_again(self, event_id: str, point: str, at: Time | None, fields: dict[str, Any]) -> Decision: ...
     def observe(self, event: object) -> None: ...
     def update(

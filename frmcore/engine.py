@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from frmcore._fast import Decision
+    from frmcore._fast import ArrowRows, Book, Columns, Decision
     from frmcore.alerts import Alert
     from frmcore.batches import ArrowStream
     from frmcore.controls import State
@@ -229,6 +229,30 @@ class Engine:
                 self._store.make_room()
             self._core.observe_many(part, first, last)
         self._settled()
+
+    def decide_columns(
+        self, rows: ArrowRows | list[Event], first: int, last: int, columns: Columns, *, tag: int = 0,
+        point: str | None = None,
+    ) -> None:  # fmt: skip
+        """`decide_many` of rows[first:last] into columns, without a Decision for each: the way of
+        backtests. Row `first` is tagged `tag`, and so on. Of a row that is refused `columns.row` is the index; one may
+        go on behind it."""
+        if self._store is not None:
+            self._store.make_room()
+        self._core.decide_columns(rows, first, last, point, tag, columns)
+        self._settled()
+
+    def observe_columns(self, rows: ArrowRows | list[Event], first: int, last: int, columns: Columns) -> None:
+        """`observe` for each; `columns` get the index alone of a row that is refused."""
+        if self._store is not None:
+            self._store.make_room()
+        self._core.observe_columns(rows, first, last, columns)
+        self._settled()
+
+    @property
+    def book(self) -> Book:
+        """The policy in force as columns ask for it."""
+        return self._core.book
 
     def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """The decision as it was made: every rule with every value, every window's bounds, its events. Raises

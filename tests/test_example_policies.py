@@ -114,6 +114,38 @@ def test_false_alarms_on_clean_transfers(tmp_path: Path) -> None:
     assert table(EXAMPLES / "aml" / "README.md", "rule") == measured
 
 
+def waking(kind: str, number: int, pause_days: int, usual: int, woken: int) -> list[dict[str, Any]]:
+    """An account's transfers: five, a month apart, and one after a pause."""
+    times = [month * 30 for month in range(5)] + [4 * 30 + pause_days]
+    return [
+        {"id": f"{kind}{number}-{i}", "time": 1_700_000_000_000 + day * 86_400_000 + number, "sender": f"{kind}{number}",
+         "receiver": f"shop{i}", "amount": woken if i == 5 else usual}
+        for i, day in enumerate(times)
+    ]  # fmt: skip
+
+
+def test_dormant_accounts(tmp_path: Path) -> None:
+    kinds = {
+        "ten times the usual, after 91 to 400 days": (91, 3.1, 50_000, 500_000),
+        "ten times the usual, after 10 to 89 days": (10, 0.8, 50_000, 500_000),
+        "the usual, after 91 to 400 days": (91, 3.1, 200_000, 200_000),
+        "ten times the usual, but below what is worth a look": (91, 3.1, 5_000, 50_000),
+    }
+    events = [
+        event
+        for kind, (first, step, usual, woken) in enumerate(kinds.values())
+        for n in range(100)
+        for event in waking(f"k{kind}-", n, first + int(step * n), usual, woken)
+    ]
+    hits = fired(tmp_path, sorted(events, key=lambda event: event["time"]))
+    measured = {
+        name: ["100", f"{sum('dormant' in hits[f'k{kind}-{n}-5'] for n in range(100)) / 100:.0%}"]
+        for kind, name in enumerate(kinds)
+    }
+    assert not any("dormant" in rules for ident, rules in hits.items() if not ident.endswith("-5"))
+    assert table(EXAMPLES / "aml" / "README.md", "after the pause it sends") == measured
+
+
 @needs("data/sms_spam")
 def test_messages_that_are_caught(tmp_path: Path) -> None:
     with gzip.open(SHARED / "data" / "sms_spam" / "sms.tsv.gz", "rt", encoding="utf-8") as lines:

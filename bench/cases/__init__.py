@@ -3,7 +3,19 @@
 Another command gets its benchmark by one more function with `@case` in one of these files.
 """
 
-from bench.cases import aggregates, decide, growth, lists, policy, program, store, updates
+from bench.cases import aggregates, decide, growth, history, lists, policy, program, store, updates
 from bench.cases.case import CASES, Bench
 
-__all__ = ["CASES", "Bench", "aggregates", "decide", "growth", "lists", "policy", "program", "store", "updates"]
+__all__ = [
+    "CASES",
+    "Bench",
+    "aggregates",
+    "decide",
+    "growth",
+    "history",
+    "lists",
+    "policy",
+    "program",
+    "store",
+    "updates",
+]

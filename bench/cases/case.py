@@ -21,6 +21,7 @@ class Bench:
     say: Callable[[Any], str]  # what a call's result was, for the hash
     weight: int = 1  # operations of one call
     slow: bool = False  # few rounds
+    waits: bool = True  # a slow one: for threads, processes, disks, so that its time is the clock's
     close: Callable[[], None] = lambda: None
 
     def hashed(self) -> str:

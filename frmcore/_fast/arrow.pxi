@@ -164,6 +164,8 @@ cdef class ArrowRows:
         for i, path in enumerate(paths):
             column = &self.column[i]
             column.schema = find_column(&self.schema, path, column.path)
+            if column.schema == NULL and len(path) > 1:  # flattened
+                column.schema = find_column(&self.schema, (".".join(path),), column.path)
             if column.schema == NULL:
                 continue
             if column.schema.dictionary != NULL:

@@ -10,22 +10,26 @@ cdef void hash_event(Core core, Frame* frame) noexcept:
     frame.is_hashed = True
 
 
-# Decides events[first:last], or with `decisions` None observes them. `events`: a list that nobody else has, or an ArrowRows.
-cdef int run_span(Core core, object events, int64_t first, int64_t last, object point, list decisions) except -1:
+# Decides events[first:last] into `out`, a list or Columns, or with None observes them. `events`: a list that nobody else has, or an
+# ArrowRows.
+cdef int run_span(Core core, object events, int64_t first, int64_t last, object point, object out) except -1:
     cdef Frame* frame
     cdef Frame* ahead = NULL
+    cdef Columns columns = <Columns>out if isinstance(out, Columns) else None
     cdef int64_t i = first
     cdef bint done
     last = min(last, (<ArrowRows>events).batch.length if isinstance(events, ArrowRows) else len(<list>events))
     try:
         while i < last:
             event = event_at(events, i)
+            if columns is not None:
+                columns.row = i
             frame, ahead = ahead, NULL
             frame = core.enter(event, False) if frame == NULL else core.admit(frame)
             if i + 1 < last:
                 ahead = look_ahead(core, events, i + 1)
             try:
-                done = run_one(core, frame, event, point, decisions)
+                done = run_one(core, frame, event, point, out, columns)
             finally:
                 core.give_frame(frame)
             i += done
@@ -34,7 +38,7 @@ cdef int run_span(Core core, object events, int64_t first, int64_t last, object 
                 ahead = NULL
             approach(core, ahead)
     except (InvalidEvent, EventConflict) as error:
-        if isinstance(events, ArrowRows):
+        if columns is None and isinstance(events, ArrowRows):
             error.args = (f"row {(<ArrowRows>events).first + i}: {error}", *error.args[1:])
         raise
     finally:
@@ -44,13 +48,15 @@ cdef int run_span(Core core, object events, int64_t first, int64_t last, object 
 
 
 # False: another policy was put in force meanwhile.
-cdef inline bint run_one(Core core, Frame* frame, object event, object point, list decisions) except -1:
-    if decisions is None:
+cdef inline bint run_one(Core core, Frame* frame, object event, object point, object out, Columns columns) except -1:
+    if out is None or (columns is not None and columns.observes):
         return core.observe_frame(frame, event)
+    if columns is not None:
+        return core.decide_into(frame, point, columns)
     decision = core.decide_frame(frame, point)
     if decision is None:
         return False
-    decisions.append(decision)
+    (<list>out).append(decision)
     return True
 
 

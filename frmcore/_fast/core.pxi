@@ -381,6 +381,17 @@ cdef class Core:
         run_span(self, events, first, last, point, decisions)
         return decisions
 
+    def decide_columns(self, events, int64_t first, int64_t last, object point, int64_t tag, Columns columns not None):
+        """The same into columns; row `first` is tagged `tag`, and so on. Raises as `decide` for a row that is refused: `columns.row`
+        is its index, those before it are decided, and the others may be asked for."""
+        columns.origin, columns.observes = tag - first, False
+        run_span(self, events, first, last, point, columns)
+
+    def observe_columns(self, events, int64_t first, int64_t last, Columns columns not None):
+        """Observes them; into the columns goes the index alone of a row that is refused."""
+        columns.observes = True
+        run_span(self, events, first, last, None, columns)
+
     def observe_many(self, events, int64_t first, int64_t last):
         """Observes them."""
         run_span(self, events, first, last, None, None)
@@ -396,17 +407,40 @@ cdef class Core:
             if record != NULL:
                 return self.duplicate(record)
             return self.later(frame, point)
+        record = self.decide_new(frame, point)
+        followers = self.follow(frame, record)
+        decision = self.recorded(record, False)
+        self.finish(frame)
+        self.tell_event(decision.record, followers)
+        return decision
+
+    # The same, into columns: no Decision is made of a new event. False where another policy was put in force meanwhile.
+    cdef bint decide_into(self, Frame* frame, object point_name, Columns columns) except -1:
+        cdef const RecordHead* record
+        if self.find_id(frame) != NULL:
+            decision = self.decide_frame(frame, point_name)
+            if decision is None:
+                return False
+            columns.add(decision, columns.origin + columns.row)
+            return True
+        record = self.decide_new(frame, self.point_for(frame, point_name))
+        followers = self.follow(frame, record)
+        columns.put(record, columns.origin + columns.row)
+        said = (<const char*>record)[: record.size] if self.hooks else None
+        self.finish(frame)
+        self.tell_event(said, followers)
+        return True
+
+    # Decides an event that is not known, and records it.
+    cdef inline const RecordHead* decide_new(self, Frame* frame, uint32_t point) except NULL:
+        cdef const RecordHead* record
         self.check_age(frame)
         decide_route(self, self.book, frame, point, self.seq + 1)
         record = self.record_event(frame, RECORD_DECISION, point)
         self.decided_by_outcome[record.outcome] += 1
         self.counters.decided += 1
         count_verdict(self.book, &frame.verdict, point)
-        followers = self.follow(frame, record)
-        decision = self.recorded(record, False)
-        self.finish(frame)
-        self.tell_event(decision.record, followers)
-        return decision
+        return record
 
     # What follows from a decision: alerts remembered, breakers that trip; the records of that, behind its own.
     cdef inline list follow(self, Frame* frame, const RecordHead* record):

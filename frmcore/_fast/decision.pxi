@@ -47,7 +47,7 @@ cdef class Decision:
     cdef readonly bytes record
     cdef readonly bint duplicate
     cdef readonly bint durable
-    cdef Book book
+    cdef readonly Book book
     cdef object _verdict
     cdef object _tail
     cdef object _features

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
@@ -14,15 +13,16 @@ import frmcore
 from frmcore.durations import format_duration
 from frmcore.errors import HistoryError
 from frmcore.history import truth
-from frmcore.history.decided import Writer
+from frmcore.history.decided import Facts
 from frmcore.history.events import Events, Options
 from frmcore.history.files import opened, refused_lines
-from frmcore.history.operations import Decide, merged
+from frmcore.history.operations import merged
 from frmcore.history.quality import Quality
-from frmcore.history.replay import Facts, Replay
+from frmcore.history.replay import NEVER, Replay
 from frmcore.history.stored import Stored
 from frmcore.history.told import Listings, Updates
 from frmcore.history.workspace import MEMORY, Workspace
+from frmcore.history.writer import Writer
 from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy import Policy, load
@@ -150,9 +150,9 @@ class _Run:
             amount_field(policy, setup.amount), customer_field(policy, setup.customer),
             from_store=self.store is not None, _open=opened_,
         )  # fmt: skip
-        self.replay = Replay(
-            engine, other, Writer(self.space), self.out.quality, Facts(policy, self.out.amount, self.out.customer), 0
-        )
+        facts = Facts(policy, self.out.amount, self.out.customer)
+        engines = [engine] if other is None else [engine, other]
+        self.replay = Replay(engines, Writer(self.space, facts, engines), self.out.quality, NEVER)
 
     def result(self, progress: Progress) -> Backtest:
         out, replay = self.out, self.replay
@@ -161,8 +161,8 @@ class _Run:
         try:
             replay.run(operations, lambda done: progress(done, total))
         except KeyboardInterrupt:
-            out.interrupted_at = replay.last_time or 0
-        replay.writer.flush()
+            out.interrupted_at = replay.last_time
+        replay.finish()
         out.decided, out.warmed = replay.decided, replay.warmed
         judged(out)
         out.seconds = monotonic() - self.started
@@ -187,17 +187,14 @@ class _Run:
             truth.from_file(self.space, opened(self.space, "labels", [self.setup.labels]), self.out.policy)
         else:
             self.store.labels(self.space)
-        operations, until = self.store.operations(), self.setup.until
-        if until is not None:
-            operations = takewhile(lambda each: not isinstance(each, Decide) or (each.time or 0) < until, operations)
-        return operations, self.store.count
+        return self.store.operations(self.setup.until), self.store.count
 
     def _files(self) -> tuple[Iterator[Operation], int]:
         setup, space, policy = self.setup, self.space, self.out.policy
         options = Options(setup.live, setup.major, setup.until)
         policies = [policy, *([self.out.base] if self.out.base else [])]
         events = Events(space, opened(space, "history", setup.history), policies, options)
-        updates = Updates(space, opened(space, "updates", [setup.updates])) if setup.updates else None
+        updates = Updates(space, opened(space, "updates", [setup.updates]), events.id) if setup.updates else None
         listings = Listings(space, opened(space, "lists", [setup.lists])) if setup.lists else None
         self._check(updates, listings)
         if setup.labels is not None:
@@ -262,7 +259,7 @@ class _Run:
 
     def _since(self) -> int:
         setup = self.setup
-        since = setup.since if setup.since is not None else -(2**62)
+        since = setup.since if setup.since is not None else NEVER
         if setup.warm_ms:
             since = max(since, self._first() + setup.warm_ms)
         spans = [span_ms(f.aggregate) for f in self.out.policy.features if f.aggregate]
@@ -277,8 +274,8 @@ class _Run:
     def _first(self) -> int:
         """The time of the first event, epoch ms."""
         if self.store is None:
-            return int(self.space.row("SELECT min(t) AS t FROM events")["t"] or 0)
-        return next((each.time or 0 for each in self.store.operations() if isinstance(each, Decide)), 0)
+            return int(self.space.row(f"SELECT min(t) AS t FROM events WHERE t > {NEVER}")["t"] or 0)
+        return self.store.first_time()
 
 
 def judged(out: Backtest) -> None:

@@ -33,7 +33,7 @@ class Example(NamedTuple):
 def of_rule(run: Backtest, rule: str, truth: str) -> list[Example]:
     """Some events that a rule fired on and that turned out so, spread over the span."""
     found = run.space.rows(
-        "SELECT s.*, d.record FROM (SELECT * EXCLUDE (truth), truth FROM scored WHERE truth = ? AND "
+        "SELECT s.*, d.record, d.record_size FROM (SELECT * EXCLUDE (truth), truth FROM scored WHERE truth = ? AND "
         "(list_contains(fired, ?) OR list_contains(shadow, ?)) ORDER BY hash(id) LIMIT ?) s JOIN decided "
         "d USING (n) ORDER BY n",
         truth, rule, rule, EACH,
@@ -44,7 +44,7 @@ def of_rule(run: Backtest, rule: str, truth: str) -> list[Example]:
 def missed(run: Backtest) -> list[Example]:
     """Frauds that nothing stopped, the dearest first."""
     found = run.space.rows(
-        "SELECT s.*, d.record FROM (SELECT * FROM scored WHERE truth = 'fraud' AND NOT stopped "
+        "SELECT s.*, d.record, d.record_size FROM (SELECT * FROM scored WHERE truth = 'fraud' AND NOT stopped "
         "ORDER BY amount DESC NULLS LAST, n LIMIT ?) s JOIN decided d USING (n) ORDER BY s.amount DESC NULLS LAST, n",
         MISSES,
     )
@@ -52,7 +52,7 @@ def missed(run: Backtest) -> list[Example]:
 
 
 def _example(run: Backtest, row: dict[str, Any], rule: str | None) -> Example:
-    explained = run.explain(row["record"])
+    explained = run.explain(run.space.kept(row["record"], row["record_size"]))
     trace = next((each for each in explained.rules if each.id == rule), None)
     return Example(
         row["id"], row["t"], row["truth"], row["outcome"], row["score"], row["amount"],

@@ -37,6 +37,11 @@ class Source:
     def is_json(self) -> bool:
         return self.format == "json"
 
+    @property
+    def is_text(self) -> bool:
+        """Are all cells texts, whatever they mean?"""
+        return self.format in ("csv", "tsv")
+
     def has(self, name: str) -> bool:
         return name in self.columns
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from frmcore.history import truth
 from frmcore.history.backtest import Backtest, Setup, amount_field, customer_field, judged, stopping
-from frmcore.history.cells import nested
-from frmcore.history.decided import Writer
+from frmcore.history.decided import Facts
 from frmcore.history.files import opened
-from frmcore.history.replay import Facts
 from frmcore.history.stored import Stored
 from frmcore.history.workspace import Workspace
+from frmcore.history.writer import Writer
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
@@ -55,16 +54,17 @@ def _read(setup: Setup, progress: Progress, open_: ExitStack) -> Backtest:
 
 def _write(out: Backtest, store: Stored, progress: Progress) -> None:
     setup, quality = out.setup, out.quality
-    writer, facts = Writer(out.space), Facts(out.policy, out.amount, out.customer)
-    paths = {field.name: field.path for field in out.policy.fields}
+    writer, book = Writer(out.space, Facts(out.policy, out.amount, out.customer)), None
     try:
-        for decision, fields in store.decisions():
+        for decision in store.decisions():
             quality.events += 1
             quality.late += decision.late
             if (setup.since or decision.time) <= decision.time < (setup.until or decision.time + 1):
+                if book is not decision.book:
+                    book = decision.book
+                    writer.turn_to(book)
                 out.decided += 1
-                event = nested((paths.get(name, (name,)), value) for name, value in fields.items())
-                writer.add(facts.row(out.decided, decision, None, event, decision.outcome, None))
+                writer.add([decision])
             else:
                 out.warmed += 1
             if quality.events % 1_024 == 0:
@@ -72,3 +72,4 @@ def _write(out: Backtest, store: Stored, progress: Progress) -> None:
     except KeyboardInterrupt:
         out.interrupted_at = decision.time
     writer.flush()
+    out.space.db.execute("UPDATE decided SET live = outcome")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from frmcore.history.batches import Span
 from frmcore.history.cells import typed
 from frmcore.plan import Kind
 
@@ -11,20 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from frmcore import Decision
+    from frmcore.history.batches import Batch
     from frmcore.history.events import Events
     from frmcore.history.told import Listing, Listings, Update, Updates
     from frmcore.policy.tree import Policy
-
-
-class Decide(NamedTuple):
-    """An event to decide. `live`: the outcome that took effect then; `decision`: the one that a store has of it."""
-
-    place: str
-    time: int | None
-    event: dict[str, Any]
-    live: str | None = None
-    decision: Decision | None = None
-    point: str | None = None
 
 
 class Again(NamedTuple):
@@ -68,7 +61,16 @@ class Broken(NamedTuple):
     what: str
 
 
-Operation = Decide | Again | Observe | Tell | Change | Broken
+Single = Again | Observe | Tell | Change | Broken
+Operation = Span | Single
+
+
+class _Due(NamedTuple):
+    """An operation, and when: before the events of that instant, or `after` them."""
+
+    time: int
+    after: bool
+    operation: Operation
 
 
 def merged(
@@ -78,42 +80,61 @@ def merged(
     the instant's events come, then what is told of them. again: update -> the point at which it has its event
     decided."""
     kinds = {update.name: update.type.kind for update in policy.updates}
-    telling = _Ahead(_told(update, kinds, again) for update in (updates.rows() if updates else ()))
-    listing = _Ahead((_due(entry), False, _listed(entry)) for entry in (listings.rows() if listings else ()))
-    for row in events.rows():
-        if row.time is not None:
-            yield from listing.until(row.time, after=False)
-            yield from telling.until(row.time, after=False)
-        place = f"event {row.ordinal}"
-        yield Broken(place, "no JSON object") if row.event is None else Decide(place, row.time, row.event, row.live)
-    yield from telling.until(None, after=True)
+    told = (_told(update, kinds, again) for update in (updates.rows() if updates else ()))
+    due = _Ahead(merge(map(_listed, listings.rows()), told, key=itemgetter(0, 1)) if listings else told)
+    for batch in events.batches():
+        yield from _cut(batch, due)
+    yield from (operation for operation in due.rest() if not isinstance(operation, Change))
+
+
+def _cut(batch: Batch, due: _Ahead) -> Iterator[Operation]:
+    """A batch, cut where something happens between its events, and around those that stand alone. What may come behind
+    its last event waits for the next batch, which may have events of the same instant."""
+    first, end = 0, len(batch)
+    while first < end:
+        alone, place = batch.together(first), due.place(batch, first)
+        last = min(alone, place)
+        if first < last:
+            yield Span(batch, first, last)
+        if place == last < end:
+            yield due.take()
+        elif last < end:
+            single = batch.alone[last]
+            yield Broken(batch.place(last), "no JSON object") if single is None else Span(single, 0, 1)
+            last += 1
+        first = last
 
 
 class _Ahead:
-    """Operations with the time each is due, handed out when that time is reached."""
+    """Operations in the order in which they are due, the next one at hand."""
 
-    def __init__(self, due: Iterator[tuple[int, bool, Operation]]) -> None:
+    def __init__(self, due: Iterator[_Due]) -> None:
         self._due = due
         self._next = next(due, None)
 
-    def until(self, time: int | None, after: bool) -> Iterator[Operation]:
-        """Those due before the events of `time`; None: all that are left."""
-        while self._next is not None and (time is None or (self._next[0], self._next[1]) <= (time, after)):
-            yield self._next[2]
-            self._next = next(self._due, None)
+    def place(self, batch: Batch, first: int) -> int:
+        """The row of a batch before which the next one is due."""
+        return len(batch) if self._next is None else batch.due(first, self._next.time, after=self._next.after)
+
+    def take(self) -> Operation:
+        assert self._next is not None  # noqa: S101
+        operation, self._next = self._next.operation, next(self._due, None)
+        return operation
+
+    def rest(self) -> Iterator[Operation]:
+        while self._next is not None:
+            yield self.take()
 
 
-def _due(entry: Listing) -> int:
-    return -(2**62) if entry.added is None else entry.added
-
-
-def _listed(entry: Listing) -> Operation:
+def _listed(entry: Listing) -> _Due:
+    due = -(2**62) if entry.added is None else entry.added
+    place = f"list entry {entry.ordinal}"
     if entry.list is None or entry.value is None:
-        return Broken(f"list entry {entry.ordinal}", "an entry has a list and a value")
-    return Change(f"list entry {entry.ordinal}", entry.list, "add", entry.value, entry.expires, entry.reason)
+        return _Due(due, False, Broken(place, "an entry has a list and a value"))
+    return _Due(due, False, Change(place, entry.list, "add", entry.value, entry.expires, entry.reason))
 
 
-def _told(update: Update, kinds: Mapping[str, Kind], again: Mapping[str, str]) -> tuple[int, bool, Operation]:
+def _told(update: Update, kinds: Mapping[str, Kind], again: Mapping[str, str]) -> _Due:
     place = f"update {update.ordinal}"
     value = update.value
     if isinstance(value, str):
@@ -121,5 +142,5 @@ def _told(update: Update, kinds: Mapping[str, Kind], again: Mapping[str, str]) -
     told = {update.field: value}
     point = update.point or again.get(update.field)
     if point:
-        return update.due, update.after, Again(place, update.id, point, update.at, told)
-    return update.due, update.after, Tell(place, update.id, update.at, told)
+        return _Due(update.due, update.after, Again(place, update.id, point, update.at, told))
+    return _Due(update.due, update.after, Tell(place, update.id, update.at, told))

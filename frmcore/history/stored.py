@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frmcore._fast import record_content, record_event, record_head
 from frmcore.errors import HistoryError
+from frmcore.history.batches import Batch, Span
 from frmcore.history.cells import nested
-from frmcore.history.operations import Again, Change, Decide, Observe, Operation, Tell
+from frmcore.history.operations import Again, Change, Observe, Tell
 from frmcore.history.truth import LABELS, label_update
 from frmcore.store.archive import Archive
 from frmcore.store.layout import RecordType
@@ -16,11 +17,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frmcore import Decision
+    from frmcore.history.operations import Operation
     from frmcore.history.workspace import Workspace
     from frmcore.policy.tree import Policy
     from frmcore.store.view import StoreView
 
 BATCH = 10_000
+TOGETHER: Final = 1_024  # events that are decided without coming back in between
+
+
+class _Decide(NamedTuple):
+    """An event to decide as then, where `decision` was made."""
+
+    place: str
+    event: dict[str, Any]
+    decision: Decision
+
+
+class _Together:
+    """Events of one point that follow one another."""
+
+    def __init__(self) -> None:
+        self._held: list[_Decide] = []
+
+    def takes(self, event: _Decide) -> bool:
+        held = self._held
+        return not held or (held[0].decision.point == event.decision.point and len(held) < TOGETHER)
+
+    def add(self, event: _Decide) -> None:
+        self._held.append(event)
+
+    def take(self) -> Iterator[Operation]:
+        """What was held, as one."""
+        held, self._held = self._held, []
+        if held:
+            decisions = [each.decision for each in held]
+            batch = Batch(
+                [each.event for each in held], [each.time for each in decisions], lambda row: held[row].place,
+                recorded=decisions, point=decisions[0].point,
+            )  # fmt: skip
+            yield Span(batch, 0, len(held))
 
 
 class Stored:
@@ -49,16 +85,33 @@ class Stored:
                 "run the backtest on the files that the events came from"
             )
 
-    def operations(self) -> Iterator[Operation]:
+    def operations(self, until: int | None = None) -> Iterator[Operation]:
+        """Up to the first decision about an event from `until` on. Decisions that follow one another are a batch."""
+        events = _Together()
         for _, seq, record in self.view.records():
-            yield from self._operation(f"record {seq}", record)
+            for operation in self._operation(f"record {seq}", record):
+                if isinstance(operation, _Decide):
+                    if until is not None and operation.decision.time >= until:
+                        yield from events.take()
+                        return
+                    if not events.takes(operation):
+                        yield from events.take()
+                    events.add(operation)
+                else:
+                    yield from events.take()
+                    yield operation
+        yield from events.take()
 
-    def decisions(self) -> Iterator[tuple[Decision, dict[str, Any]]]:
-        """Every decision with the fields of its event: the log, without deciding anything."""
+    def first_time(self) -> int:
+        """Of the first event that was decided, epoch ms; 0 where none was."""
+        return next((decision.time for decision in self.decisions()), 0)
+
+    def decisions(self) -> Iterator[Decision]:
+        """The log, without deciding anything."""
         for _, _, record in self.view.records():
             decision = self.archive.decision(record)
             if decision is not None:
-                yield decision, self.archive.entered(record)[1]
+                yield decision
 
     def labels(self, space: Workspace) -> None:
         """The tables `updates` and `labels`, of what was told."""
@@ -85,7 +138,7 @@ class Stored:
             return None
         return (ident, str(told[name]), at) if told.get(name) is not None else None
 
-    def _operation(self, place: str, record: bytes) -> Iterator[Operation]:
+    def _operation(self, place: str, record: bytes) -> Iterator[Operation | _Decide]:
         _, type_, time, _ = record_head(record)
         match type_:
             case RecordType.LIST:
@@ -94,9 +147,9 @@ class Stored:
                 content = record_content(record)
                 yield Tell(place, content["id"], time, content["fields"])
             case RecordType.DECISION | RecordType.OBSERVED | RecordType.AGAIN:
-                yield self._event(place, record, type_, time)
+                yield self._event(place, record, type_)
 
-    def _event(self, place: str, record: bytes, type_: int, time: int) -> Operation:
+    def _event(self, place: str, record: bytes, type_: int) -> Operation | _Decide:
         at, fields, told = self.archive.entered(record)
         decision = self.archive.decision(record)
         if decision is not None and type_ == RecordType.AGAIN:
@@ -104,7 +157,7 @@ class Stored:
         event = self._nested(fields)
         if decision is None:
             return Observe(place, event | told)
-        return Decide(place, time, event, decision.outcome, decision, decision.point)
+        return _Decide(place, event, decision)
 
     def _nested(self, fields: dict[str, Any]) -> dict[str, Any]:
         paths = {field.name: field.path for field in self.policy.fields}

@@ -115,7 +115,7 @@ def _counted(space: Workspace) -> Table:
     fired = "SELECT n, truth, weight, amount, silenced, unnest(list_concat(fired, shadow)) AS rule FROM scored"
     once = (
         f"SELECT DISTINCT n, truth, weight, amount, variant FROM ({fired}) JOIN marks USING (rule) "
-        "WHERE NOT list_contains(silenced, grp)"
+        "WHERE NOT coalesce(list_contains(silenced, grp), false)"
     )
     return space.rows(
         "SELECT variant, sum(weight) AS fired, coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, "

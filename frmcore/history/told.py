@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from frmcore.history.batches import NO_TIME
 from frmcore.history.events import BATCH
 from frmcore.history.files import attempt
 
@@ -45,7 +46,8 @@ class Updates:
     """The table `updates`. Those whose event the history does not have are left out and counted: `strangers`; those
     without a time or a field too: `broken`."""
 
-    def __init__(self, space: Workspace, source: Source) -> None:
+    def __init__(self, space: Workspace, source: Source, event_id: str) -> None:
+        """event_id: SQL of the id of the table `events`."""
         source.need("id", "at", "field", "value")
         self._space = space
         names = ("id", "field", "value")
@@ -55,7 +57,7 @@ class Updates:
             f"SELECT row_number() OVER () AS ordinal, {source.time('at')} AS told_at, {cells}, {point} AS point "
             f"FROM {source.scan}"
         )
-        known = "SELECT id, min(t) AS t FROM events GROUP BY id"
+        known = f"SELECT {event_id} AS id, min(t) FILTER (t > {NO_TIME}) AS t FROM events GROUP BY ALL"
         joined = f"SELECT u.*, e.t FROM ({read}) u LEFT JOIN ({known}) e USING (id)"
         sorted_ = "SELECT *, greatest(told_at, t) AS due, told_at <= t AS after"
         attempt(

@@ -100,22 +100,21 @@ def score(space: Workspace, policy: Policy, stops: str, mature_ms: int) -> int:
     bound = policy.outcomes.index(stops)
     unlabelled = f"WHEN e.live_rank >= {bound} THEN 'unlabelled' WHEN e.t > {line} THEN 'immature'"
     guess = f"{unlabelled} ELSE 'good' END" if known else "ELSE 'unlabelled' END"
+    again = len(policy.points) > 1 and space.row("SELECT count(*) > count(DISTINCT id) AS again FROM decided")["again"]
     ranks = {"rank": "outcome", "live_rank": "live", "base_rank": "base_outcome"}
     columns = ", ".join(f"{rank.format(column)} AS {name}" for name, column in ranks.items())
-    ranked = f"SELECT * EXCLUDE (record, base_record), {columns} FROM decided"
+    ranked = f"SELECT * EXCLUDE (record, record_size), {columns} FROM decided"
     space.db.execute(
         f"CREATE OR REPLACE TABLE scored AS SELECT e.*, truth.told_at AS told, e.rank >= {bound} AS stopped, "
         "e.t // 86400000 AS day, CASE WHEN truth.fraud THEN 'fraud' WHEN truth.fraud IS NOT NULL THEN "
         f"'good' {guess} AS truth "
-        f"FROM ({_one_each(ranked, len(policy.points))}) e LEFT JOIN truth USING (id) ORDER BY n"
+        f"FROM ({_one_each(ranked) if again else ranked}) e LEFT JOIN truth USING (id)"
     )
     return line
 
 
-def _one_each(ranked: str, points: int) -> str:
+def _one_each(ranked: str) -> str:
     """An event that was decided at several points counts once: its strongest outcome, all rules that fired."""
-    if points < 2:
-        return ranked
     merged = {
         "outcome": "arg_max(outcome, rank)", "rank": "max(rank)", "score": "max(score)",
         "fired": "list_distinct(flatten(list(fired)))", "shadow": "list_distinct(flatten(list(shadow)))",

@@ -4,6 +4,7 @@ than memory."""
 from __future__ import annotations
 
 import re
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from frmcore.errors import HistoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from duckdb import DuckDBPyConnection
@@ -48,11 +49,13 @@ class Workspace:
             "memory_limit": memory,
             "temp_directory": str(Path(self._folder.name) / "spilled"),
             "autoinstall_known_extensions": "false",  # nothing is ever downloaded
-            "threads": "2",  # each holds a share of the memory; the engine is what takes the time
+            "threads": "1",  # each would pin a share of the memory; the engine is what takes the time
         }
         try:
-            self.db: DuckDBPyConnection = duckdb.connect(str(Path(self._folder.name) / "history.duckdb"), config=config)
+            # In memory, because a file would be written whether memory is short or not; what is too much is spilled.
+            self.db: DuckDBPyConnection = duckdb.connect(":memory:", config=config)
             self.db.execute("SET TimeZone = 'UTC'")
+            self._kept = (Path(self._folder.name) / "kept").open("w+b")
         except BaseException:
             self._folder.cleanup()
             raise
@@ -77,12 +80,36 @@ class Workspace:
 
         kinds = arrow_types()
         cells = zip(zip(*rows, strict=True), columns.values(), strict=True)
-        batch = pa.Table.from_arrays([pa.array(column, kinds[kind]) for column, kind in cells], names=list(columns))
-        self.db.register("batch", batch)
-        self.db.execute(f"INSERT INTO {table} SELECT * FROM batch")
+        self.insert(table, pa.table(dict(zip(columns, (pa.array(c, kinds[k]) for c, k in cells), strict=True))))
+
+    def insert(self, table: str, rows: Any) -> None:
+        """The same of a pyarrow table; columns that it lacks are NULL."""
+        self.db.register("batch", rows)
+        self.db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")
         self.db.unregister("batch")
 
+    def stream(self, sql: str, size: int) -> Iterator[Any]:
+        """What a query gives, as Arrow batches of at most so many rows, made as they are taken."""
+        found: Any = self.db.cursor().sql(sql)
+        read = getattr(found, "to_arrow_reader", None) or found.fetch_record_batch  # its name before duckdb 2
+        yield from read(size)
+
+    def keep(self, values: Any) -> int:
+        """Appends the bytes of a pyarrow array to a file beside the tables; where they start."""
+        self._kept.seek(0, SEEK_END)
+        start, (_, ends, data) = self._kept.tell(), values.buffers()
+        first, last = (values.offset, values.offset + len(values))
+        at = memoryview(ends).cast("q")
+        self._kept.write(memoryview(data)[at[first] : at[last]])
+        return start
+
+    def kept(self, place: int, size: int) -> bytes:
+        """Some of those bytes."""
+        self._kept.seek(place)
+        return self._kept.read(size)
+
     def close(self) -> None:
+        self._kept.close()
         self.db.close()
         self._folder.cleanup()
 

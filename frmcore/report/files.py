@@ -66,19 +66,19 @@ def write_decisions(path: Path, run: Backtest) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     types = arrow_types()
-    known = {name: types[kind] for name, kind in COLUMNS.items() if kind != "BLOB"}
+    known = {name: types[kind] for name, kind in COLUMNS.items() if not name.startswith("record")}
     known |= {"truth": types["VARCHAR"], "stopped": types["BOOLEAN"], "told": types["BIGINT"]}
     features = {f"feature.{feature.name}": _arrow(pa, feature.type) for feature in run.policy.features}
     given = ", ".join(f"s.{name}" if name in ("truth", "stopped", "told") else f"d.{name}" for name in known)
     cursor = run.space.db.cursor().execute(
-        f"SELECT {given}, d.record FROM decided d LEFT JOIN scored s ON s.n = d.n ORDER BY d.n"
+        f"SELECT {given}, d.record, d.record_size FROM decided d LEFT JOIN scored s ON s.n = d.n ORDER BY d.n"
     )
     schema = pa.schema([*known.items(), *features.items()])
     with pq.ParquetWriter(path, schema) as file:
         while rows := cursor.fetchmany(_BATCH):
             columns: list[Any] = list(zip(*rows, strict=True))
-            records = columns.pop()
-            values = [run.decision_of(record).features for record in records]
+            sizes, places = columns.pop(), columns.pop()
+            values = [run.decision_of(run.space.kept(*each)).features for each in zip(places, sizes, strict=True)]
             columns += [[row[feature.name] for row in values] for feature in run.policy.features]
             arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
             file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))

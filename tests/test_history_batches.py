@@ -1,0 +1,337 @@
+"""Batches decide as single calls do: columns hold what decisions say, cuts fall where something happens in between."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from engines import DAY, HOUR, MINUTE, NOON
+
+import frmcore
+from frmcore._fast import ArrowRows, Columns
+from frmcore.errors import FrmcoreError, InvalidEvent
+from frmcore.history.backtest import Backtest, Setup, backtest
+from frmcore.history.decided import Facts
+from frmcore.history.measures import measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POLICY = """\
+policy: batches
+version: 1
+event:
+  id: id
+  time: ts
+  kind: kind
+  fields:
+    id: string
+    ts: timestamp
+    kind: {type: enum, values: [payment, login]}
+    account: {entity: account}
+    card: {entity: card, optional: true, private: true}
+    amount: {type: money, currency: EUR, optional: true}
+    risk: {type: float, optional: true}
+    known: {type: bool, optional: true}
+    ip: {type: ip, optional: true}
+  updates:
+    status: {type: enum, values: [pending, declined], default: pending}
+points:
+  pay: {on: [payment], score: {review: 50}}
+  enter: {on: [login]}
+  answered: {after: pay}
+holdout: {share: 20%, by: account, except: [sanctions]}
+lists:
+  friends: {of: account}
+features:
+  tries: count(by=card, over="10m")
+  spent: sum(amount, by=account, over="1h")
+  declined: count(by=account, over="1h", where=status == "declined")
+rules:
+  - {id: friend, group: trust, when: account in friends, outcome: allow, exempts: [speed]}
+  - {id: many, group: speed, point: pay, when: tries >= 2, outcome: block}
+  - {id: dear, point: pay, when: amount > money("50"), score: 60}
+  - {id: sums, point: pay, when: spent > money("90"), outcome: review, mode: shadow}
+  - {id: watched, group: sanctions, point: enter, when: risk > 0.9, outcome: block}
+  - {id: refused, point: answered, when: declined >= 1, outcome: review}
+"""
+NAMES = ("outcome", "score", "fired", "shadow", "late", "point")
+
+
+def events(seed: int, count: int = 400) -> list[dict[str, Any]]:
+    draw = random.Random(seed)
+    found = []
+    for n in range(count):
+        event = {
+            "id": f"e{n}",
+            "ts": NOON + n * 20_000 - draw.choice((0, 0, 0, 30_000)),
+            "account": f"a{draw.randrange(6)}",
+        }
+        event["kind"] = draw.choice(("payment", "payment", "login"))
+        for name, value in (
+            ("card", f"c{draw.randrange(5)}"), ("amount", draw.randrange(10_000)), ("risk", draw.random()),
+            ("known", draw.random() < 0.5), ("ip", f"10.0.0.{draw.randrange(9)}"),
+        ):  # fmt: skip
+            if draw.random() < 0.8:
+                event[name] = value
+        found.append(event)
+        if draw.random() < 0.05:
+            found.append(draw.choice(found))  # a retry
+    return found
+
+
+def engine() -> frmcore.Engine:
+    made = frmcore.Engine(None, policy=POLICY, clock=None, key=bytes(16), private_key=bytes(16))
+    made.lists["friends"].add("a0")
+    return made
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    types = {"id": pa.string(), "ts": pa.int64(), "kind": pa.string(), "account": pa.string(), "card": pa.string(),
+             "amount": pa.int64(), "risk": pa.float64(), "known": pa.bool_(), "ip": pa.string()}  # fmt: skip
+    return pa.Table.from_pylist(rows, pa.schema(list(types.items())))
+
+
+@pytest.mark.parametrize("as_arrow", [True, False])
+def test_columns_hold_what_the_decisions_say(as_arrow: bool) -> None:
+    rows = events(1)
+    with engine() as one, engine() as other:
+        facts = Facts(one.policy, "amount", "card")
+        columns = facts.columns(other.book)
+        expected = [one.decide(row) for row in rows]
+        source: Any = rows
+        if as_arrow:
+            source = ArrowRows(table(rows).combine_chunks())
+            source.next_batch()
+        other.decide_columns(source, 0, 200, columns, tag=10)
+        other.decide_columns(source, 200, len(rows), columns, tag=210)
+        new = [(tag, decision) for tag, decision in enumerate(expected, 10) if not decision.duplicate]
+        assert columns.duplicates == len(rows) - len(new) > 0
+        assert columns.last_time == new[-1][1].time
+        found = facts.table(columns).to_pylist()
+        assert one.state_hash() == other.state_hash()
+    assert [row["n"] for row in found] == [tag for tag, _ in new]
+    for row, (_, decision) in zip(found, new, strict=True):
+        assert [row[name] for name in NAMES] == [
+            decision.outcome, decision.score, list(decision.fired), list(decision.shadow), decision.late, decision.point
+        ]  # fmt: skip
+        assert (row["id"], row["t"], row["record"]) == (decision.event_id, decision.time, decision.record)
+        assert row["weight"] == 1 / decision.probability
+        assert row["amount"] == decision.facts()["amount"]
+        assert (row["customer"] is None) == (decision.facts()["card"] is None)
+        assert row["silenced"] == (["speed"] if "friend" in decision.fired else [])
+    assert {row["weight"] for row in found} == {5.0, 1.25}
+    assert len({row["customer"] for row in found}) == 6  # hashes of the five, and none
+
+
+@pytest.mark.parametrize("field", ["account", "amount", "risk", "known", "kind", "ip", "ts"])
+def test_a_field_of_any_type_says_whose_event_it_is(field: str) -> None:
+    rows = events(2, 60)
+    with engine() as one:
+        facts = Facts(one.policy, None, field)
+        columns = facts.columns(one.book)
+        decisions = one.decide_many(rows)
+        for decision in decisions:
+            columns.add(decision, 1)
+        found = [row["customer"] for row in facts.table(columns).to_pylist()]
+        values = [decision.facts()[field] for decision in decisions if not decision.duplicate]
+    assert found == [None if value is None else str(value) for value in values]
+
+
+def test_a_refused_row_is_named_and_the_others_go_on() -> None:
+    rows = events(3, 30)
+    rows[4] = rows[4] | {"account": 7}
+    rows[9] = rows[2] | {"account": "another"}
+    with engine() as one:
+        columns, at, refused = Columns(one.book), 0, []
+        while at < len(rows):
+            try:
+                one.decide_columns(rows, at, len(rows), columns)
+                break
+            except FrmcoreError as error:
+                refused.append((columns.row, type(error).__name__))
+                at = columns.row + 1
+        assert refused == [(4, "InvalidEvent"), (9, "EventConflict")]
+        assert columns.count + columns.duplicates == len(rows) - 2
+        with pytest.raises(InvalidEvent):
+            one.observe_columns([rows[4]], 0, 1, columns)
+        assert columns.row == 0
+
+
+def test_columns_are_of_one_policy() -> None:
+    with engine() as one:
+        decision = one.decide(events(4, 1)[0])
+        one.reload(POLICY + "  - {id: more, when: risk > 0.5, score: 1}\n")
+        with pytest.raises(ValueError, match="another policy"):
+            Columns(one.book).add(decision, 1)
+        with pytest.raises(ValueError, match="nobody"):
+            Columns(one.book, ["nobody"])
+
+
+# -- a whole run, beside single calls ----------------------------------------------------------------------------------
+def updates(rows: list[dict[str, Any]], seed: int) -> list[tuple[str, int]]:
+    draw = random.Random(seed)
+    return [(row["id"], row["ts"] + draw.choice((-5, 0, 7_000, 20_000, HOUR))) for row in rows if draw.random() < 0.4]
+
+
+def single(rows: list[dict[str, Any]], told: list[tuple[str, int]], listed: list[tuple[str, int, int]]) -> list[Any]:
+    """One call after the other, in the order that docs/backtest.md states."""
+    first = {}
+    for row in rows:
+        first[row["id"]] = min(row["ts"], first.get(row["id"], row["ts"]))
+    steps: list[tuple[int, int, int, int, Any]] = [(row["ts"], 2, 0, n, row) for n, row in enumerate(rows)]
+    steps += [(max(at, first[i]), 3 if at <= first[i] else 1, 0, n, (i, at)) for n, (i, at) in enumerate(told)]
+    steps += [(added, 0, 0, n, entry) for n, (_, added, _) in enumerate(listed) for entry in [listed[n]]]
+    found = []
+    with frmcore.Engine(None, policy=POLICY, clock=None, key=bytes(16), private_key=bytes(16)) as one:
+        for *_, step in sorted(steps, key=lambda each: each[:4]):
+            if isinstance(step, dict):
+                decision = one.decide(step)
+                if not decision.duplicate:
+                    found.append(decision)
+            elif len(step) == 2:
+                one.update(step[0], at=step[1], status="declined")
+            else:
+                one.lists["friends"].add(step[0], expires=step[2])
+    return found
+
+
+def write(folder: Path, ending: str, rows: list[dict[str, Any]]) -> str:
+    path = folder / f"history{ending}"
+    if ending == ".parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(table(rows), path)
+    elif ending == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        names = list(table(rows).schema.names)
+        lines = [",".join(str(row.get(name, "")) for name in names) for row in rows]
+        path.write_text("\n".join([",".join(names), *lines]) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
+@pytest.mark.parametrize("size", [16_384, 7])
+def test_a_run_decides_as_single_calls_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, size: int
+) -> None:
+    monkeypatch.setattr("frmcore.history.events.BATCH", size)
+    rows = events(5)
+    told = updates(rows, 6)
+    listed = [(f"a{n}", NOON + n * 25 * MINUTE, NOON + DAY) for n in range(3)]
+    (tmp_path / "updates.csv").write_text(
+        "id,at,field,value\n" + "".join(f"{ident},{at},status,declined\n" for ident, at in told)
+    )
+    (tmp_path / "lists.csv").write_text(
+        "list,value,added,expires\n" + "".join(f"friends,{name},{added},{until}\n" for name, added, until in listed)
+    )
+    setup = Setup(
+        [write(tmp_path, ending, rows)], updates=str(tmp_path / "updates.csv"), lists=str(tmp_path / "lists.csv")
+    )
+    expected = single(rows, told, listed)
+    with backtest(POLICY, setup) as run:
+        assert not run.quality.refused
+        assert run.quality.duplicates == len(rows) - len(expected)
+        assert said(run) == [
+            (d.event_id, d.outcome, d.score, d.fired, d.shadow, dict(d.features), d.facts()["amount"]) for d in expected
+        ]
+    assert any("friend" in d.fired for d in expected) and any(d.features["declined"] for d in expected)
+
+
+def said(run: Backtest) -> list[Any]:
+    rows = run.space.rows("SELECT * FROM decided ORDER BY n")
+    decisions = [run.decision_of(run.space.kept(row["record"], row["record_size"])) for row in rows]
+    return [
+        (
+            row["id"],
+            row["outcome"],
+            row["score"],
+            tuple(row["fired"]),
+            tuple(row["shadow"]),
+            dict(d.features),
+            row["amount"],
+        )
+        for row, d in zip(rows, decisions, strict=True)
+    ]
+
+
+# -- cells of files ----------------------------------------------------------------------------------------------------
+CELLS = {
+    "ts": [str(NOON), f"-{NOON}", "2025-10-09T12:00:00Z", "2025-10-09T12:00:00.5+02:00", "2025-10-09t12:00:00z",
+           "2025-10-09 12:00:00Z", "2025-02-30T12:00:00Z", "2025-10-09T12:00:00.1234567Z", "soon", "1e12", "12.5", " 5"],
+    "amount": ["12", "-3", "0012", "+7", "12.5", "1_000", " 12", "9223372036854775807", "9223372036854775808", "x", "1e3"],
+    "risk": ["0.1", "-0", "1e-5", ".5", "5.", "nan", "inf", "0.30000000000000004", "123456789012345678", "half"],
+    "known": ["true", "FALSE", "True", "1", "yes", "no"],
+    "kind": ["payment", "login", "refund"],
+    "ip": ["10.0.0.1", "::1", "10.0.0.256", "here"],
+}  # fmt: skip
+
+
+def python_reads(name: str, text: str) -> Any:
+    """Cells as they were read one by one: what `typed` makes of them."""
+    from frmcore.history.cells import typed
+    from frmcore.policy import load
+
+    return typed(text, next(field for field in load(POLICY).fields if field.name == name).type.kind)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in CELLS.items() for text in texts])
+def test_cells_of_csv_mean_what_they_mean_to_the_engine(tmp_path: Path, name: str, text: str) -> None:
+    row = {"id": "e1", "ts": str(NOON), "kind": "payment", "account": "a", name: text}
+    path = tmp_path / "history.csv"
+    path.write_text(",".join(row) + "\n" + ",".join(f'"{value}"' for value in row.values()) + "\n")
+    with engine() as one:
+        try:
+            given = row | {"ts": NOON} | {name: python_reads(name, text)}
+            expected: Any = one.decide(given).facts()[name]
+        except InvalidEvent as error:
+            expected = str(error)
+    with backtest(POLICY, Setup([str(path)])) as run:
+        rows = run.space.rows("SELECT record, record_size FROM decided")
+        found = [run.decision_of(run.space.kept(*each.values())).facts()[name] for each in rows]
+        assert repr(found or run.quality.examples) == repr([f"event 1: {expected}"] if not found else [expected])
+        assert bool(found) == (not run.quality.refused)
+
+
+# -- the holdout -------------------------------------------------------------------------------------------------------
+def test_measures_weigh_by_the_holdouts_probability(tmp_path: Path) -> None:
+    """Of each event drawn for the holdout its weight is 1 / probability: figures beside those added up by hand."""
+    rows = [
+        {"id": f"e{n}", "ts": NOON + n * MINUTE, "kind": "login", "account": f"a{n}", "risk": n / 300}
+        for n in range(300)
+    ]
+    policy = POLICY.replace(", except: [sanctions]", "")
+    with frmcore.Engine(tmp_path / "store", policy=policy, clock=None, private_key=bytes(16)) as one:
+        decisions = [one.decide(row) for row in rows]
+        fraud = {d.event_id for n, d in enumerate(decisions) if n % 3 == 0}
+    (tmp_path / "labels.csv").write_text(
+        "id,label\n" + "".join(f"{d.event_id},{'fraud' if d.event_id in fraud else 'legit'}\n" for d in decisions)
+    )
+    weight = {d.event_id: 1 / d.probability for d in decisions}
+    fired = [d.event_id for d in decisions if "watched" in d.fired]
+    assert {(d.intended, d.outcome, d.probability) for d in decisions if "watched" in d.fired} == {
+        ("block", "allow", 0.2), ("block", "block", 0.8)
+    }  # fmt: skip
+
+    def total(ids: list[str]) -> float:
+        return sum(weight[each] for each in ids)
+
+    stopped = [d.event_id for d in decisions if d.outcome == "block"]
+    with backtest(policy, Setup([str(tmp_path / "store")], labels=str(tmp_path / "labels.csv"))) as run:
+        found = measure(run)
+        assert found.total["same"] == found.total["compared"] == 300
+    row = next(each for each in found.rules if each["rule"] == "watched")
+    caught, all_fraud = [i for i in stopped if i in fraud], [i for i in weight if i in fraud]
+    assert row["fired"] == pytest.approx(total(fired))
+    assert row["fraud"] == pytest.approx(total([i for i in fired if i in fraud]))
+    assert row["precision"] == pytest.approx(total([i for i in fired if i in fraud]) / total(fired))
+    assert row["recall"] == pytest.approx(total([i for i in fired if i in fraud]) / total(all_fraud))
+    assert found.total["events"] == pytest.approx(sum(weight.values()))
+    assert found.total["caught"] == pytest.approx(total(caught))
+    assert found.total["recall"] == pytest.approx(total(caught) / total(all_fraud))
+    assert found.total["precision"] == pytest.approx(total(caught) / total(stopped))
+    assert found.total["recall"] != pytest.approx(len(caught) / len(all_fraud), abs=1e-3)  # weights make a difference
