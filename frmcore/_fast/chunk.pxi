@@ -166,6 +166,31 @@ cdef inline void chunk_shift_base(const Shape* shape, Chunk* chunk, int64_t time
         chunk.base = base
 
 
+# The usual entry of a ring comes after every other, into a chunk with room and near enough to its base.
+cdef inline bint chunk_follows(const Shape* shape, const Chunk* chunk, Place where) noexcept nogil:
+    cdef uint64_t offset = <uint64_t>where.time - <uint64_t>chunk.base
+    cdef uint32_t last
+    if chunk.n == 0 or chunk.n == chunk.capacity or offset > UINT32_MAX:
+        return False
+    last = chunk_times(shape, chunk)[chunk.n - 1]
+    return offset > last or (offset == last and chunk_seqs(shape, chunk)[chunk.n - 1] < where.seq)
+
+
+cdef inline void chunk_append(
+    const Shape* shape, Chunk* chunk, Place where, const int64_t* values, uint32_t latest
+) noexcept nogil:
+    cdef uint32_t c, n = chunk.n
+    cdef int64_t* column = chunk_column(shape, chunk, 0) + n
+    chunk_times(shape, chunk)[n] = <uint32_t>(<uint64_t>where.time - <uint64_t>chunk.base)
+    chunk_seqs(shape, chunk)[n] = where.seq
+    for c in range(shape.columns):
+        column[0] = values[c]
+        column += chunk.capacity
+    for c in range(shape.members):
+        chunk.latest[c] |= (latest >> c & 1) << n
+    chunk.n = <uint16_t>(n + 1)
+
+
 # Inserts at `at`; there is room, and the time can be held.
 cdef void chunk_insert(
     const Shape* shape, Chunk* chunk, uint32_t at, Place where, const int64_t* values, uint32_t latest
