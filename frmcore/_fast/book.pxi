@@ -21,7 +21,7 @@ cdef struct FieldSpec:
 
 cdef struct RuleSpec:
     uint32_t index
-    uint32_t result
+    uint32_t result  # the distance of its register's bytes, as an Instruction has it
     int32_t live  # register, -1: as `mode` says
     int32_t outcome
     int64_t score
@@ -339,7 +339,7 @@ cdef class Book:
     cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:
         cdef RuleSpec spec
         rule = self.plan.rules[index]
-        spec.index, spec.result, spec.live = index, rule.result, rule.live
+        spec.index, spec.result, spec.live = index, rule.result * sizeof(Reg), rule.live
         spec.outcome, spec.score = rule.outcome, rule.score
         spec.kinds = kind_mask(rule.kinds)
         spec.group = bits.get(rule.group, 0)

@@ -88,7 +88,10 @@ cdef int insert_inline(RingStore store, uint32_t handle, Place where, const int6
         if chunk.n == chunk.capacity:
             handle = store.resize(handle, (handle >> CLASS_SHIFT) + 1)
             chunk = store.chunk(store.at(handle))
-    at = chunk_end(shape, chunk, where)
+    if chunk_follows(shape, chunk, where):
+        chunk_append(shape, chunk, where, values, inline_latest(shape, chunk, chunk.n, values))
+        return 0
+    at = chunk_lower(shape, chunk, where)
     chunk_insert(shape, chunk, at, where, values, inline_latest(shape, chunk, at, values))
     return 0
 

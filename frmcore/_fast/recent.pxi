@@ -67,15 +67,15 @@ cdef inline uint32_t read_recent(
     cdef const Chunk* chunk = seen.chunk
     cdef const uint32_t* times = chunk_times(shape, chunk)
     cdef const TreeHead* tree = store.tree(seen.ring) if seen.handle >> CLASS_SHIFT == TREE else NULL
-    cdef const Window* window
+    cdef const Window* window = wanted.windows
+    cdef const Window* end = window + wanted.window_count
     cdef Place begun = reading.at
     cdef int64_t first
-    cdef uint32_t w, newer, l = chunk.n, count = 0
+    cdef uint32_t newer, l = chunk.n, count = 0
     totals_start(&seen.totals, shape.shown)
     if reading.counts_itself:
         add_itself(shape, reading.values, &seen.totals)
-    for w in range(wanted.window_count):
-        window = &wanted.windows[w]
+    while window != end:
         seen.lo = place(-TIME_FAR, 0)
         if window.span == SPAN_DURATION:
             seen.lo.time, newer = reading.at.time - window.over + (0 if window.left else 1), l
@@ -90,6 +90,7 @@ cdef inline uint32_t read_recent(
                 begun = seen.lo
         seen.l = l
         count += put_window(store, window, wanted.outputs, reading, seen, regs, notes + 2 * count, overflows)
+        window += 1
     return count
 
 

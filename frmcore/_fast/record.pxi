@@ -107,11 +107,11 @@ cdef extern from *:
     static inline uint8_t *frm_put_varint(uint8_t *p, uint64_t v) {
         if (v < 0x80) { *p = (uint8_t)v; return p + 1; }
         if (v >> 56) return frm_put_long(p, v);
-        unsigned n = (70u - (unsigned)__builtin_clzll(v)) / 7;
+        uint64_t n = (73 + 9 * (uint64_t)(63 ^ __builtin_clzll(v))) >> 6;  /* a seventh of the bits, rounded up */
         v = (v & 0x000000000FFFFFFF) | (v & 0x00FFFFFFF0000000) << 4;
         v = (v & 0x00003FFF00003FFF) | (v & 0x0FFFC0000FFFC000) << 2;
         v = (v & 0x007F007F007F007F) | (v & 0x3F803F803F803F80) << 1;
-        v |= 0x0080808080808080 >> (64 - 8 * n);
+        v |= (uint64_t)0x0080808080808080 >> (-(8 * n) & 63);
         __builtin_memcpy(p, &v, 8);
         return p + n;
     }
@@ -173,18 +173,20 @@ cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) n
 cdef uint8_t* put_values(uint8_t* p, const ValueSpec* specs, uint32_t count, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
     cdef const Reg* reg
-    cdef uint32_t i, byte = 0
+    cdef uint64_t present
+    cdef uint32_t i, some
     p += (count + 7) >> 3
-    for i in range(count):
-        reg = &regs[specs[i].reg]
-        byte |= reg.present << (i & 7)
-        if reg.present:
-            p = put_value(p, reg, specs[i].rep)
-        if i & 7 == 7:
-            bits[i >> 3] = <uint8_t>byte
-            byte = 0
-    if count & 7:
-        bits[count >> 3] = <uint8_t>byte
+    while count:
+        some, present = min(count, <uint32_t>64), 0
+        for i in range(some):
+            reg = &regs[specs[i].reg]
+            present |= <uint64_t>reg.present << i
+            if reg.present:
+                p = put_value(p, reg, specs[i].rep)
+        memcpy(bits, &present, (some + 7) >> 3)
+        bits += 8
+        specs += some
+        count -= some
     return p
 
 

@@ -10,20 +10,19 @@ cdef void judge(Core core, const RuleControl* controls, Book book, Frame* frame,
     verdict.fired_count = verdict.shadow_count = verdict.unknown_count = verdict.exempted_count = 0
     while first < point.rule_count:
         last = min(first + <uint32_t>RULES_AT_ONCE, point.rule_count)
-        if not all_false(frame.regs, point.rules, first, last):
+        if not all_false(frame.regs, point.rules + first, point.rules + last):
             exempt |= judge_some(core, controls, frame, point, first, last)
         first = last
     conclude(book, frame, point, exempt)
 
 
-cdef inline bint all_false(const Reg* regs, const RuleSpec* rules, uint32_t first, uint32_t last) noexcept nogil:
-    cdef const Reg* result
-    cdef uint32_t i, known = 1
+cdef inline bint all_false(Reg* regs, const RuleSpec* rule, const RuleSpec* end) noexcept nogil:
+    cdef uint32_t known = 1
     cdef int64_t truth = 0
-    for i in range(first, last):
-        result = &regs[rules[i].result]
-        known &= result.present
-        truth |= result.v.i
+    while rule != end:
+        known &= reg_at(regs, rule.result).present
+        truth |= reg_at(regs, rule.result).v.i
+        rule += 1
     return known and truth == 0
 
 
@@ -39,7 +38,7 @@ cdef uint64_t judge_some(
     cdef uint8_t mode, why = 0
     for i in range(first, last):
         rule = &point.rules[i]
-        result = &frame.regs[rule.result]
+        result = reg_at(frame.regs, rule.result)
         if (result.present and result.v.i == 0) or not rule.kinds & frame.kind_bit:
             continue
         mode = rule.mode if controls == NULL else mode_of(core, &controls[rule.index], frame, &why)
