@@ -13,7 +13,8 @@ cdef const RecordHead* append_record(Core core, Frame* frame, uint8_t type, uint
 
 # The event under its true final, score and fired rules. Groups that read these are weighed anew; the others were before.
 cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* record) except -1:
-    cdef GroupSpec* group
+    cdef const GroupSpec* groups = core.layout.groups
+    cdef const Member* members = frame.members
     cdef uint32_t i
     cdef bint fired
     reg_set_int(&frame.regs[book.final_reg], record.outcome)
@@ -22,30 +23,39 @@ cdef int enter_rings(Core core, Book book, Frame* frame, const RecordHead* recor
         fired = record.type != RECORD_OBSERVED and record_fired(<const uint8_t*>record, book.fired[i].rule)
         reg_set_int(&frame.regs[book.fired[i].reg], fired)
     for i in range(core.layout.group_count):
-        group = &core.layout.groups[i]
-        if group.reads_decision and group.kinds & frame.kind_bit:
+        if groups[i].reads_decision and groups[i].kinds & frame.kind_bit:
             weigh_group(core, book, frame, i, frame.members, frame.columns)
-        if frame.members[i].is_member:
+        if members[i].is_member:
             enter_ring(core, frame, i, record, 0)
     return 0
 
 
 # `taken`: the ring that the event was taken out of, to go back with other values; 0: it enters.
-cdef int enter_ring(Core core, Frame* frame, uint32_t i, const RecordHead* record, uint32_t taken) except -1:
-    cdef GroupSpec* group = &core.layout.groups[i]
-    cdef RingStore store = <RingStore>core.stores[i]
+cdef inline int enter_ring(Core core, Frame* frame, uint32_t i, const RecordHead* record, uint32_t taken) except -1:
+    return enter_store(core, <RingStore>core.stores[i], frame, &core.layout.groups[i], &frame.members[i], record, taken)
+
+
+cdef inline int enter_store(
+    Core core, RingStore store, Frame* frame, const GroupSpec* group, const Member* member, const RecordHead* record, uint32_t taken
+) except -1:
     cdef int64_t* columns = frame.columns + group.column_first
-    cdef uint32_t c
-    cdef Reg* reg
-    if already_holds(core, store, frame.members[i].key):
+    if already_holds(core, store, member.key):
         return 0
-    for c in range(group.column_count if group.has_texts else 0):
-        if group.columns[c].kind == COLUMN_TEXT:
-            reg = &frame.regs[group.columns[c].reg]
-            columns[c] = core.texts.intern(reg.v.s, reg.n)
+    if group.has_texts:
+        intern_columns(core.texts, frame, group, columns)
     if taken:
         return ring_put(store, taken, record.time, record.seq, columns, core.watermark_)
-    return ring_insert(store, frame.members[i].handle, frame.members[i].key, record.time, record.seq, columns, core.watermark_)
+    return ring_insert(store, member.handle, member.key, record.time, record.seq, columns, core.watermark_)
+
+
+cdef int intern_columns(Texts texts, const Frame* frame, const GroupSpec* group, int64_t* columns) except -1:
+    cdef const Reg* reg
+    cdef uint32_t c
+    for c in range(group.column_count):
+        if group.columns[c].kind == COLUMN_TEXT:
+            reg = &frame.regs[group.columns[c].reg]
+            columns[c] = texts.intern(reg.v.s, reg.n)
+    return 0
 
 
 # Takes the event out of a ring that holds it; that ring, or 0.

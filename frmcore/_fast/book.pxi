@@ -21,7 +21,7 @@ cdef struct FieldSpec:
 
 cdef struct RuleSpec:
     uint32_t index
-    uint32_t result
+    uint32_t result  # the distance of its register's bytes, as an Instruction has it
     int32_t live  # register, -1: as `mode` says
     int32_t outcome
     int64_t score
@@ -51,7 +51,7 @@ cdef struct ProbeSpec:
     uint32_t dst
     uint8_t is_key  # some event is filed under or looked up by it, so its hash is there
 
-cdef struct FeatureSpec:
+cdef struct ValueSpec:  # a value of a record: a fact, a feature
     uint32_t reg
     uint8_t rep
     uint8_t kind
@@ -97,7 +97,8 @@ cdef class Book:
     cdef uint32_t point_count, rule_count, fired_count, outcome_count
     cdef FieldSpec* specs  # fields, derived, updates
     cdef Text* labels
-    cdef FeatureSpec* features
+    cdef ValueSpec* facts
+    cdef ValueSpec* features
     cdef Text* feature_names
     cdef Text* rule_names
     cdef tuple reasons  # of rules, where no value stands in them; None where one does
@@ -163,6 +164,7 @@ cdef class Book:
         free(self.currencies)
         free(self.rates)
         free(self.labels)
+        free(self.facts)
         free(self.features)
         free(self.feature_names)
         free(self.rule_names)
@@ -209,6 +211,9 @@ cdef class Book:
                 label += 1
         for i in range(len(fields), self.fact_count):  # original amounts and rates are whole numbers
             self.specs[i].kind = KIND_INT
+        self.facts = <ValueSpec*>take(self.fact_count, sizeof(ValueSpec))
+        for i in range(self.fact_count):
+            self.facts[i].reg, self.facts[i].rep = i, self.fact_rep[i]
         entities = [field.entity for field in (*self.policy.fields, *self.policy.derived, *self.policy.updates)]
         for i in range(len(fields)):
             self.erasable[i] = self.fact_rep[i] == REP_TEXT or len(entities[i]) > 0
@@ -261,7 +266,7 @@ cdef class Book:
         plan = self.plan
         keys = key_registers(plan)
         self.feature_count, self.probe_count = len(plan.features), len(plan.probes)
-        self.features = <FeatureSpec*>take(self.feature_count, sizeof(FeatureSpec))
+        self.features = <ValueSpec*>take(self.feature_count, sizeof(ValueSpec))
         self.feature_names = <Text*>take(self.feature_count, sizeof(Text))
         for i, feature in enumerate(plan.features):
             self.features[i].reg, self.features[i].rep, self.features[i].kind = feature.reg, feature.rep, feature.kind
@@ -335,7 +340,7 @@ cdef class Book:
     cdef RuleSpec _rule(self, uint32_t index, dict bits) except *:
         cdef RuleSpec spec
         rule = self.plan.rules[index]
-        spec.index, spec.result, spec.live = index, rule.result, rule.live
+        spec.index, spec.result, spec.live = index, rule.result * sizeof(Reg), rule.live
         spec.outcome, spec.score = rule.outcome, rule.score
         spec.kinds = kind_mask(rule.kinds)
         spec.group = bits.get(rule.group, 0)

@@ -135,13 +135,6 @@ cdef inline uint32_t chunk_lower(const Shape* shape, const Chunk* chunk, Place a
     return found
 
 
-# The same for a place that most likely is behind every entry: then one is looked at.
-cdef inline uint32_t chunk_end(const Shape* shape, const Chunk* chunk, Place at) noexcept nogil:
-    if chunk.n == 0 or before(chunk_place(shape, chunk, chunk.n - 1), at):
-        return chunk.n
-    return chunk_lower(shape, chunk, at)
-
-
 # Can an entry of that time be stored, after a shift of the base if need be?
 cdef inline bint chunk_holds(const Shape* shape, const Chunk* chunk, int64_t time) noexcept nogil:
     cdef int64_t first, last
@@ -164,6 +157,35 @@ cdef inline void chunk_shift_base(const Shape* shape, Chunk* chunk, int64_t time
         for i in range(chunk.n):
             times[i] += shift
         chunk.base = base
+
+
+# The usual entry of a ring comes after every other, into a chunk with room and near enough to its base.
+cdef inline bint chunk_follows(const Shape* shape, const Chunk* chunk, Place where) noexcept nogil:
+    cdef uint64_t offset = <uint64_t>where.time - <uint64_t>chunk.base
+    cdef uint32_t last
+    if chunk.n == chunk.capacity:
+        return False
+    if chunk.n == 0:
+        return True
+    last = chunk_times(shape, chunk)[chunk.n - 1]
+    return last < offset <= UINT32_MAX or (offset == last and chunk_seqs(shape, chunk)[chunk.n - 1] < where.seq)
+
+
+cdef inline void chunk_append(
+    const Shape* shape, Chunk* chunk, Place where, const int64_t* values, uint32_t latest
+) noexcept nogil:
+    cdef uint32_t c, n = chunk.n
+    cdef int64_t* column = chunk_column(shape, chunk, 0) + n
+    if n == 0:
+        chunk.base = where.time
+    chunk_times(shape, chunk)[n] = <uint32_t>(<uint64_t>where.time - <uint64_t>chunk.base)
+    chunk_seqs(shape, chunk)[n] = where.seq
+    for c in range(shape.columns):
+        column[0] = values[c]
+        column += chunk.capacity
+    for c in range(shape.members):
+        chunk.latest[c] |= (latest >> c & 1) << n
+    chunk.n = <uint16_t>(n + 1)
 
 
 # Inserts at `at`; there is room, and the time can be held.

@@ -357,7 +357,7 @@ cdef object entity_raw(Core core, Frame* frame, object name, object value):
         if value not in book.label_codes[i]:
             raise InvalidEvent(f"{name}: expected {expected_of(book, i)}, got {shorten(value)}", name)
         return value
-    if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
+    if not quick_value(book, &book.specs[i], <PyObject*>value, &frame.regs[i], &frame.arena, True):
         slow_value(book, i, value, &frame.regs[i], &frame.arena)
     if book.specs[i].is_private:
         hide(core, book, &frame.regs[i], &frame.arena)

@@ -1342,7 +1342,7 @@ cdef class Core:
             "rings": sum([group["bytes"] for group in groups]),
             "ids": self.seen.bytes_used(),
             "records": self.log.bytes,
-            "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + self.texts.table.bytes,
+            "texts": self.texts.text_bytes + self.texts.slab.live * self.texts.slab.record_size + table_bytes(&self.texts.table),
             "lists": sum([table.bytes for table in self.lists.tables]), "lookups": self.book.program.lookup_bytes(),
         }
         return {

@@ -4,43 +4,45 @@
 # The flags of a value that comes into an inline ring at `at`; an earlier occurrence loses its own.
 cdef inline uint32_t inline_latest(const Shape* shape, Chunk* chunk, uint32_t at, const int64_t* values) noexcept nogil:
     cdef const int64_t* column
-    cdef uint32_t c, i, bits = 0
-    cdef bint later
+    cdef uint32_t c, bits = 0
+    cdef int earlier
     if shape.members == 0:
         return 0
     for c in range(shape.shown):
         if shape.column[c].member == NONE:
             continue
         column = chunk_column(shape, chunk, c)
-        later = False
-        for i in range(at, chunk.n):
-            later |= column[i] == values[c]
-        if later:
+        if last_with(column, at, chunk.n, values[c]) >= 0:
             continue
         bits |= <uint32_t>1 << shape.column[c].member
-        for i in range(at):
-            if column[i] == values[c]:
-                chunk.latest[shape.column[c].member] &= ~(<uint32_t>1 << i)
+        earlier = last_with(column, 0, at, values[c])
+        if earlier >= 0:  # the last one before: no other has the flag
+            chunk.latest[shape.column[c].member] &= ~(<uint32_t>1 << earlier)
     return bits
+
+
+# The last of column[first:end] with that value, -1 where none has it. Backwards, because what came last comes again.
+cdef inline int last_with(const int64_t* column, uint32_t first, uint32_t end, int64_t value) noexcept nogil:
+    while end > first:
+        end -= 1
+        if column[end] == value:
+            return <int>end
+    return -1
 
 
 # Before the entry at `at` leaves an inline ring: its flag goes to the occurrence before it.
 cdef inline void inline_unlatest(const Shape* shape, Chunk* chunk, uint32_t at) noexcept nogil:
-    cdef const int64_t* column
     cdef uint32_t c, member
-    cdef int i
+    cdef int earlier
     for c in range(shape.shown):
         if shape.column[c].member == NONE:
             continue
         member = <uint32_t>shape.column[c].member
         if not chunk.latest[member] >> at & 1:
             continue
-        column = chunk_column(shape, chunk, c)
-        i = <int>at - 1
-        while i >= 0 and column[i] != column[at]:
-            i -= 1
-        if i >= 0:
-            chunk.latest[member] |= <uint32_t>1 << i
+        earlier = last_with(chunk_column(shape, chunk, c), 0, at, chunk_column(shape, chunk, c)[at])
+        if earlier >= 0:
+            chunk.latest[member] |= <uint32_t>1 << earlier
 
 
 cdef inline Hash member_hash(RingStore store, const Ring* ring, uint32_t c, int64_t value) noexcept nogil:

@@ -86,7 +86,7 @@ cdef int read_subject(Core core, Book book, uint32_t i, object value, Reg* reg, 
         reg_set_text(reg, <const char*>value, <uint32_t>len(value))
         return 0
     given = int(value) if book.specs[i].kind == KIND_INT and value.removeprefix("-").isdecimal() else value
-    if not quick_value(book, i, <PyObject*>given, reg, arena, True):
+    if not quick_value(book, &book.specs[i], <PyObject*>given, reg, arena, True):
         slow_value(book, i, given, reg, arena)
     if book.specs[i].is_private:
         hide(core, book, reg, arena)

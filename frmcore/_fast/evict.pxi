@@ -38,7 +38,7 @@ cdef uint64_t rings_bytes(Core core) noexcept:
 
 
 cdef uint64_t other_bytes(Core core) noexcept:
-    cdef uint64_t total = core.texts.text_bytes + core.texts.slab.live * core.texts.slab.record_size + core.texts.table.bytes
+    cdef uint64_t total = core.texts.text_bytes + core.texts.slab.live * core.texts.slab.record_size + table_bytes(&core.texts.table)
     cdef uint32_t i
     for i in range(core.list_count):
         if core.lists.refs[i].values != NULL:

@@ -216,7 +216,7 @@ cdef int read_telling(Book book, uint32_t i, object value, Reg* reg, Arena* aren
     reg.n = 0
     if value is None and not book.specs[i].optional:
         raise InvalidEvent(f"{book.names[i]}: expected {expected_of(book, i)}, got None", book.names[i])
-    if not quick_value(book, i, <PyObject*>value, reg, arena, True):
+    if not quick_value(book, &book.specs[i], <PyObject*>value, reg, arena, True):
         slow_value(book, i, value, reg, arena)
     return 0
 

@@ -63,8 +63,7 @@ if STRING_BYTES_MAX != _limits.STRING_BYTES_MAX or ID_BYTES_MAX != _limits.ID_BY
 
 
 # The ordinary types of values, read without running Python code. 1: read (perhaps absent); 0: not an ordinary value.
-cdef inline int quick_value(Book book, uint32_t i, PyObject* value, Reg* reg, Arena* arena, bint copy) noexcept:
-    cdef FieldSpec* spec = &book.specs[i]
+cdef inline int quick_value(Book book, const FieldSpec* spec, PyObject* value, Reg* reg, Arena* arena, bint copy) noexcept:
     cdef int overflow = 0
     if value == Py_None_ or value == NULL:
         reg.present = 0
@@ -148,7 +147,7 @@ cdef int slow_value(Book book, uint32_t i, object value, Reg* reg, Arena* arena)
         raise invalid_value(book, i, value)
     if spec.kind == KIND_DECIMAL or spec.kind == KIND_ENUM:
         reg_set_int(reg, plain)
-    elif not quick_value(book, i, <PyObject*>plain, reg, arena, True):
+    elif not quick_value(book, &book.specs[i], <PyObject*>plain, reg, arena, True):
         raise invalid_value(book, i, value)
     return 0
 
@@ -309,12 +308,14 @@ cdef object checked_note(str name, object value):
 
 # The event's own memory, without running Python code; False where a value is of no ordinary type.
 cdef inline bint quick_struct(Book book, Frame* frame, PyObject* event) noexcept:
-    cdef uint32_t i
-    cdef PyObject* value
-    for i in range(book.field_count):
-        value = (<PyObject**>(<char*>event + book.specs[i].offset))[0]
-        if unlikely(not quick_value(book, i, value, &frame.regs[i], &frame.arena, False)):
+    cdef const FieldSpec* spec = book.specs
+    cdef const FieldSpec* end = spec + book.field_count
+    cdef Reg* reg = frame.regs
+    while spec != end:
+        if unlikely(not quick_value(book, spec, (<PyObject**>(<char*>event + spec.offset))[0], reg, &frame.arena, False)):
             return False
+        spec += 1
+        reg += 1
     return True
 
 
@@ -327,7 +328,7 @@ cdef int read_values(Book book, Frame* frame, list values) except -1:
     cdef uint32_t i
     for i in range(book.field_count):
         value = values[i]
-        if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
+        if not quick_value(book, &book.specs[i], <PyObject*>value, &frame.regs[i], &frame.arena, True):
             slow_value(book, i, value, &frame.regs[i], &frame.arena)
     return 0
 
@@ -341,7 +342,7 @@ cdef int read_mapping(Book book, Frame* frame, dict event) except -1:
         if key is None:
             found = nested_value(event, book.plan.fields[i].path)
             value = <PyObject*>found
-        if not quick_value(book, i, value, &frame.regs[i], &frame.arena, True):
+        if not quick_value(book, &book.specs[i], value, &frame.regs[i], &frame.arena, True):
             slow_value(book, i, <object>value, &frame.regs[i], &frame.arena)
     return 0
 
@@ -424,15 +425,15 @@ cdef int check_presence(Book book, Frame* frame) except -1:
 
 # The first field that the event must have and has not; field_count: none. Finds its kind and time.
 cdef inline uint32_t first_missing(Book book, Frame* frame) noexcept:
-    cdef const FieldSpec* spec
+    cdef const FieldSpec* specs = book.specs
+    cdef const Reg* regs = frame.regs
+    cdef uint64_t kind_bit = <uint64_t>-1
     cdef uint32_t i
-    frame.kind_bit = <uint64_t>-1
-    if book.kind_reg >= 0 and frame.regs[book.kind_reg].present:
-        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i
-    frame.time = frame.regs[book.time_reg].v.i
+    if book.kind_reg >= 0 and regs[book.kind_reg].present:
+        kind_bit = <uint64_t>1 << regs[book.kind_reg].v.i
+    frame.kind_bit, frame.time = kind_bit, regs[book.time_reg].v.i
     for i in range(book.field_count):
-        spec = &book.specs[i]
-        if unlikely(not frame.regs[i].present) and (not spec.optional or spec.required_on & frame.kind_bit):
+        if unlikely(not regs[i].present) and (not specs[i].optional or specs[i].required_on & kind_bit):
             return i
     return book.field_count
 

@@ -29,7 +29,7 @@ cdef int place_entities(Core core, Frame* frame, dict given) except -1:
     for i, field in enumerate((*book.policy.fields, *book.policy.derived)):
         if field.entity in given:
             value = given[field.entity]
-            if not quick_value(book, i, <PyObject*>value, &frame.regs[i], &frame.arena, True):
+            if not quick_value(book, &book.specs[i], <PyObject*>value, &frame.regs[i], &frame.arena, True):
                 slow_value(book, i, value, &frame.regs[i], &frame.arena)
             if book.specs[i].is_private:
                 hide(core, book, &frame.regs[i], &frame.arena)

@@ -6,6 +6,8 @@
 cdef struct Recent:  # what was read so far: the totals of the window, and where it begins
     Totals totals
     const Chunk* chunk  # the last one of the ring
+    Ring* ring
+    uint32_t handle
     uint32_t l
     Place lo
 
@@ -17,19 +19,21 @@ memset(&NO_ENTRIES, 0, sizeof(Chunk))
 cdef uint32_t read_lookup(
     RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
-    cdef const Chunk* chunk
-    handle = store.living(handle, reading.watermark)
-    chunk = recent_chunk(store, wanted, handle, reading)
-    if chunk == NULL:
-        return read_general(store, wanted, handle, reading, regs, notes, overflows)
-    return read_recent(store, wanted, chunk, handle, reading, regs, notes, overflows)
+    cdef Recent seen
+    seen.handle = store.living(handle, reading.watermark)
+    seen.ring = store.at(seen.handle) if seen.handle else NULL
+    seen.chunk = recent_chunk(store, wanted, seen.ring, seen.handle, reading)
+    if seen.chunk == NULL:
+        return read_general(store, wanted, seen.handle, reading, regs, notes, overflows)
+    return read_recent(store, wanted, &seen, reading, regs, notes, overflows)
 
 
 # The last chunk of the ring; NULL where the reading is not a common one.
-cdef inline const Chunk* recent_chunk(RingStore store, WindowSet wanted, uint32_t handle, const Reading* reading) noexcept nogil:
-    cdef Ring* ring = store.at(handle) if handle else NULL
+cdef inline const Chunk* recent_chunk(
+    RingStore store, WindowSet wanted, Ring* ring, uint32_t handle, const Reading* reading
+) noexcept nogil:
     cdef const Chunk* chunk
-    cdef int64_t whole = reading.at.time - (TIME_FAR if wanted.has_life else wanted.reach)  # from here on nothing may lack
+    cdef int64_t whole = reading.at.time - wanted.reach  # from here on nothing may lack
     if not wanted.is_plain or reading.at.time < reading.watermark or store.every:
         return NULL
     if reading.gap >= whole or (ring.since if ring != NULL else store.evicted) >= whole:
@@ -56,57 +60,71 @@ cdef const Chunk* last_leaf(RingStore store, const TreeHead* tree, const Reading
     return leaf_at(&store.forest, node.child[node.n - 1])
 
 
-cdef uint32_t read_recent(
-    RingStore store, WindowSet wanted, const Chunk* chunk, uint32_t handle, const Reading* reading, Reg* regs, uint32_t* notes,
-    uint64_t* overflows,
+cdef inline uint32_t read_recent(
+    RingStore store, WindowSet wanted, Recent* seen, const Reading* reading, Reg* regs, uint32_t* notes, uint64_t* overflows
 ) noexcept:
     cdef const Shape* shape = &store.forest.shape
+    cdef const Chunk* chunk = seen.chunk
     cdef const uint32_t* times = chunk_times(shape, chunk)
-    cdef const TreeHead* tree = store.tree(store.at(handle)) if handle >> CLASS_SHIFT == TREE else NULL
-    cdef const Window* window
-    cdef Recent seen
+    cdef const TreeHead* tree = store.tree(seen.ring) if seen.handle >> CLASS_SHIFT == TREE else NULL
+    cdef const Window* window = wanted.windows
+    cdef const Window* end = window + wanted.window_count
     cdef Place begun = reading.at
-    cdef uint32_t w, i, newer, count = 0
-    seen.chunk, seen.l, seen.lo = chunk, chunk.n, place(-TIME_FAR, 0)
+    cdef int64_t first
+    cdef uint32_t newer, l = chunk.n, count = 0
     totals_start(&seen.totals, shape.shown)
     if reading.counts_itself:
         add_itself(shape, reading.values, &seen.totals)
-    for w in range(wanted.window_count):
-        window = &wanted.windows[w]
+    while window != end:
+        seen.lo = place(-TIME_FAR, 0)
         if window.span == SPAN_DURATION:
-            seen.lo, newer = place(reading.at.time - window.over + (0 if window.left else 1), 0), seen.l
-            while seen.l and <int64_t>times[seen.l - 1] >= seen.lo.time - chunk.base:
-                seen.l -= 1
-            chunk_totals(shape, chunk, seen.l, newer, &seen.totals)
-            if tree != NULL and seen.l == 0 and tree.entries > chunk.n:
+            seen.lo.time, newer = reading.at.time - window.over + (0 if window.left else 1), l
+            first = seen.lo.time - chunk.base
+            while l and <int64_t>times[l - 1] >= first:
+                l -= 1
+            if l < newer:
+                chunk_totals(shape, chunk, l, newer, &seen.totals)
+            if tree != NULL and l == 0 and tree.entries > chunk.n:
                 begun = chunk_place(shape, chunk, 0) if newer else begun
                 tree_totals(&store.forest, tree.root, tree.level, seen.lo, begun, True, True, &seen.totals)
                 begun = seen.lo
+        seen.l = l
+        count += put_window(store, window, wanted.outputs, reading, seen, regs, notes + 2 * count, overflows)
+        window += 1
+    return count
+
+
+# The features of a window. Counts and sums are most of them: those take no call. Returns how many notes it wrote.
+cdef inline uint32_t put_window(
+    RingStore store, const Window* window, const Output* outputs, const Reading* reading, const Recent* seen, Reg* regs,
+    uint32_t* notes, uint64_t* overflows,
+) noexcept:
+    cdef const Output* output = outputs + window.output_first
+    cdef const Output* end = output + window.output_count
+    cdef uint32_t count = 0
+    while output != end:
+        if output.agg == AGG_COUNT:
+            reg_set_int(&regs[output.dst], <int64_t>seen.totals.count)
+        elif output.agg == AGG_SUM and sum_fits(&seen.totals.columns[output.column], &regs[output.dst].v.i):
+            regs[output.dst].present = 1
         else:
-            seen.lo = place(-TIME_FAR, 0)
-        for i in range(window.output_first, window.output_first + window.output_count):
-            count += put_recent(store, handle, window, &wanted.outputs[i], reading, &seen, regs, notes + 2 * count, overflows)
+            count += put_recent(store, window, output, reading, seen, regs, notes + 2 * count, overflows)
+        output += 1
     return count
 
 
 # One feature's value. Returns how many notes it wrote.
-cdef inline uint32_t put_recent(
-    RingStore store, uint32_t handle, const Window* window, const Output* output, const Reading* reading, const Recent* seen,
-    Reg* regs, uint32_t* notes, uint64_t* overflows,
+cdef uint32_t put_recent(
+    RingStore store, const Window* window, const Output* output, const Reading* reading, const Recent* seen, Reg* regs,
+    uint32_t* notes, uint64_t* overflows,
 ) noexcept:
     cdef Reg* dst = &regs[output.dst]
-    cdef uint32_t c
-    if output.agg == AGG_COUNT:
-        reg_set_int(dst, <int64_t>seen.totals.count)
-        return 0
-    c = <uint32_t>output.column if output.column >= 0 else 0
-    if output.agg == AGG_SUM and sum_fits(&seen.totals.columns[c], &dst.v.i):
-        dst.present = 1
-    elif output.agg >= AGG_FIRST:
-        return put_recent_entry(store, handle, window, output, reading, seen, regs, notes)
-    elif output.agg == AGG_DISTINCT:
+    cdef uint32_t c = <uint32_t>output.column
+    if output.agg >= AGG_FIRST:
+        return put_recent_entry(store, window, output, reading, seen, regs, notes)
+    if output.agg == AGG_DISTINCT:
         reg_set_int(dst, <int64_t>seen.totals.columns[c].latest)
-        dst.v.i += reading.counts_itself and is_new(store, handle, c, reading, seen)
+        dst.v.i += reading.counts_itself and is_new(store, c, reading, seen)
     elif not put_total(dst, output, &seen.totals.columns[c], seen.totals.count, store.forest.shape.column[c].kind):
         overflows[0] += 1
         return put_note(notes, NOTE_OVERFLOW, output, regs)
@@ -114,32 +132,28 @@ cdef inline uint32_t put_recent(
 
 
 cdef inline uint32_t put_recent_entry(
-    RingStore store, uint32_t handle, const Window* window, const Output* output, const Reading* reading, const Recent* seen,
-    Reg* regs, uint32_t* notes,
+    RingStore store, const Window* window, const Output* output, const Reading* reading, const Recent* seen, Reg* regs,
+    uint32_t* notes,
 ) noexcept:
     cdef Range range_
     cdef bint first = output.agg == AGG_FIRST or output.agg == AGG_SINCE_FIRST
-    cdef bint is_elsewhere = first and seen.l == 0 and handle >> CLASS_SHIFT == TREE
+    cdef bint is_elsewhere = first and seen.l == 0 and seen.handle >> CLASS_SHIFT == TREE
     if window.span == SPAN_LIFE and seen.chunk.n or seen.l < seen.chunk.n and not is_elsewhere:
         put_chunk_entry(store, &regs[output.dst], output, reading, <Chunk*>seen.chunk, seen.l if first else seen.chunk.n - 1)
         return 0
-    if handle and (window.span == SPAN_LIFE or is_elsewhere):  # what left the ring may tell, or an older leaf
+    if seen.handle and (window.span == SPAN_LIFE or is_elsewhere):  # what left the ring may tell, or an older leaf
         range_.lo, range_.hi = seen.lo, reading.at
-        return put_single(store, store.at(handle), handle, window, output, reading, &range_, regs, notes)
+        return put_single(store, seen.ring, seen.handle, window, output, reading, &range_, regs, notes)
     regs[output.dst].present = 0
     return 0
 
 
 # Is the event's own value none of the window's? The window ends where the ring does, so its flags count each of its values once.
-cdef inline bint is_new(RingStore store, uint32_t handle, uint32_t c, const Reading* reading, const Recent* seen) noexcept nogil:
-    cdef const int64_t* column = chunk_column(&store.forest.shape, seen.chunk, c)
-    cdef int64_t value = reading.values[c]
+cdef inline bint is_new(RingStore store, uint32_t c, const Reading* reading, const Recent* seen) noexcept nogil:
     cdef Range range_
-    cdef uint32_t i
-    for i in range(seen.l, seen.chunk.n):
-        if column[i] == value:
-            return False
-    if seen.l or handle >> CLASS_SHIFT != TREE:
+    if last_with(chunk_column(&store.forest.shape, seen.chunk, c), seen.l, seen.chunk.n, reading.values[c]) >= 0:
+        return False
+    if seen.l or seen.handle >> CLASS_SHIFT != TREE:
         return True
     range_.lo = seen.lo
-    return not seen_in_tree(store, store.at(handle), c, reading, &range_)
+    return not seen_in_tree(store, seen.ring, c, reading, &range_)

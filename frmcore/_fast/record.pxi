@@ -80,7 +80,8 @@ cdef inline bint is_kept(uint8_t type) noexcept nogil:
 
 cdef extern from *:
     """
-    /* Texts of a record are short: two copies that may overlap and no call, 25 instructions less for each. */
+    /* Texts of a record are short: two copies that may overlap and no call, 25 instructions less for each. Room for eight bytes
+     * more than the text, so that a short one is a single store. */
     static inline void frm_copy_text(uint8_t *to, const char *from, uint32_t n) {
         uint64_t a, b;
         if (n > 32) { __builtin_memcpy(to, from, n); return; }
@@ -93,23 +94,30 @@ cdef extern from *:
             __builtin_memcpy(to, &a, 8); __builtin_memcpy(to + n - 8, &b, 8);
         } else {
             a = frm_head(from, n);
-            for (uint32_t i = 0; i < n; i++, a >>= 8) to[i] = (uint8_t)a;
+            __builtin_memcpy(to, &a, 8);
         }
+    }
+    static uint8_t *frm_put_long(uint8_t *p, uint64_t v) {
+        for (; v >= 0x80; v >>= 7) *p++ = (uint8_t)(v | 0x80);
+        *p = (uint8_t)v;
+        return p + 1;
+    }
+    /* Most are below 128; the others are spread to seven bits a byte in three steps and stored at once, because a loop over their
+     * bytes ends where nothing can predict. Room for ten bytes, whatever the length. */
+    static inline uint8_t *frm_put_varint(uint8_t *p, uint64_t v) {
+        if (v < 0x80) { *p = (uint8_t)v; return p + 1; }
+        if (v >> 56) return frm_put_long(p, v);
+        uint64_t n = (73 + 9 * (uint64_t)(63 ^ __builtin_clzll(v))) >> 6;  /* a seventh of the bits, rounded up */
+        v = (v & 0x000000000FFFFFFF) | (v & 0x00FFFFFFF0000000) << 4;
+        v = (v & 0x00003FFF00003FFF) | (v & 0x0FFFC0000FFFC000) << 2;
+        v = (v & 0x007F007F007F007F) | (v & 0x3F803F803F803F80) << 1;
+        v |= (uint64_t)0x0080808080808080 >> (-(8 * n) & 63);
+        __builtin_memcpy(p, &v, 8);
+        return p + n;
     }
     """
     void copy_text "frm_copy_text"(uint8_t* to, const char* source, uint32_t n) noexcept nogil
-
-
-cdef inline uint8_t* put_varint(uint8_t* p, uint64_t value) noexcept nogil:
-    if value < 0x80:  # most are: lengths, counts
-        p[0] = <uint8_t>value
-        return p + 1
-    while value >= 0x80:
-        p[0] = <uint8_t>(value | 0x80)
-        value >>= 7
-        p += 1
-    p[0] = <uint8_t>value
-    return p + 1
+    uint8_t* put_varint "frm_put_varint"(uint8_t* p, uint64_t value) noexcept nogil
 
 
 cdef inline uint8_t* put_value(uint8_t* p, const Reg* reg, uint8_t rep) noexcept nogil:
@@ -148,45 +156,37 @@ cdef inline const uint8_t* get_value(const uint8_t* p, Reg* reg, uint8_t rep) no
     return p + raw
 
 
-# The most that a record of these registers can take.
+# The most that writing a record of these registers can touch.
 cdef uint64_t record_bound(Book book, const Reg* regs, const Verdict* verdict) noexcept nogil:
     cdef uint64_t bound = sizeof(RecordHead) + 11 * <uint64_t>(book.fact_count + book.feature_count)
+    cdef const Reg* text
     cdef uint32_t i
     for i in range(book.text_count):
-        if regs[book.text_regs[i]].present:
-            bound += regs[book.text_regs[i]].n
+        text = &regs[book.text_regs[i]]
+        bound += text.n * <uint64_t>text.present
     bound += 5 * <uint64_t>(verdict.fired_count + verdict.shadow_count + verdict.unknown_count + verdict.exempted_count)
     bound += verdict.alerts_size if verdict.flags & FLAG_ALERTS else 0
-    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 9)
+    return bound + 5 * <uint64_t>(2 * verdict.note_count + book.probe_count + book.update_count + 12)
 
 
-cdef uint8_t* put_facts(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
-    cdef uint8_t* bits = p
-    cdef uint32_t first, i, byte
-    p += (book.fact_count + 7) >> 3
-    for first in range(0, book.fact_count, 8):
-        byte = 0
-        for i in range(first, min(first + 8, book.fact_count)):
-            if regs[i].present:
-                byte |= <uint32_t>1 << (i - first)
-                p = put_value(p, &regs[i], book.fact_rep[i])
-        bits[first >> 3] = <uint8_t>byte
-    return p
-
-
-cdef uint8_t* put_features(uint8_t* p, Book book, const Reg* regs) noexcept nogil:
+# Presence bits, then the values that are present.
+cdef uint8_t* put_values(uint8_t* p, const ValueSpec* specs, uint32_t count, const Reg* regs) noexcept nogil:
     cdef uint8_t* bits = p
     cdef const Reg* reg
-    cdef uint32_t first, i, byte
-    p += (book.feature_count + 7) >> 3
-    for first in range(0, book.feature_count, 8):
-        byte = 0
-        for i in range(first, min(first + 8, book.feature_count)):
-            reg = &regs[book.features[i].reg]
+    cdef uint64_t present
+    cdef uint32_t i, some
+    p += (count + 7) >> 3
+    while count:
+        some, present = min(count, <uint32_t>64), 0
+        for i in range(some):
+            reg = &regs[specs[i].reg]
+            present |= <uint64_t>reg.present << i
             if reg.present:
-                byte |= <uint32_t>1 << (i - first)
-                p = put_value(p, reg, book.features[i].rep)
-        bits[first >> 3] = <uint8_t>byte
+                p = put_value(p, reg, specs[i].rep)
+        memcpy(bits, &present, (some + 7) >> 3)
+        bits += 8
+        specs += some
+        count -= some
     return p
 
 
@@ -229,11 +229,11 @@ cdef uint32_t put_record(uint8_t* out, Book book, Frame* frame, uint8_t type, ui
     head.book, head.type, head.point = <uint16_t>book.index, type, point
     head.outcome, head.flags = <uint8_t>verdict.outcome, verdict.flags | (FLAG_LATE if frame.late else 0)
     head.at = frame.time if type == RECORD_DECISION else frame.told_at
-    p = put_facts(p, book, frame.regs)
+    p = put_values(p, book.facts, book.fact_count, frame.regs)
     p = put_told(p, frame)
     head.features_at = <uint32_t>(p - out)
     if type != RECORD_OBSERVED:
-        p = put_features(p, book, frame.regs)
+        p = put_values(p, book.features, book.feature_count, frame.regs)
     head.verdict_at = <uint32_t>(p - out)
     if type != RECORD_OBSERVED:
         p = put_numbers(p, verdict.fired, verdict.fired_count)

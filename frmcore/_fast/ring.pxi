@@ -289,7 +289,7 @@ cdef class RingStore:
         return 0
 
     cdef uint64_t bytes_used(self) noexcept nogil:
-        cdef uint64_t total = self.table.bytes + self.latest_table.bytes
+        cdef uint64_t total = table_bytes(&self.table) + table_bytes(&self.latest_table)
         cdef uint32_t k
         for k in range(CLASSES + 1):
             total += self.slabs[k].live * self.slabs[k].record_size

@@ -156,36 +156,36 @@ cdef inline int64_t column_value(HashKey key, const Frame* frame, const ColumnSp
 
 # Phase one: every key's hash, every bucket on its way.
 cdef void hash_keys(Core core, Book book, Frame* frame) noexcept:
-    cdef Layout layout = core.layout
-    cdef const LookupSpec* lookup
-    cdef Looked* looked
+    cdef const LookupSpec* lookup = core.layout.lookups
+    cdef const LookupSpec* end = lookup + core.layout.lookup_count
+    cdef Looked* looked = frame.looked
     cdef uint32_t i
-    for i in range(layout.hash_count):
-        hash_one(core, book, frame, layout.hash_regs[i])
-    for i in range(layout.lookup_count):
-        lookup, looked = &layout.lookups[i], &frame.looked[i]
+    for i in range(core.layout.hash_count):
+        hash_one(core, book, frame, core.layout.hash_regs[i])
+    while lookup != end:
         looked.present = key_hash(frame, lookup.keys, lookup.key_count, &looked.key)
         if looked.present:
             (<RingStore>core.stores[lookup.group]).prefetch_bucket(looked.key)
+        lookup += 1
+        looked += 1
 
 
 # Phases two and three: every ring, and what each group makes of the event itself. The keys are hashed.
 cdef int find_rings(Core core, Book book, Frame* frame) except -1:
-    cdef Layout layout = core.layout
-    cdef const LookupSpec* lookup
-    cdef Looked* looked
-    cdef uint32_t i
-    for i in range(layout.lookup_count):
-        looked = &frame.looked[i]
-        if looked.present:
-            looked.handle = (<RingStore>core.stores[layout.lookups[i].group]).guess(looked.key)
-    weigh_groups(core, book, frame, False, frame.members, frame.columns)
-    for i in range(layout.lookup_count):
-        lookup, looked = &layout.lookups[i], &frame.looked[i]
-        if looked.present:
-            looked.handle = (<RingStore>core.stores[lookup.group]).confirm(looked.key, looked.handle)
-            if lookup.as_filed:
-                frame.members[lookup.group].handle = looked.handle
+    cdef const LookupSpec* lookups = core.layout.lookups
+    cdef PyObject** stores = core.stores
+    cdef Looked* looked = frame.looked
+    cdef Member* members = frame.members
+    cdef uint32_t i, count = core.layout.lookup_count
+    for i in range(count):
+        if looked[i].present:
+            looked[i].handle = (<RingStore>stores[lookups[i].group]).guess(looked[i].key)
+    weigh_groups(core, book, frame, False, members, frame.columns)
+    for i in range(count):
+        if looked[i].present:
+            looked[i].handle = (<RingStore>stores[lookups[i].group]).confirm(looked[i].key, looked[i].handle)
+            if lookups[i].as_filed:
+                members[lookups[i].group].handle = looked[i].handle
     return 0
 
 
@@ -203,41 +203,45 @@ cdef void weigh_groups(Core core, Book book, Frame* frame, bint updating, Member
             weigh_group(core, book, frame, i, members, columns)
 
 
-cdef void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
+cdef inline void weigh_group(Core core, Book book, Frame* frame, uint32_t i, Member* members, int64_t* columns) noexcept:
     cdef const GroupSpec* group = &core.layout.groups[i]
-    cdef uint32_t c
-    members[i].is_member, members[i].handle = 0, 0
-    if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &members[i].key):
+    cdef const ColumnSpec* spec = group.columns
+    cdef const ColumnSpec* end = spec + group.column_count
+    cdef Member* member = &members[i]
+    member.is_member, member.handle = 0, 0
+    if not group.kinds & frame.kind_bit or not key_hash(frame, group.keys, group.key_count, &member.key):
         return
     if group.end != group.start:
         program_run(&book.program.machine, frame.regs, group.start, group.end, &frame.arena, frame.time, False)
     if group.where >= 0 and not is_true(&frame.regs[group.where]):  # a fact by itself needs no code
         return
-    members[i].is_member = 1
-    for c in range(group.column_count):
-        columns[group.column_first + c] = column_value(core.key, frame, &group.columns[c])
+    member.is_member = 1
+    columns += group.column_first
+    while spec != end:
+        columns[0] = column_value(core.key, frame, spec)
+        columns += 1
+        spec += 1
 
 
 # Phase four: every window into its feature's register, as of the place (frame.time, seq).
 cdef void read_windows(Core core, Frame* frame, uint64_t seq) noexcept:
-    cdef Layout layout = core.layout
-    cdef Verdict* verdict = &frame.verdict
-    cdef const LookupSpec* lookup
-    cdef Looked* looked
+    cdef const LookupSpec* lookups = core.layout.lookups
+    cdef PyObject** window_sets = core.layout.window_sets
+    cdef const Looked* looked = frame.looked
+    cdef uint32_t* notes = frame.verdict.notes
     cdef Reading reading
-    cdef uint32_t i
-    verdict.note_count = 0
+    cdef uint32_t i, count = 0
     start_reading(core, frame, seq, &reading)
-    for i in range(layout.lookup_count):
-        lookup, looked = &layout.lookups[i], &frame.looked[i]
-        if not looked.present:
-            blank_lookup(<WindowSet>layout.window_sets[i], frame.regs)
-            continue
-        aim_reading(core, frame, i, &reading)
-        verdict.note_count += read_lookup(
-            <RingStore>core.stores[lookup.group], <WindowSet>layout.window_sets[i], looked.handle, &reading, frame.regs,
-            verdict.notes + 2 * verdict.note_count, &core.counters.overflows,
-        )
+    for i in range(core.layout.lookup_count):
+        if looked[i].present:
+            aim_reading(core, frame, i, &reading)
+            count += read_lookup(
+                <RingStore>core.stores[lookups[i].group], <WindowSet>window_sets[i], looked[i].handle, &reading, frame.regs,
+                notes + 2 * count, &core.counters.overflows,
+            )
+        else:
+            blank_lookup(<WindowSet>window_sets[i], frame.regs)
+    frame.verdict.note_count = count
 
 
 cdef void blank_lookup(WindowSet wanted, Reg* regs) noexcept nogil:
@@ -259,14 +263,16 @@ cdef inline void aim_reading(Core core, Frame* frame, uint32_t i, Reading* readi
     cdef const LookupSpec* lookup = &core.layout.lookups[i]
     cdef const GroupSpec* group = &core.layout.groups[lookup.group]
     cdef const Member* member = &frame.members[lookup.group]
-    cdef RingStore marks
     reading.gap = (<RingStore>core.stores[lookup.group]).gap
     reading.values = frame.columns + group.column_first
     reading.counts_itself = member.is_member and (lookup.as_filed or hash_equal(member.key, frame.looked[i].key))
     if group.marks_group >= 0:
-        marks = <RingStore>core.stores[group.marks_group]
-        reading.gap = max(reading.gap, marks.gap)
-        find_mark(marks, marks.find(frame.looked[i].key), reading)
+        aim_mark(<RingStore>core.stores[group.marks_group], frame.looked[i].key, reading)
+
+
+cdef void aim_mark(RingStore marks, Hash key, Reading* reading) noexcept nogil:
+    reading.gap = max(reading.gap, marks.gap)
+    find_mark(marks, marks.find(key), reading)
 
 
 # The whole middle of the route, for an event in the frame's registers whose keys are hashed.

@@ -154,4 +154,4 @@ cdef class Seen:
                 break
 
     cdef uint64_t bytes_used(self) noexcept nogil:
-        return self.table.bytes + self.slab.live * self.slab.record_size + self.state_bytes_
+        return table_bytes(&self.table) + self.slab.live * self.slab.record_size + self.state_bytes_

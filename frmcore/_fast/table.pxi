@@ -50,7 +50,6 @@ cdef struct Table:
     uint64_t buckets
     uint64_t mask  # the least 2**n - 1 that reaches the last bucket
     uint64_t count  # entries
-    uint64_t bytes  # allocated
     HashOf hash_of
     void* owner
     Slab overflow
@@ -73,7 +72,6 @@ cdef bint table_init(Table* table, HashOf hash_of, void* owner) noexcept nogil:
         return False
     table.buckets = BUCKETS_FIRST  # the page is zeroed: empty buckets
     table.mask = BUCKETS_FIRST - 1
-    table_account(table)
     return True
 
 
@@ -162,7 +160,6 @@ cdef bint table_insert(Table* table, Hash hash, uint32_t handle) noexcept nogil:
     table.count += 1
     if table.count > BUCKET_ENTRIES_MAX * table.buckets:
         table_split(table)
-    table_account(table)
     return True
 
 
@@ -177,7 +174,6 @@ cdef uint32_t table_remove(Table* table, Hash hash) noexcept nogil:
     table.count -= 1
     if table.buckets > BUCKETS_FIRST and table.count < BUCKET_ENTRIES_MIN * table.buckets:
         table_merge(table)
-    table_account(table)
     return handle
 
 
@@ -310,11 +306,11 @@ cdef void table_release(Table* table, uint64_t number) noexcept nogil:
         page_forget(table_bucket(table, number), PAGE_GRAIN)
 
 
-# The first page is committed as it is touched; later ones are huge pages, committed whole.
-cdef inline void table_account(Table* table) noexcept nogil:
+# Allocated. The first page is committed as it is touched; later ones are huge pages, committed whole.
+cdef inline uint64_t table_bytes(const Table* table) noexcept nogil:
     cdef uint64_t first = round_up(table.buckets * BUCKET_BYTES, PAGE_GRAIN)
-    table.bytes = (first if table.page_count == 1 else <uint64_t>table.page_count * PAGE_BYTES)
-    table.bytes += table.page_room * sizeof(Bucket*) + table.overflow.reserved
+    cdef uint64_t pages = first if table.page_count == 1 else <uint64_t>table.page_count * PAGE_BYTES
+    return pages + table.page_room * sizeof(Bucket*) + table.overflow.reserved
 
 
 cdef const Hash* _door_hash_of(void* owner, uint32_t handle) noexcept nogil:
@@ -395,7 +391,7 @@ cdef class _TableDoor:
 
     @property
     def bytes(self) -> int:
-        return self.table.bytes
+        return table_bytes(&self.table)
 
     @property
     def buckets(self) -> int:

@@ -1,17 +1,45 @@
 # From the rules' truth values to an outcome: which fired, which are exempt, the strongest outcome, the score, the holdout.
 
+cdef enum:
+    RULES_AT_ONCE = 8  # looked at without a branch; one that is not known to be false has each of them looked at
+
 cdef void judge(Core core, const RuleControl* controls, Book book, Frame* frame, const PointSpec* point) noexcept nogil:
+    cdef Verdict* verdict = &frame.verdict
+    cdef uint64_t exempt = 0
+    cdef uint32_t first = 0, last
+    verdict.fired_count = verdict.shadow_count = verdict.unknown_count = verdict.exempted_count = 0
+    while first < point.rule_count:
+        last = min(first + <uint32_t>RULES_AT_ONCE, point.rule_count)
+        if not all_false(frame.regs, point.rules + first, point.rules + last):
+            exempt |= judge_some(core, controls, frame, point, first, last)
+        first = last
+    conclude(book, frame, point, exempt)
+
+
+cdef inline bint all_false(Reg* regs, const RuleSpec* rule, const RuleSpec* end) noexcept nogil:
+    cdef uint32_t known = 1
+    cdef int64_t truth = 0
+    while rule != end:
+        known &= reg_at(regs, rule.result).present
+        truth |= reg_at(regs, rule.result).v.i
+        rule += 1
+    return known and truth == 0
+
+
+# The groups that those of these rules exempt which fired.
+cdef uint64_t judge_some(
+    Core core, const RuleControl* controls, Frame* frame, const PointSpec* point, uint32_t first, uint32_t last
+) noexcept nogil:
     cdef Verdict* verdict = &frame.verdict
     cdef const RuleSpec* rule
     cdef const Reg* result
     cdef uint64_t exempt = 0
     cdef uint32_t i
     cdef uint8_t mode, why = 0
-    verdict.fired_count = verdict.shadow_count = verdict.unknown_count = verdict.exempted_count = 0
-    for i in range(point.rule_count):
+    for i in range(first, last):
         rule = &point.rules[i]
-        result = &frame.regs[rule.result]
-        if likely(result.present and result.v.i == 0) or not rule.kinds & frame.kind_bit:
+        result = reg_at(frame.regs, rule.result)
+        if (result.present and result.v.i == 0) or not rule.kinds & frame.kind_bit:
             continue
         mode = rule.mode if controls == NULL else mode_of(core, &controls[rule.index], frame, &why)
         if mode == MODE_OFF:
@@ -30,7 +58,7 @@ cdef void judge(Core core, const RuleControl* controls, Book book, Frame* frame,
             verdict.shadow_count += 1
             if why:
                 note_rule(verdict, why, rule.index)
-    conclude(book, frame, point, exempt)
+    return exempt
 
 
 cdef void note_rule(Verdict* verdict, uint8_t why, uint32_t rule) noexcept nogil:

@@ -76,8 +76,7 @@ cdef class WindowSet:
     cdef uint32_t window_count
     cdef uint32_t output_count
     cdef bint is_plain  # only windows that end with the event; of its key's life only what came last
-    cdef bint has_life
-    cdef int64_t reach  # of the longest one that is not of life
+    cdef int64_t reach  # of the longest one; TIME_FAR where one is of life
 
     def __cinit__(self, lookup, dict feature_of):
         cdef uint32_t w, o = 0
@@ -104,8 +103,7 @@ cdef class WindowSet:
                 self.is_plain &= window.span == SPAN_DURATION or query.agg in (AGG_LAST, AGG_SINCE_LAST)
                 o += 1
             self.is_plain &= window.span in (SPAN_DURATION, SPAN_LIFE) and window.delay == 0 and window.right
-            self.has_life |= window.span == SPAN_LIFE
-            self.reach = max(self.reach, window.over)
+            self.reach = max(self.reach, TIME_FAR if window.span == SPAN_LIFE else window.over)
 
     def __dealloc__(self):
         free(self.windows)
