@@ -1,6 +1,7 @@
 """How long a store takes, and how large it gets: `make store-times` (EVENTS=5000000 ENTITIES=1000000).
 
-Decides events of random accounts, closes, opens after a crash, takes a snapshot, restores and verifies it.
+Decides events of random accounts, closes, opens after a crash, takes a snapshot, erases an account, compacts, restores
+and verifies the snapshot.
 Every line says what was measured. The last ones compare deciding in memory, with a store at rest, with its flusher,
 with whole checkpoints, and during snapshots: in one run, the ways in turn, so that the machine's moods hit all alike.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import frmcore
 from frmcore.policy import Policy, load
 from frmcore.store.checkpoint import PIECES_MAX
+from frmcore.store.compact import compact
 from frmcore.store.snapshot import restore_snapshot
 from frmcore.store.verify import verify
 
@@ -46,6 +48,7 @@ rules:
   - {id: unusual, when: amount > 50 * usual_30d, outcome: review}
 """
 START, BLOCK, WARM = 1_760_000_000_000, 10_000, 2  # the first blocks of each way are not counted
+PACED = 10  # events decided at once beside an erasure, two thousand a second
 
 
 def main() -> None:
@@ -71,7 +74,9 @@ def main() -> None:
         )  # fmt: skip
         assert engine.state_hash() == expected, "the recovered state is another one"
         timed("snapshot", given.events, "events", lambda: engine.snapshot(root / "a.snap"))
+        erase_beside(engine, policy.Event, given.events, given.entities)
         engine.close()
+        timed("compact", given.events, "events", lambda: compact(root / "crashed"))
         print(f"{'snapshot':32} {size(root / 'a.snap'):12,.1f} MB")
         timed("restore", given.events, "events", lambda: restore_snapshot(root / "a.snap", root / "there"))
         timed("verify", given.events, "events", lambda: verify(root / "there"))
@@ -103,6 +108,26 @@ def show(what: str, taken: list[int], more: str = "") -> None:
     )
     rate = len(taken) / (sum(taken) / 1e9)
     print(f"{what:32} {rate:12,.0f} decisions/s, {shown}, max {taken[-1] / 1000:.0f} us{more}", flush=True)
+
+
+def erase_beside(engine: frmcore.Engine, event: Any, first: int, entities: int) -> None:
+    """Erases one account while a thread decides some thousand events a second; the percentiles of its calls say how
+    long it was held."""
+    over, taken = Event(), list[int]()
+
+    def work() -> None:
+        for block in blocks(event, Random(2), 1_000 * BLOCK, entities, first + BLOCK):
+            for start in range(0, BLOCK, PACED):
+                if over.wait(PACED / 2_000):
+                    return
+                decide_block(engine, block[start : start + PACED], taken)
+
+    decider = Thread(target=work)
+    decider.start()
+    timed("erase of one account", first, "events", lambda: engine.erase("account", "a1"))
+    over.set()
+    decider.join()
+    show("deciding during the erasure", taken)
 
 
 def in_turn(root: Path, policy: Policy, count: int, entities: int) -> None:
