@@ -177,10 +177,9 @@ IN_PROCESS = {  # what an engine has and no client: why
     "decoded": "for the owner", "has_room": "for the owner", "obey": "for the owner", "settle": "for the owner",
     "unsettled": "for the owner", "waits": "for the owner",
 }  # fmt: skip
-OTHERWISE_CALLED = {
-    "lists": {"add_to_list", "remove_from_list", "in_list", "list_entry", "list_values"},
-    "holds": {"hold", "release", "held"},
-}
+OTHERWISE_CALLED = {  # by asyncio's client: lists and holds have methods that would have to be awaited
+    "add_to_list", "remove_from_list", "in_list", "list_entry", "list_values", "hold", "release", "held",
+}  # fmt: skip
 
 
 def public(kind: object) -> set[str]:
