@@ -42,9 +42,10 @@ soak: $(VENV)/built ## long runs: hours
 store-soak: $(VENV)/built ## 100,000,000 decisions in one store: hours
 	@cd tests && PYTHONPATH=.. FOLDER=$(FOLDER) ../$(BIN)/python -m faults soak $(DECISIONS)
 
-faults: $(VENV)/built ## kills, power cuts, failing disks, rot: hours
-	@echo "kills, power cuts, failing disks, rot, mutants: some hours"
-	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000" "snapshots 100000"; do \
+faults: $(VENV)/built ## kills, power cuts, failing disks, rot, sprayed keys: hours
+	@echo "kills, power cuts, failing disks, rot, mutants, sprayed keys: some hours"
+	@cd tests && for part in "kill 500" "power 20000" "disk 0" "stall 40" "rot 10000" "snapshots 100000" \
+		"spray 10000000"; do \
 		PYTHONPATH=.. ../$(BIN)/python -m faults $$part || exit 1; done
 
 serve-faults: $(VENV)/built ## kills of owners and clients, broken frames: minutes

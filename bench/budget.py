@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.peers.blaze import NAME as BLAZERULES
 from bench.world import HERE, RESULTS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _against() -> Iterator[Line]:
     whole = results("peers").get("whole", {})
     for name, times in (
         ("pure Python, tuned", 10),
-        ("blazerules", 60),
+        (BLAZERULES, 60),
         ("Redis, one Lua call on a unix socket", 150),
         ("PostgreSQL, prepared, asynchronous commit", 300),
     ):

@@ -109,7 +109,7 @@ def in_turn(root: Path, policy: Policy, count: int, entities: int) -> None:
     """The deciding thread beside everything that a store does in the background, each way a block in turn."""
     ways: dict[str, Way] = {
         "in memory": Way(frmcore.Engine(None, policy=policy, clock=None)),
-        "store, nothing in background": Way(engine_at(root / "rest", policy, flush_ms=60_000)),
+        "store, nothing in background": Way(engine_at(root / "rest", policy, flush_ms=60_000, ring_bytes=1 << 31)),
         "store, flusher": Way(engine_at(root / "flusher", policy)),
         "store, flusher, checkpoints": Way(engine_at(root / "checkpoints", policy), checkpoint),
         "store, flusher, snapshots": Way(engine_at(root / "snapshots", policy), lambda e: e.snapshot(root / "b.snap")),

@@ -1,9 +1,9 @@
 """The hot path, as Python sees it. `Engine` is what a program holds; `Core` is its inside, and what is named a door
 is for tests."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from frmcore.alerts import Alert
 from frmcore.errors import InvalidEvent
@@ -245,7 +245,7 @@ class Core:
         """The value of a field that names an entity, as a snooze keeps it. Raises InvalidEvent."""
     def replay_operation(self, seq: int, at: int, content: dict[str, Any]) -> None:
         """A recorded control or alert, put in force anew."""
-    def restore_alerts(self, contents: list[dict[str, Any]]) -> None:
+    def restore_alerts(self, contents: Iterable[dict[str, Any]]) -> None:
         """What recorded alerts say: whom they were about, when."""
     def record_owed(self) -> None:
         """Records what follows from the last decision, where a crash came in between."""
@@ -372,6 +372,13 @@ class Erasure:
     def read_memory(self, most: int) -> bool:
         """Reads at most so many of the records in memory; False when there were no more."""
 
+class _Pieces(Protocol):
+    """The pieces of one group, at least one: (depth, prefix, sequence number, rings)."""
+
+    depths: list[int]
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, bytes]]: ...
+
 @final
 class Recovered:
     """What a checkpoint holds beside the journal, to start a Core from."""
@@ -382,7 +389,7 @@ class Recovered:
         watermark: int | None,
         covered_until: int,
         origins: dict[str, tuple[int, int, int]],
-        pieces: dict[tuple[str, int], list[tuple[int, int, int, bytes]]],
+        pieces: Mapping[tuple[str, int], _Pieces],
     ) -> None: ...
 
 @final

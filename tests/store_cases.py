@@ -76,7 +76,7 @@ rules:
   - {id: busy, when: tries_1h > 3, outcome: review, reason: "{tries_1h} tries"}
 """
 SECOND = POLICY.replace("version: 1", "version: 2").replace("tries_1h > 3", "tries_1h > 5")
-QUIET = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16)  # flushes only when it is told to
+QUIET = StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)  # flushes only when it is told to
 
 
 def opened(path: Path, text: str = POLICY, **more: Any) -> frmcore.Engine:

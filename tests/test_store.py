@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,12 +129,13 @@ def test_another_policy_at_open_is_a_reload(tmp_path: Path) -> None:
 def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> None:
     options = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16)
     with opened(tmp_path / "s", store=options) as engine:
-        decisions = [engine.decide(event(number)) for number in range(1_000)]
+        with engine._store.flusher.paused():
+            decisions = [engine.decide(event(number)) for number in range(1_000)]
+            assert engine.stats["store"]["degraded"]
         durable = [decision.durable for decision in decisions]
         assert durable[0]
         assert not durable[-1]
         assert durable == sorted(durable, reverse=True)
-        assert engine.stats["store"]["degraded"]
         engine.flush()
         assert not engine.stats["store"]["degraded"]
         assert engine.decide(event(1_000)).durable
@@ -142,17 +144,63 @@ def test_a_full_ring_loses_nothing_while_the_process_lives(tmp_path: Path) -> No
         assert engine.state_hash() == before
 
 
+def test_a_ring_that_fills_up_does_not_wait_for_the_next_flush(tmp_path: Path) -> None:
+    with opened(tmp_path / "s", store=StoreOptions(flush_ms=60_000, ring_bytes=1 << 16)) as engine:
+        for block in range(10):
+            assert all(engine.decide(event(number)).durable for number in range(100 * block, 100 * (block + 1)))
+            end = time.monotonic() + 30
+            while (stats := engine.stats["store"])["ring_used"] > stats["ring_size"] // 2:
+                assert time.monotonic() < end, "the flusher sleeps on"
+                time.sleep(0.01)
+        assert engine.stats["store"]["commits"] > 1
+
+
+def test_lives_that_are_shorter_than_a_round_complete_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each life of 100 operations writes a fifth of the pieces: recovery never reads much more than five lives."""
+    for name, size in (("ROUND_RECORDS", 500), ("PIECE_BYTES", 512), ("SPLIT_BYTES", 2_048)):
+        monkeypatch.setattr(f"frmcore.store.checkpoint.{name}", size)
+    store = StoreOptions(flush_ms=60_000, ring_bytes=1 << 20)
+    pieces, behind = 0, 0
+    for life in range(20):
+        with opened(tmp_path / f"{life}", store=store) as engine:
+            for number in range(100 * life, 100 * life + 100):
+                engine.decide(event(number, f"a{number % 97}"))
+            engine.flush()
+            pieces = max(pieces, len(engine._store.flusher.checkpointer.units()))
+            behind = engine.stats["seq"] - engine._store.flusher.checkpointer.oldest()
+            killed(engine, tmp_path / f"{life + 1}")
+    assert pieces > 20
+    assert behind < 1_000
+
+
+def test_busy_rings_give_up_what_no_window_reaches(tmp_path: Path) -> None:
+    """Three keys have all events: sweeping alone, which looks at every key in turn, would not keep up, and replay does
+    not sweep. Two minutes of an event each 100 ms are 400 entries a ring."""
+    text = POLICY.replace('"1h"', '"1m"') + "limits: {horizon: 1m, ids_min: 100, ids_max: 200}\n"
+    with opened(tmp_path / "s", text, clock=None, store=StoreOptions(flush_ms=60_000)) as engine:
+        for number in range(60_000):
+            engine.decide(event(number, f"a{number % 3}") | {"ts": NOW + 100 * number})
+        engine.flush()
+        killed(engine, tmp_path / "killed")
+        live = sum(group["bytes"] for group in engine.stats["groups"])
+    with opened(tmp_path / "killed", text, clock=None) as engine:
+        recovered = sum(group["bytes"] for group in engine.stats["groups"])
+    assert live < 64 * 1_200
+    assert recovered < 64 * 1_200
+
+
 NO_ROOM = StoreOptions(flush_ms=60_000, ring_bytes=1 << 16, spill_bytes=1 << 16)
 
 
 def test_what_finds_no_room_in_the_spill_waits_in_memory_and_catches_up(tmp_path: Path) -> None:
     with opened(tmp_path / "s", store=NO_ROOM) as engine:
-        for number in range(3_000):
-            decision = engine.decide(event(number))
-            if number % 100 == 0:
-                engine.update(decision.event_id, label="fraud")
-        engine.lists["blocked"].add("c-9", reason="test")
-        assert engine.stats["store"]["waiting"] > 500
+        with engine._store.flusher.paused():
+            for number in range(3_000):
+                decision = engine.decide(event(number))
+                if number % 100 == 0:
+                    engine.update(decision.event_id, label="fraud")
+            engine.lists["blocked"].add("c-9", reason="test")
+            assert engine.stats["store"]["waiting"] > 500
         assert not decision.durable
         engine.flush()
         assert not engine.stats["store"]["degraded"]
@@ -168,10 +216,8 @@ def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
 ) -> None:
     """Others decide during each commit: into the spill, which has room by then, and beyond it again."""
     with opened(tmp_path / "s", store=NO_ROOM) as engine:
-        for number in range(3_000):
-            engine.decide(event(number))
-        database, numbers = engine._store._database, iter(range(3_000, 6_000))
-        commit, ring = database.commit, engine._store.flusher._ring
+        flusher, database, numbers = engine._store.flusher, engine._store._database, iter(range(3_000, 6_000))
+        commit, ring = database.commit, flusher._ring
 
         def meanwhile(changes: list[Any]) -> None:
             if ring.spilling and not ring.waiting:
@@ -181,8 +227,11 @@ def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
             committed.extend(bytes(change.key) for change in changes if change.table == JOURNAL)
 
         committed: list[bytes] = []
-        monkeypatch.setattr(database, "commit", meanwhile)
-        engine.flush()
+        with flusher.paused():
+            for number in range(3_000):
+                engine.decide(event(number))
+            monkeypatch.setattr(database, "commit", meanwhile)
+            engine.flush()
         assert committed == sorted(committed)
         assert next(numbers) > 3_600
         engine.flush()
@@ -233,9 +282,10 @@ def test_an_id_that_was_forgotten_may_come_again(tmp_path: Path, filled: bool) -
 def test_what_was_forgotten_meanwhile_ends_the_journal_not_the_decisions(tmp_path: Path) -> None:
     forgetful = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"
     engine = opened(tmp_path / "s", forgetful, store=NO_ROOM)
-    for number in range(1_500):
-        assert not engine.decide(event(number)).duplicate
-    waiting = engine.stats["store"]["waiting"]
+    with engine._store.flusher.paused():
+        for number in range(1_500):
+            assert not engine.decide(event(number)).duplicate
+        waiting = engine.stats["store"]["waiting"]
     assert waiting > 0
     with pytest.raises(frmcore.StoreFull, match="were forgotten"):
         engine.flush()

@@ -18,6 +18,7 @@ import msgspec
 from bench.cases.program import Rules
 from bench.kernel import Histogram, batch_ns, closed_loop
 from bench.machine import machine
+from bench.peers import blaze
 from bench.peers.answers import Mismatch, answer_of, check
 from bench.peers.batch import WINDOWS, duckdb_features, polars_features, table
 from bench.peers.install import provide
@@ -74,15 +75,42 @@ class Peers:
             finally:
                 if peer is not None:
                     peer.close()
+        try:
+            yield blaze.NAME, self._blazerules()
+        except (Mismatch, ImportError) as error:
+            yield blaze.NAME, {"said": f"{type(error).__name__}: {error}"[:300]}
 
-    def _turns(self, decide: Callable[[Any], Any], start: int, end: int) -> dict[str, Any]:
+    def _blazerules(self) -> dict[str, Any]:
+        """Not exact: what can be compared of it is."""
+        lists, few = self.world.stream.lists(), 500
+        contexts = [
+            context(event, answer[2], answer[3])
+            for event, answer in zip(self.events[:few], self.answers[:few], strict=True)
+        ]
+        compared = blaze.check(lists, contexts, [blaze.line_of(event) for event in self.events[:few]])
+        peer = blaze.BlazeEngine(lists)
+        for start in range(0, self.warm, 1_000):  # a batch at a time, as it is made for
+            peer.decide(b"".join(map(blaze.line_of, self.events[start : min(start + 1_000, self.warm)])))
+        found = self._turns(
+            peer.decide, self.warm, len(self.events), lambda source: blaze.line_of(msgspec.json.decode(source))
+        )
+        peer.close()
+        return {**found, "rules_compared": compared}
+
+    def _turns(
+        self,
+        decide: Callable[[Any], Any],
+        start: int,
+        end: int,
+        prepare: Callable[[bytes], Any] = msgspec.json.decode,
+    ) -> dict[str, Any]:
         ours, theirs = Histogram(), Histogram()
         with self.world.engine() as engine:
             for source in self.sources[:start]:
                 engine.decide(self.world.decode(source))
             for at in range(start, end, TURN):
                 part = self.sources[at : min(at + TURN, end)]
-                closed_loop(decide, msgspec.json.decode, part, theirs)
+                closed_loop(decide, prepare, part, theirs)
                 closed_loop(engine.decide, self.world.decode, part, ours)
         found, base = shown(theirs), shown(ours)
         return {

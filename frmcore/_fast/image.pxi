@@ -364,7 +364,7 @@ cdef class Recovered:
     cdef readonly uint64_t covered_until
     cdef readonly dict origins  # signature -> (generation, given_up, gap)
     cdef Texts texts  # of the Core that its rings will move to; None: its own
-    cdef readonly dict pieces  # (signature, generation) -> [(depth, prefix, sequence number, bytes)]
+    cdef readonly dict pieces  # (signature, generation) -> its pieces (recovery.Pieces), at least one
 
     def __init__(self, uint32_t book, watermark, uint64_t covered_until, dict origins, dict pieces):
         self.book, self.watermark, self.covered_until = book, watermark, covered_until
@@ -372,17 +372,17 @@ cdef class Recovered:
 
 
 # The pieces of one group into its new store, and for each ring the sequence number up to which it is complete.
-cdef int load_pieces(RingStore store, list pieces) except -1:
+cdef int load_pieces(RingStore store, object pieces) except -1:
     cdef uint32_t deepest = 0, depth
     cdef uint64_t prefix, at, seq, held = 0, ring_max = store.ring_max
-    for depth, _, _, _ in pieces:
+    for depth in pieces.depths:
         if depth > IMAGE_DEPTH_MAX:
             raise ValueError("a checkpoint's piece is of no possible depth")
         deepest = max(deepest, depth)
     free(store.covered)
     store.covered = <uint64_t*>take(<uint64_t>1 << deepest, sizeof(uint64_t))
     store.covered_mask = (<uint64_t>1 << deepest) - 1
-    store.evicted = TIME_FAR if pieces else NEVER
+    store.evicted = TIME_FAR
     store.ring_max = <uint64_t>-1  # what a reload's lower limit has not taken away yet is still there
     for depth, prefix, seq, piece in pieces:
         if prefix >> depth or not read_piece(store, depth, prefix, seq, piece):

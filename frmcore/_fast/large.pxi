@@ -1,5 +1,8 @@
 # A large ring: its tree as it grows out of a small ring, gives up its oldest entries, and shrinks back into one.
 
+cdef enum:
+    TRIM_EVERY = 16  # entries; each time two leaves at most
+
 cdef uint32_t to_tree(RingStore store, uint32_t handle) except 0:
     cdef uint32_t index = slab_take(&store.slabs[TREE])
     cdef uint32_t leaf = leaf_new(&store.forest)
@@ -45,6 +48,7 @@ cdef int insert_tree(RingStore store, uint32_t handle, Place where, const int64_
         tree.last = where
     if sibling:
         grow_root(store, tree, sibling)
+    if tree.entries % TRIM_EVERY == 0:  # a busy ring grows faster than sweeps come by, and replay does not sweep
         trim_tree(store, ring, line)
     while tree.entries > store.ring_max:  # more than one only after a reload lowered the limit
         drop_capped(store, ring)

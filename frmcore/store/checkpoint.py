@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from frmcore.store.database import Put
-from frmcore.store.layout import DEPTH_MAX, RINGS, Piece, covers, group_key, pack_piece, unit_key
+from frmcore.store.layout import DEPTH_MAX, RINGS, Piece, PieceHead, covers, group_key, pack_piece, unit_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,23 +43,24 @@ class Checkpointer:
     """Goes round the units of an engine's groups. Used by the flusher's thread alone."""
 
     def __init__(
-        self, core: Core, written: dict[tuple[bytes, int, int], Piece], made: dict[bytes, tuple[int, int]]
+        self, core: Core, written: dict[tuple[bytes, int, int], PieceHead], made: dict[bytes, tuple[int, int]]
     ) -> None:
         """`written`: what the database holds. `made`: of groups that it does not hold whole, (seq, head) of their
         making."""
         self._core = core
         self._units: list[Unit] = []
         self._known: set[bytes] = set()
-        self._at = 0
+        self._at = -1  # the unit that was written last
         self._owed = 0.0
         self._gone: list[tuple[bytes, int, int]] = []
         self._hurried: list[Unit] = []
         self._sizes: dict[str, int] = {}
         self.sync_groups(written, made)
+        self._units.sort(key=lambda unit: unit.seq if unit.written else 0)  # lives shorter than a round go on with it
 
     def sync_groups(
         self,
-        written: dict[tuple[bytes, int, int], Piece] | None = None,
+        written: dict[tuple[bytes, int, int], PieceHead] | None = None,
         made: dict[bytes, tuple[int, int]] | None = None,
     ) -> None:
         """Takes up new groups and drops those that are gone: after an opening, after a reload."""

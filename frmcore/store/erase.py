@@ -31,7 +31,7 @@ from frmcore.errors import StoreError, StoreUnavailable
 from frmcore.store.checkpoint import PIECES_MAX
 from frmcore.store.database import Put
 from frmcore.store.fill import PART_STRETCHES, SLICE_BYTES
-from frmcore.store.layout import JOURNAL, OPERATIONS, RecordType, seq_key
+from frmcore.store.layout import JOURNAL, OPERATION_TYPES, OPERATIONS, RecordType, seq_key
 from frmcore.store.notes import noted_snapshots
 from frmcore.store.policies import have_books, operations, policies_of
 from frmcore.subjects import kept_form
@@ -116,7 +116,7 @@ class Eraser:
     def pending(self) -> list[Operation]:
         """Erasures that are not complete."""
         with self._database.reading() as reader:
-            return [operation for operation in operations(reader) if is_pending(operation.content)]
+            return [each for each in operations(reader, {RecordType.ERASE}) if is_pending(each.content)]
 
     def _go_on(self) -> None:
         time.sleep(0)  # threads that decide go first
@@ -154,28 +154,27 @@ class Eraser:
         """(sequence number, places among its entries) of every list's change, every alert, every snooze and every hold
         that names a subject."""
         forms = {(entity, form) for entity, value in subjects for form in self._forms(entity, value)}
-        with self._database.reading() as reader:
-            recorded = operations(reader)
         found: list[tuple[int, list[int]]] = []
         kinds: dict[str, str] = {}
         fields: dict[str, str] = {}
         books = count()
-        for operation in recorded:
-            content = operation.content
-            if operation.type == RecordType.POLICY:
-                policy = self._core.policy_at(next(books))
-                kinds = {spec.name: spec.of for spec in policy.lists}
-                fields = {field.name: field.entity for field in (*policy.fields, *policy.derived)}
-            elif operation.type == RecordType.LIST:
-                kind = kinds.get(content["list"], "")
-                at = [i for i, entry in enumerate(content["entries"]) if (kind, entry["value"]) in forms]
-                found += [(operation.seq, at)] if at else []
-            elif operation.type == RecordType.ALERT:
-                said = [(fields.get(alert["about"]), str(alert["entity"])) for alert in content["alerts"]]
-                at = [i for i, subject in enumerate(said) if subject in forms]
-                found += [(operation.seq, at)] if at else []
-            elif _whom(operation, fields) in forms:
-                found.append((operation.seq, []))
+        with self._database.reading() as reader:
+            for operation in operations(reader, OPERATION_TYPES):
+                content = operation.content
+                if operation.type == RecordType.POLICY:
+                    policy = self._core.policy_at(next(books))
+                    kinds = {spec.name: spec.of for spec in policy.lists}
+                    fields = {field.name: field.entity for field in (*policy.fields, *policy.derived)}
+                elif operation.type == RecordType.LIST:
+                    kind = kinds.get(content["list"], "")
+                    at = [i for i, entry in enumerate(content["entries"]) if (kind, entry["value"]) in forms]
+                    found += [(operation.seq, at)] if at else []
+                elif operation.type == RecordType.ALERT:
+                    said = [(fields.get(alert["about"]), str(alert["entity"])) for alert in content["alerts"]]
+                    at = [i for i, subject in enumerate(said) if subject in forms]
+                    found += [(operation.seq, at)] if at else []
+                elif _whom(operation, fields) in forms:
+                    found.append((operation.seq, []))
         return found
 
     def _forms(self, entity: str, value: str) -> set[str]:
@@ -203,7 +202,7 @@ class Eraser:
 
     def _policy_seqs(self) -> list[int]:
         with self._database.reading() as reader:
-            return [operation.seq for operation in policies_of(operations(reader))]
+            return [operation.seq for operation in policies_of(reader)]
 
     def _close(self, operation: Operation) -> None:
         content = operation.content

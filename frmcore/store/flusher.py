@@ -141,7 +141,9 @@ class Flusher:
         return True
 
     def watch(self) -> None:
-        """One turn of the other thread."""
+        """One turn of the other thread. A ring that fills up does not wait for `flush_ms`."""
+        if 2 * self._ring.used > self._ring.size:
+            self.wake()
         if self._ring.spilling and not self._told:
             self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
 

@@ -17,13 +17,12 @@ from frmcore.store.layout import (
     JOURNAL,
     RINGS,
     TABLES,
-    Piece,
+    PieceHead,
     RecordType,
     covers,
     group_key,
-    rings_head,
+    piece_head,
     unit_of,
-    unpack_piece,
 )
 from frmcore.store.recovery import replay_start
 from frmcore.store.sound import sensible
@@ -97,7 +96,7 @@ def inspect(store: str | Path) -> Inspection:
     StoreError."""
     with viewing(store) as view, sensible(f"{store}: its parts do not fit together"):
         archive = Archive(view)
-        pieces = {unit_of(key): unpack_piece(value) for key, value in view.reader.items(RINGS)}
+        pieces = {unit_of(key): piece_head(value) for key, value in view.reader.items(RINGS)}
         _, start, _ = replay_start(view.policies, pieces, view.reader.note(view.folder, b"state"))
         first, from_time = _journal_start(view)
         data = (view.folder / DATA_FILE).stat()
@@ -138,10 +137,10 @@ def _policies(view: StoreView) -> list[PolicyRow]:
     ]
 
 
-def _groups(view: StoreView, pieces: dict[tuple[bytes, int, int], Piece]) -> list[GroupRow]:
+def _groups(view: StoreView, pieces: dict[tuple[bytes, int, int], PieceHead]) -> list[GroupRow]:
     content = view.policies[-1].content
     entities = {group["signature"]: group["entity"] for group in content["groups"]}
-    found: dict[bytes, list[tuple[int, Piece]]] = defaultdict(list)
+    found: dict[bytes, list[tuple[int, PieceHead]]] = defaultdict(list)
     for (group, depth, _), piece in pieces.items():
         found[group].append((depth, piece))
     return [
@@ -150,9 +149,9 @@ def _groups(view: StoreView, pieces: dict[tuple[bytes, int, int], Piece]) -> lis
     ]
 
 
-def _group(entity: str, pieces: list[tuple[int, Piece]]) -> GroupRow:
-    evicted, rings = zip(*(rings_head(piece) for _, piece in pieces), strict=True) if pieces else ((), ())
-    latest = max((time for time in evicted if time is not None), default=None)
-    size = sum(len(piece.rings) for _, piece in pieces)
-    oldest = min((piece.seq for _, piece in pieces), default=0)
-    return GroupRow(entity, sum(rings), size, len(pieces), oldest, covers(depth for depth, _ in pieces), latest)
+def _group(entity: str, pieces: list[tuple[int, PieceHead]]) -> GroupRow:
+    heads = [piece for _, piece in pieces]
+    latest = max((piece.evicted for piece in heads if piece.evicted is not None), default=None)
+    oldest = min((piece.seq for piece in heads), default=0)
+    keys, size = sum(piece.keys for piece in heads), sum(piece.size for piece in heads)
+    return GroupRow(entity, keys, size, len(pieces), oldest, covers(depth for depth, _ in pieces), latest)

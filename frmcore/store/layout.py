@@ -148,10 +148,24 @@ def unpack_piece(value: bytes) -> Piece:
     return Piece(seq, head, watermark if any_recorded else None, value[_PIECE.size :])
 
 
-def rings_head(piece: Piece) -> tuple[int | None, int]:
-    """The event time up to which idle rings of the unit's group were evicted, None for never; how many rings it has."""
-    evicted, rings = _RINGS_HEAD.unpack_from(piece.rings)
-    return None if evicted == _NEVER else evicted, rings
+class PieceHead(NamedTuple):
+    """A piece without its rings: all of them together take as much memory as the state."""
+
+    seq: int
+    head: int
+    watermark: int | None
+    evicted: int | None  # the event time up to which idle rings of the unit's group were evicted; None: never
+    keys: int
+    size: int  # bytes of the rings
+
+
+def piece_head(value: bytes) -> PieceHead:
+    seq, head, any_recorded, watermark = _PIECE.unpack_from(value)
+    evicted, keys = _RINGS_HEAD.unpack_from(value, _PIECE.size)
+    return PieceHead(
+        seq, head, watermark if any_recorded else None, None if evicted == _NEVER else evicted, keys,
+        len(value) - _PIECE.size,
+    )  # fmt: skip
 
 
 def pack(content: Any) -> bytes:

@@ -15,6 +15,8 @@ from frmcore.policy.stored import load_contents
 from frmcore.store.layout import BLOBS, OPERATIONS, RecordType
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
     from frmcore._fast import Core
     from frmcore.plan import Plan
     from frmcore.policy import Policy
@@ -38,14 +40,17 @@ def operation_of(record: bytes) -> Operation:
     return Operation(seq, type_, time, record_content(record))
 
 
-def operations(reader: Reader) -> list[Operation]:
-    """Every operation that is kept for good, in order."""
-    return [operation_of(value) for _, value in reader.items(OPERATIONS)]
+def operations(reader: Reader, types: Container[int]) -> Iterator[Operation]:
+    """The operations of these types that are kept for good, in order. One at a time: years of them may not fit into
+    memory."""
+    for _, record in reader.items(OPERATIONS):
+        if record_head(record)[1] in types:
+            yield operation_of(record)
 
 
-def policies_of(found: list[Operation]) -> list[Operation]:
-    """The policies among them, by index: as records name them."""
-    return [operation for operation in found if operation.type == RecordType.POLICY]
+def policies_of(reader: Reader) -> list[Operation]:
+    """Every policy that was in force, by index: as records name them."""
+    return list(operations(reader, {RecordType.POLICY}))
 
 
 def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
@@ -68,12 +73,12 @@ def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
 def have_book(core: Core, reader: Reader, index: int) -> None:
     """Makes records of that policy readable."""
     if not core.has_book(index):
-        _add_book(core, reader, index, policies_of(operations(reader))[index])
+        _add_book(core, reader, index, policies_of(reader)[index])
 
 
 def have_books(core: Core, reader: Reader, first: int) -> None:
     """Makes the records from the sequence number `first` on readable."""
-    found = policies_of(operations(reader))
+    found = policies_of(reader)
     for index, operation in enumerate(found):
         later = found[index + 1].seq if index + 1 < len(found) else None
         if (later is None or later > first) and operation.seq <= core.seq and not core.has_book(index):

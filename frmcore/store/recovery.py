@@ -10,7 +10,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import Core, JournalRing, Recovered, stretch_frames, stretch_head
 from frmcore.errors import StoreDamaged
@@ -20,12 +20,14 @@ from frmcore.store.layout import (
     JOURNAL,
     NO_TIME,
     RINGS,
-    Piece,
+    PieceHead,
     RecordType,
     covers,
     group_key,
+    piece_head,
     seq_key,
     seq_of,
+    unit_key,
     unit_of,
     unpack_piece,
 )
@@ -33,7 +35,7 @@ from frmcore.store.policies import have_books, load_policy, operation_of, operat
 from frmcore.store.sound import sensible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from frmcore.plan import Plan
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from frmcore.store.view import PolicyAt
 
 
+_FOLDED: Final = {RecordType.POLICY, RecordType.LIST, RecordType.HOLD, RecordType.ERASE}
+
+
 @dataclass(slots=True)
 class Restored:
     """A Core as it was, and what goes on from there."""
@@ -51,8 +56,8 @@ class Restored:
     core: Core
     policy: Policy
     plan: Plan
-    operations: list[Operation]
-    pieces: dict[tuple[bytes, int, int], Piece]
+    operations: list[Operation]  # that lists, holds and pending erasures follow from
+    pieces: dict[tuple[bytes, int, int], PieceHead]
     made: dict[bytes, tuple[int, int]]
     tail: bytes  # frames that the database does not have yet
     synced: int
@@ -81,18 +86,18 @@ class Recovery:
     def _run(self, reader: Reader) -> Restored:
         drained, state = reader.note(self._folder, b"drained"), reader.note(self._folder, b"state")
         tail, position = self._tail(drained)
-        found = operations(reader)
-        pieces = {unit_of(key): unpack_piece(value) for key, value in reader.items(RINGS)}
-        policies = policies_of(found)
+        pieces = {unit_of(key): piece_head(value) for key, value in reader.items(RINGS)}
+        policies = policies_of(reader)
         made, start, covered = replay_start(policies, pieces, state)
         core, policy, plan = self._core(reader, policies, pieces, made, start, covered)
-        core.restore_alerts([each.content for each in found if each.type in {RecordType.ALERT, RecordType.ERASE}])
+        core.restore_alerts(each.content for each in operations(reader, {RecordType.ALERT, RecordType.ERASE}))
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)
+        kept = [*operations(reader, _FOLDED), *later]
         return Restored(
-            core, self._steps.policy, self._steps.plan, found + later, pieces, made, tail, drained["seq"],
-            drained["epoch"], position,
+            core, self._steps.policy, self._steps.plan, kept, pieces, made, tail, drained["seq"], drained["epoch"],
+            position,
         )  # fmt: skip
 
     def _tail(self, drained: dict[str, Any]) -> tuple[bytes, int]:
@@ -118,7 +123,7 @@ class Recovery:
         self,
         reader: Reader,
         policies: list[Operation],
-        pieces: dict[tuple[bytes, int, int], Piece],
+        pieces: dict[tuple[bytes, int, int], PieceHead],
         made: dict[bytes, tuple[int, int]],
         start: int,
         covered: int,
@@ -128,11 +133,11 @@ class Recovery:
         policy, plan = load_policy(reader, content)
         origins = {signature: tuple(origin) for signature, origin in content["origins"].items()}
         known = {(signature, origin[0]) for each in policies for signature, origin in each.content["origins"].items()}
-        held = {pair: _pieces_of(pieces, group_key(*pair)) for pair in known}
+        held = {pair: Pieces(reader, group_key(*pair), pieces) for pair in known}
         at_start = [piece.watermark for piece in pieces.values() if piece.seq == covered]
         at_start += [operation.content["watermark"] for operation in policies if operation.seq == covered]
         recovered = Recovered(book, max((w for w in at_start if w is not None), default=None), covered, origins,
-                              {pair: found for pair, found in held.items() if found})  # fmt: skip
+                              {pair: found for pair, found in held.items() if found.depths})  # fmt: skip
         settings = self._settings
         core = Core(
             plan, policy, list_contents(plan), settings["key"], settings["private_key"], settings["clock"],
@@ -214,12 +219,23 @@ class _Steps:
         return filler
 
 
-def _pieces_of(pieces: dict[tuple[bytes, int, int], Piece], group: bytes) -> list[tuple[int, int, int, bytes]]:
-    return [(depth, prefix, piece.seq, piece.rings) for (of, depth, prefix), piece in pieces.items() if of == group]
+class Pieces:
+    """The pieces of one group, each read when its turn comes: all together would take as much memory as the state."""
+
+    def __init__(self, reader: Reader, group: bytes, pieces: Iterable[tuple[bytes, int, int]]) -> None:
+        self._reader, self._keys = reader, [key for key in pieces if key[0] == group]
+        self.depths = [depth for _, depth, _ in self._keys]
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """(depth, prefix, sequence number, rings)"""
+        for group, depth, prefix in self._keys:
+            value = self._reader.get(RINGS, unit_key(group, depth, prefix))
+            piece = unpack_piece(value or b"")
+            yield depth, prefix, piece.seq, piece.rings
 
 
 def replay_start(
-    policies: Sequence[Operation | PolicyAt], pieces: dict[tuple[bytes, int, int], Piece], state: dict[str, Any]
+    policies: Sequence[Operation | PolicyAt], pieces: dict[tuple[bytes, int, int], PieceHead], state: dict[str, Any]
 ) -> tuple[dict[bytes, tuple[int, int]], int, int]:
     """For each group not wholly in pieces (seq, head) of its making; the first record to replay; what all pieces
     hold."""

@@ -357,7 +357,7 @@ class Store:
     def alerts(self) -> Iterator[Alert]:
         """Every alert that the database has, in recorded order."""
         with self._database.reading() as reader:
-            found = [operation.content for operation in operations(reader) if operation.type == RecordType.ALERT]
+            found = [operation.content for operation in operations(reader, {RecordType.ALERT})]
         return (Alert.of(said) for content in found for said in content["alerts"])
 
     def stats(self) -> dict[str, Any]:

@@ -35,16 +35,15 @@ from frmcore.store.layout import (
     OPERATION_TYPES,
     OPERATIONS,
     RINGS,
-    Piece,
+    PieceHead,
     RecordType,
     covers,
     group_key,
     level_of,
-    rings_head,
+    piece_head,
     seq_of,
     unit_of,
     unpack,
-    unpack_piece,
 )
 from frmcore.store.sound import NONSENSE
 
@@ -117,7 +116,7 @@ class Walk:
         self._run_at = 0
         self._found = Sums()
         self._watermark = NO_TIME
-        self._pieces: dict[bytes, list[tuple[int, int, Piece]]] = {}
+        self._pieces: dict[bytes, list[tuple[int, int, PieceHead]]] = {}
         self._checks: dict[bytes, Callable[[bytes, bytes], None]] = {
             META: self._note, BLOBS: self._blob, OPERATIONS: self._operation, IDS: self._run, RINGS: self._piece,
             JOURNAL: self._stretch, INBOX: lambda _key, _value: None,
@@ -179,12 +178,12 @@ class Walk:
 
     def _piece(self, key: bytes, value: bytes) -> None:
         group, depth, prefix = unit_of(key)
-        piece = unpack_piece(value)
+        piece = piece_head(value)
         _expect(depth <= DEPTH_MAX and not prefix >> depth, "there is no such piece")
         _expect(piece.seq <= self.notes[b"drained"]["seq"], "the piece is younger than the journal")
         _expect(piece.head <= piece.seq + 1, "the piece needs a journal from after itself")
-        self.rings[group] += rings_head(piece)[1]
-        self._pieces.setdefault(group, []).append((depth, prefix, piece._replace(rings=b"")))
+        self.rings[group] += piece.keys
+        self._pieces.setdefault(group, []).append((depth, prefix, piece))
 
     def _stretch(self, key: bytes, value: bytes) -> None:
         count, first, last, _, _, watermark = stretch_head(value)
@@ -294,7 +293,7 @@ class Walk:
         if needed <= end and not 0 < self.first <= max(needed, 1):
             self.report("table journal", f"recovery needs it from record {needed:,} on, it starts at {self.first:,}")
 
-    def _check_overlaps(self, group: bytes, pieces: list[tuple[int, int, Piece]]) -> None:
+    def _check_overlaps(self, group: bytes, pieces: list[tuple[int, int, PieceHead]]) -> None:
         held = {(depth, prefix) for depth, prefix, _ in pieces}
         for depth, prefix, _ in pieces:
             if any((less, prefix & ((1 << less) - 1)) in held for less in range(depth)):

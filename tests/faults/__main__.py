@@ -8,7 +8,7 @@ import sys
 
 from faults.tracer import preload
 
-KINDS = ("disk", "frames", "kill", "owner", "power", "rot", "snapshots", "soak", "stall")
+KINDS = ("disk", "frames", "kill", "owner", "power", "rot", "snapshots", "soak", "spray", "stall")
 TRACED = {"disk", "power", "stall"}
 
 

@@ -24,7 +24,7 @@ BEFORE, AFTER = 50, 50  # operations
 MOST = 4_000  # operations until the ring of 64 KiB is full
 WITHOUT = 200  # operations while it is
 PATIENCE = 10.0  # seconds
-SPILL = 1 << 12
+SPILL = 1 << 14  # of events, and as much of what is none: beyond it such operations are forgotten
 PAUSE = 0.005
 
 
