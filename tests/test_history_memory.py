@@ -40,7 +40,8 @@ def started(folder: Path, *args: str) -> subprocess.Popen[str]:
     spill.mkdir()
     environment = {**os.environ, "TMPDIR": str(spill)}
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "backtest", str(folder / "policy.yaml"), str(folder / "history.parquet"), *args],
+        [sys.executable, "-c", COMMAND, "backtest", str(folder / "policy.yaml"), str(folder / "history.parquet"),
+         *args],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
