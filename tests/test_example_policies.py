@@ -118,8 +118,8 @@ def waking(kind: str, number: int, pause_days: int, usual: int, woken: int) -> l
     """An account's transfers: five, a month apart, and one after a pause."""
     times = [month * 30 for month in range(5)] + [4 * 30 + pause_days]
     return [
-        {"id": f"{kind}{number}-{i}", "time": 1_700_000_000_000 + day * 86_400_000 + number, "sender": f"{kind}{number}",
-         "receiver": f"shop{i}", "amount": woken if i == 5 else usual}
+        {"id": f"{kind}{number}-{i}", "time": 1_700_000_000_000 + day * 86_400_000 + number,
+         "sender": f"{kind}{number}", "receiver": f"shop{i}", "amount": woken if i == 5 else usual}
         for i, day in enumerate(times)
     ]  # fmt: skip
 

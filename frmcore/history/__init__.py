@@ -4,5 +4,5 @@ A backtest is the engine itself over recorded inputs; there is no second evaluat
 of a database in a temporary folder (`workspace`), and every figure is a query over that table (`measures`), so neither
 the history nor the decisions have to fit into memory.
 
-    files, store --> operations --> replay --> decided (table) --> measures --> report
+    files, store --> batches, operations --> replay --> columns --> decided (table) --> measures --> report
 """

@@ -108,6 +108,10 @@ def attempt(what: str, action: Any) -> Any:
     duckdb = needs_duckdb()
     try:
         return action()
+    except duckdb.OutOfMemoryException as error:
+        raise HistoryError(
+            f"{what}: its rows are too wide to be sorted in so little memory: give more --memory"
+        ) from error
     except duckdb.Error as error:
         said = str(error).partition("\n")[0]
         for mark in ("Invalid Input Error: ", "IO Error: ", "Conversion Error: ", "Binder Error: "):
