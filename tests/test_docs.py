@@ -65,6 +65,9 @@ KEYS: Final = {
 }
 TYPES: Final = tuple(fields.TYPES)
 INTERNAL: Final = {
+    "book",
+    "decide_columns",
+    "observe_columns",
     "plan",
     "point_index",
     "values",

@@ -124,8 +124,8 @@ def plan_of(code: Sequence[Instr], **changes: Any) -> Plan:
 
 def lists() -> Lists:
     values, networks = ListTable(KEY), NetworkTable()
-    values.add(b"ab", 1000, 1)
-    values.add(b"", None, 2)
+    values.add(b"ab", 1000)
+    values.add(b"", None)
     networks.load([(b"\x0a\x00\x00\x00", b"\x0a\xff\xff\xff", None)])
     return Lists((values, networks), KEY)
 

@@ -102,7 +102,7 @@ def test_the_same_calls_give_the_same(seed: int, tmp_path: Path) -> None:
 def test_a_decision_has_the_attributes_of_an_engines(client: Client) -> None:
     decision = client.decide(event(1, card="c-1"))
     names = {name for name in dir(frmcore.Decision) if not name.startswith("_")}
-    assert names - set(dir(Decision)) == {"record", "plan", "point_index", "values", "facts", "lose"}
+    assert names - set(dir(Decision)) == {"record", "plan", "book", "point_index", "values", "facts", "lose"}
     assert decision.time == NOON + 1
     assert decision.features["spend"] == 100
     assert not decision.fallback
@@ -176,6 +176,7 @@ IN_PROCESS = {  # what an engine has and no client: why
     "tail": "`frmcore tail` and the store's folder give it, beside the owner", "verdicts": "stats() has them",
     "decoded": "for the owner", "has_room": "for the owner", "obey": "for the owner", "settle": "for the owner",
     "unsettled": "for the owner", "waits": "for the owner",
+    "book": "for backtests", "decide_columns": "for backtests", "observe_columns": "for backtests",
 }  # fmt: skip
 OTHERWISE_CALLED = {  # by asyncio's client: lists and holds have methods that would have to be awaited
     "add_to_list", "remove_from_list", "in_list", "list_entry", "list_values", "hold", "release", "held",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from frmcore.history.quality import Quality
 from frmcore.history.replay import NEVER, Replay
 from frmcore.history.stored import Stored
 from frmcore.history.told import Listings, Updates
-from frmcore.history.workspace import MEMORY, Workspace
+from frmcore.history.workspace import MEMORY, Workspace, peak_bytes
 from frmcore.history.writer import Writer
 from frmcore.names import nearest
 from frmcore.plan import Kind
@@ -166,7 +165,7 @@ class _Run:
         out.decided, out.warmed = replay.decided, replay.warmed
         judged(out)
         out.seconds = monotonic() - self.started
-        out.memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        out.memory_bytes = peak_bytes()
         return out
 
     def _store(self) -> Stored | None:

@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-import resource
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from frmcore.history.backtest import Backtest, Setup, amount_field, customer_fie
 from frmcore.history.decided import Facts
 from frmcore.history.files import opened
 from frmcore.history.stored import Stored
-from frmcore.history.workspace import Workspace
+from frmcore.history.workspace import Workspace, peak_bytes
 from frmcore.history.writer import Writer
 from frmcore.store.view import viewing
 
@@ -48,7 +47,7 @@ def _read(setup: Setup, progress: Progress, open_: ExitStack) -> Backtest:
     _write(out, store, progress)
     judged(out)
     out.seconds = monotonic() - started
-    out.memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    out.memory_bytes = peak_bytes()
     return out
 
 

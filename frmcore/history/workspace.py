@@ -138,3 +138,10 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text as SQL takes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever had at once: VmHWM of proc(5). The maximum that getrusage tells begins
+    with what the process had that started this one."""
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
