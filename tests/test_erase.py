@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from erase_cases import KEYS, NOW, POLICY, QUIET, Killed, Life, cut_off
-from store_cases import killed
+from store_cases import SMALL, killed
 from typer.testing import CliRunner
 
 import frmcore
@@ -49,6 +52,32 @@ def live(life: Life, steps: int) -> None:
     life.compare()
     life.engine.close()
     assert verify(life.folder).problems == []
+
+
+def test_a_thread_that_decides_without_a_pause_does_not_outrun_an_erasure(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "s", policy=SMALL, clock=None)
+    over = threading.Event()
+
+    def decide() -> None:
+        for number in count():
+            if over.is_set():
+                return
+            event = {"id": f"e{number}", "ts": NOW + number, "kind": "payment", "account": f"a{number % 1_000}"}
+            engine.decide(event)
+
+    thread = threading.Thread(target=decide)
+    patience = threading.Timer(100, over.set)
+    thread.start()
+    patience.start()
+    try:
+        time.sleep(0.5)
+        assert engine.erase("account", "a7").events > 0
+        assert not over.is_set()
+    finally:
+        over.set()
+        patience.cancel()
+        thread.join()
+        engine.close()
 
 
 # -- nothing of it is left ---------------------------------------------------------------------------------------------

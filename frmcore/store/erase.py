@@ -54,6 +54,8 @@ KEPT: Final[tuple[str, ...]] = (
     "source",
     "command",
 )  # of an erasure's record, once all is done
+CHASE_BYTES: Final = 512 << 10  # of what was recorded meanwhile at once: some 10 ms of the GIL
+CLOSE: Final = 10_000  # operations: so many are read while nobody flushes
 SCRUB_BYTES: Final = 256 << 10  # of the ring at once: some 20 us of the GIL
 
 log = logging.getLogger("frmcore.store")
@@ -68,6 +70,7 @@ class Eraser:
         self._core, self._database, self._flusher = core, database, flusher
         self._ring, self._key = ring, key
         self._stopping = Event()
+        self._yields = True
         self.is_pending = pending  # is there an erasure that is not complete?
         self._worker = ThreadPoolExecutor(1, "frmcore-eraser")
         self.later = self._worker.submit  # for whoever can't wait: in a thread of its own, one after the other
@@ -86,8 +89,13 @@ class Eraser:
     ) -> tuple[int, tuple[Snapshot, ...]]:
         """Erases what was found, with what was recorded since; the operation's sequence number, and the snapshots that
         were taken before all was written over. O(records found, checkpoint), in small slices."""
-        while not (seq := self._recorded(found, subjects, said, holds)):
-            self._go_on()
+        seq = 0
+        self._yields = False  # threads that decide without a pause would outrun it
+        while not seq:
+            self._catch_up(found)
+            if self._core.seq - found.scanned <= CLOSE:
+                seq = self._recorded(found, subjects, said, holds)
+        self._yields = True
         self.finish()
         with self._database.reading() as reader:
             return seq, tuple(noted_snapshots(reader))
@@ -97,8 +105,7 @@ class Eraser:
         self.finish()
         self._flusher.flush()
         self._have_books()
-        while found.scanned < self._flusher.synced:
-            self._read(found)
+        self._catch_up(found)
 
     def finish(self) -> None:
         """Writes over what pending erasures left to do."""
@@ -119,7 +126,8 @@ class Eraser:
             return [each for each in operations(reader, {RecordType.ERASE}) if is_pending(each.content)]
 
     def _go_on(self) -> None:
-        time.sleep(0)  # threads that decide go first
+        if self._yields:
+            time.sleep(0)  # threads that decide go first
         if self.stopped:
             raise StoreUnavailable("the store was closed before an erasure was complete: it goes on when it is opened")
 
@@ -129,13 +137,20 @@ class Eraser:
 
     # ---- finding --------------------------------------------------------------------------------------------------
 
+    def _catch_up(self, found: Erasure) -> None:
+        """Reads what was recorded by now; meanwhile more is."""
+        self._flusher.flush()
+        until = self._flusher.synced
+        while found.scanned < until:
+            self._read(found)
+
     def _read(self, found: Erasure) -> None:
         """A part of the journal, under a view of its own."""
         with self._database.reading() as reader:
             first = reader.last_at_most(JOURNAL, seq_key(found.scanned + 1))
             start = first[0] if first is not None else b""
             for _, value in islice(reader.items(JOURNAL, start), PART_STRETCHES):
-                for part in frames_split(stretch_frames(value), SLICE_BYTES):
+                for part in frames_split(stretch_frames(value), SLICE_BYTES if self._yields else CHASE_BYTES):
                     found.read(part)
                     self._go_on()
 
