@@ -16,7 +16,7 @@ from frmcore.store.layout import DATA_FILE, LOCK_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-DROPPED_SECONDS: Final = 0.2
+DROPPED_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.02
 
 
