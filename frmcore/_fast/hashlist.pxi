@@ -271,7 +271,6 @@ cdef inline ListEntry* list_find(const HashList* table, ListKey key) noexcept no
 cdef inline void list_prefetch(const HashList* table, Hash hash) noexcept nogil:
     cdef ListKey key = list_key(hash)
     prefetch(bloom_line(&table.bloom, key))
-    prefetch(list_bucket(table, list_index(table, key)))
 
 
 cdef inline bint list_probe(HashList* table, Hash hash, int64_t time) noexcept nogil:
