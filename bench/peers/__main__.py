@@ -91,9 +91,8 @@ class Peers:
         peer = blaze.BlazeEngine(lists)
         for start in range(0, self.warm, 1_000):  # a batch at a time, as it is made for
             peer.decide(b"".join(map(blaze.line_of, self.events[start : min(start + 1_000, self.warm)])))
-        found = self._turns(
-            peer.decide, self.warm, len(self.events), lambda source: blaze.line_of(msgspec.json.decode(source))
-        )
+        until = min(len(self.events), self.warm + 2_000)
+        found = self._turns(peer.decide, self.warm, until, lambda source: blaze.line_of(msgspec.json.decode(source)))
         peer.close()
         return {**found, "rules_compared": compared}
 
