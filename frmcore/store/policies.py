@@ -65,7 +65,11 @@ def policy_texts(reader: Reader, files: dict[str, str]) -> dict[str, str]:
 def load_policy(reader: Reader, content: dict[str, Any]) -> tuple[Policy, Plan]:
     """A recorded policy and its plan, as they were. Raises StoreDamaged."""
     policy = load_contents(policy_texts(reader, content["files"]))
-    return policy, lower(policy, keep=_GROUPS.decode(msgspec.msgpack.encode(content["groups"])))
+    groups = _GROUPS.decode(msgspec.msgpack.encode(content["groups"]))
+    plan = lower(policy, keep=groups)
+    if {group.signature for group in plan.groups} != {group.signature for group in groups}:
+        raise StoreDamaged("the text of a policy is not the one whose windows the store keeps; restore a snapshot")
+    return policy, plan
 
 
 def have_book(core: Core, reader: Reader, index: int) -> None:
