@@ -91,11 +91,13 @@ class Eraser:
         were taken before all was written over. O(records found, checkpoint), in small slices."""
         seq = 0
         self._yields = False  # threads that decide without a pause would outrun it
-        while not seq:
-            self._catch_up(found)
-            if self._core.seq - found.scanned <= CLOSE:
-                seq = self._recorded(found, subjects, said, holds)
-        self._yields = True
+        try:
+            while not seq:
+                self._catch_up(found)
+                if self._core.seq - found.scanned <= CLOSE:
+                    seq = self._recorded(found, subjects, said, holds)
+        finally:
+            self._yields = True
         self.finish()
         with self._database.reading() as reader:
             return seq, tuple(noted_snapshots(reader))
@@ -103,7 +105,6 @@ class Eraser:
     def find(self, found: Erasure) -> None:
         """Reads the journal. O(journal), in small slices."""
         self.finish()
-        self._flusher.flush()
         self._have_books()
         self._catch_up(found)
 
@@ -157,9 +158,7 @@ class Eraser:
     def _recorded(self, found: Erasure, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds) -> int:
         """The operation's sequence number; 0 where too much was recorded meanwhile."""
         with self._flusher.paused():
-            self._flusher.flush()
-            while found.scanned < self._flusher.synced:
-                self._read(found)
+            self._catch_up(found)
             with holds.none_on(subjects, found):
                 seq = self._core.erase(found, {**said, "operations": self._naming(subjects)})
             self.is_pending |= seq > 0
