@@ -179,12 +179,3 @@ cdef inline int ink_text(Ink* ink, Ink* ends, const char* data, uint32_t size) e
 
 cdef inline bytes ink_bytes(const Ink* ink):
     return (<const char*>ink.data)[: ink.used] if ink.used else b""
-
-
-cdef inline const uint8_t* skip_numbers(const uint8_t* p) noexcept nogil:
-    cdef uint64_t count, number
-    p = get_varint(p, &count)
-    while count:
-        p = get_varint(p, &number)
-        count -= 1
-    return p

@@ -189,7 +189,7 @@ cdef int pack_why(Ink* ink, Decision decision, Phrases phrases, const uint8_t* p
 cdef int pack_verdict(Ink* ink, Decision decision, Phrases phrases) except -1:
     cdef const uint8_t* fired = <const uint8_t*>decision.head() + decision.head().verdict_at
     cdef const uint8_t* p
-    cdef uint64_t hits, skipped, notes
+    cdef uint64_t notes
     cdef int keys = 0
     p = pack_rules(ink, b"fired", phrases, fired, &keys)
     if fired[0]:
@@ -198,12 +198,9 @@ cdef int pack_verdict(Ink* ink, Decision decision, Phrases phrases) except -1:
     p = pack_rules(ink, b"unknown", phrases, p, &keys)
     notes = p[0]
     p = pack_rules(ink, b"exempted", phrases, p, &keys)
-    p = get_varint(p, &hits)
-    if hits:
+    if p[0]:
         keys += pack_texts(ink, b"lists", decision.lists)
-    while hits:
-        p = get_varint(p, &skipped)
-        hits -= 1
+    p = skip_numbers(p)
     if notes or p[0] or decision.head().flags & ~FLAG_LATE:
         keys += pack_texts(ink, b"notes", decision.notes)
     return keys

@@ -142,6 +142,16 @@ cdef inline const uint8_t* get_varint(const uint8_t* p, uint64_t* value) noexcep
         shift += 7
 
 
+# Behind one of the verdict's lists.
+cdef inline const uint8_t* skip_numbers(const uint8_t* p) noexcept nogil:
+    cdef uint64_t count, number
+    p = get_varint(p, &count)
+    while count:
+        p = get_varint(p, &number)
+        count -= 1
+    return p
+
+
 cdef inline const uint8_t* get_value(const uint8_t* p, Reg* reg, uint8_t rep) noexcept nogil:
     cdef uint64_t raw
     reg.present = 1
@@ -336,10 +346,7 @@ cdef tuple get_tail(const uint8_t* record):
     cdef const uint8_t* p = record + head.verdict_at
     cdef uint64_t intended = head.outcome, count, number, ids, size
     for _ in range(6):
-        p = get_varint(p, &count)
-        while count:
-            p = get_varint(p, &number)
-            count -= 1
+        p = skip_numbers(p)
     if head.flags & FLAG_HOLDOUT:
         p = get_varint(p, &intended)
     alerts = []
