@@ -117,7 +117,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "making $(VENV) and installing what frmcore needs"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install "setuptools>=77" "Cython>=3.1"
-	@echo "installing frmcore from this checkout, which builds its extension: about a minute"
+	@echo "installing frmcore from this checkout, which builds its extension: one to four minutes"
 	@touch $(VENV)/begun
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
 	@mv $(VENV)/begun $@
