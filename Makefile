@@ -108,7 +108,7 @@ $(VENV): $(VENV)/built
 # Installing has built the extension already, of the sources as they were when it began.
 $(VENV)/built: $(VENV)/installed $(FAST)
 	@if [ -n "$$(find $(FAST) -newer $(VENV)/installed)" ]; then \
-		echo "building the extension, about a minute" && $(BIN)/python setup.py --quiet build_ext --inplace; fi
+		echo "building the extension, one to four minutes" && $(BIN)/python setup.py --quiet build_ext --inplace; fi
 	@touch $@
 
 $(VENV)/installed: pyproject.toml
