@@ -47,7 +47,7 @@ rules:
   - {id: many, when: card_1h > 20, outcome: block}
   - {id: unusual, when: amount > 50 * usual_30d, outcome: review}
 """
-START, BLOCK, WARM = 1_760_000_000_000, 10_000, 2  # the first blocks of each way are not counted
+START, BLOCK, TURNS, WARM = 1_760_000_000_000, 10_000, 12, 2  # the first turns of each way are not counted
 PACED = 10  # events decided at once beside an erasure, two thousand a second
 
 
@@ -139,7 +139,11 @@ def in_turn(root: Path, policy: Policy, count: int, entities: int) -> None:
         "store, flusher, checkpoints": Way(engine_at(root / "checkpoints", policy), checkpoint),
         "store, flusher, snapshots": Way(engine_at(root / "snapshots", policy), lambda e: e.snapshot(root / "b.snap")),
     }
-    for number, block in enumerate(blocks(policy.Event, Random(1), max(count, 10 * BLOCK), entities, 0)):
+    filling = max(0, count - TURNS * BLOCK)
+    for block in blocks(policy.Event, Random(1), filling, entities, 0):
+        for way in ways.values():
+            way.engine.decide_many(block)
+    for number, block in enumerate(blocks(policy.Event, Random(1), TURNS * BLOCK, entities, filling)):
         for way in ways.values():
             way.run(block, warm=number < WARM)
     for name, way in ways.items():

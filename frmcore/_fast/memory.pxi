@@ -21,15 +21,28 @@ cdef extern from *:
     }
     static inline void frm_page_unmap(void *page, size_t bytes) { munmap(page, bytes); }
     static inline void frm_page_forget(void *start, size_t bytes) { madvise(start, bytes, MADV_DONTNEED); }
+    /* Moves a page of small ones, of which the first `used` bytes count, into a huge one at the same address. Without the
+       memory for it, or outside Linux, all stays as it is. Takes what the first touch of a huge page takes anyway. */
+    static void frm_page_make_huge(void *start, size_t used) {
+    #ifdef MREMAP_FIXED
+        char *huge = frm_page_map(FRM_PAGE_BYTES, 1);
+        if (huge == NULL) return;
+        memcpy(huge, start, used);
+        if (mremap(huge, FRM_PAGE_BYTES, FRM_PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, start) == MAP_FAILED)
+            munmap(huge, FRM_PAGE_BYTES);
+    #endif
+    }
     """
     void* page_map "frm_page_map"(uint64_t bytes, bint huge) noexcept nogil
     void page_unmap "frm_page_unmap"(void* page, uint64_t bytes) noexcept nogil
     # The contents are lost; the memory costs nothing until touched again.
     void page_forget "frm_page_forget"(void* start, uint64_t bytes) noexcept nogil
+    void page_make_huge "frm_page_make_huge"(void* start, uint64_t used) noexcept nogil
 
 cdef enum:
     PAGE_BYTES = 2097152  # one huge page: 10-30 % faster cold look-ups than 4 KiB pages
     PAGE_GRAIN = 4096  # what a first page, which is not a huge one, grows by: a slab with few records stays small
+    HUGE_FROM = 524288  # bytes at which a first page becomes a huge one
     SLAB_INDEX_END = 268435456  # callers keep a class in an index's top 4 bits
     SLAB_KEPT_BYTES = 65536  # an empty slab keeps no larger page: a lone record's comings and goings are cheap
 
@@ -49,6 +62,7 @@ cdef struct Slab:
     uint32_t record_size
     uint32_t cell_size  # what a slot takes: the record, or with MALLOC_RECORDS the address of its own malloc
     uint32_t page_slots
+    uint32_t huge_from  # records in the first page that make it a huge one
     uint32_t slot_bits
     uint32_t page_count
     uint32_t page_room  # allocated length of `pages`
@@ -66,6 +80,7 @@ cdef void slab_init(Slab* slab, uint32_t record_size) noexcept nogil:
     slab.cell_size = sizeof(void*) if MALLOC_RECORDS else slab.record_size
     slab.page_slots = PAGE_BYTES // slab.record_size if slab.record_size < PAGE_BYTES else 1
     slab.page_bytes = round_up(<uint64_t>slab.page_slots * slab.record_size, PAGE_GRAIN)
+    slab.huge_from = HUGE_FROM // slab.cell_size if slab_mapped_bytes(slab) == PAGE_BYTES else UINT32_MAX
     while (<uint32_t>1 << slab.slot_bits) < slab.page_slots:
         slab.slot_bits += 1
 
@@ -132,6 +147,8 @@ cdef inline uint32_t slab_take_slot(Slab* slab, uint32_t number) noexcept nogil:
     before = slab_page_bytes(slab, number)
     page.fresh += 1
     slab.reserved += slab_page_bytes(slab, number) - before
+    if number == 1 and page.fresh == slab.huge_from:
+        page_make_huge(page.base, <uint64_t>page.fresh * slab.cell_size)
     return number << slab.slot_bits | (page.fresh - 1)
 
 
@@ -214,9 +231,9 @@ cdef inline uint64_t slab_mapped_bytes(const Slab* slab) noexcept nogil:
     return round_up(<uint64_t>slab.page_slots * slab.cell_size, PAGE_GRAIN)
 
 
-# The first page is committed as it is touched; later ones are huge pages, committed whole.
+# The first page is committed as it is touched until it is a huge page, as later ones are from the start: committed whole.
 cdef inline uint64_t slab_page_bytes(const Slab* slab, uint32_t number) noexcept nogil:
-    if number > 1:
+    if number > 1 or slab.pages[number].fresh >= slab.huge_from:
         return slab.page_bytes
     return round_up(<uint64_t>slab.pages[number].fresh * slab.record_size, PAGE_GRAIN)
 

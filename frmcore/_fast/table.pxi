@@ -240,6 +240,8 @@ cdef void table_split(Table* table) noexcept nogil:
     cdef Bucket moving
     if number >> BUCKET_PAGE_BITS == table.page_count and not table_open_page(table):
         return
+    if number == HUGE_FROM // BUCKET_BYTES:
+        page_make_huge(table.pages[0], HUGE_FROM)
     table.buckets = number + 1
     if number > table.mask:
         table.mask = 2 * table.mask + 1
@@ -306,9 +308,10 @@ cdef void table_release(Table* table, uint64_t number) noexcept nogil:
         page_forget(table_bucket(table, number), PAGE_GRAIN)
 
 
-# Allocated. The first page is committed as it is touched; later ones are huge pages, committed whole.
+# Allocated. The first page is committed as it is touched; once it is a huge one it is committed whole, as later ones are.
 cdef inline uint64_t table_bytes(const Table* table) noexcept nogil:
-    cdef uint64_t first = round_up(table.buckets * BUCKET_BYTES, PAGE_GRAIN)
+    cdef bint is_small = table.buckets * BUCKET_BYTES <= HUGE_FROM
+    cdef uint64_t first = round_up(table.buckets * BUCKET_BYTES, PAGE_GRAIN) if is_small else PAGE_BYTES
     cdef uint64_t pages = first if table.page_count == 1 else <uint64_t>table.page_count * PAGE_BYTES
     return pages + table.page_room * sizeof(Bucket*) + table.overflow.reserved
 
