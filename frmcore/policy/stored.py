@@ -4,7 +4,7 @@ one of them: another version of tzdata does not change what was in force."""
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +16,14 @@ from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.lookups import PARQUET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from frmcore.policy.tree import Policy
 
 
 ZONES_NAME: Final = "<zones>"
+NAME_BYTES_MAX: Final = 3_000  # a path has 4,096 on Linux, the folder's included
+PART_BYTES_MAX: Final = 255
 
 
 def digests(policy: Policy) -> dict[str, str]:
@@ -50,7 +52,7 @@ def load_contents(files: Mapping[str, str]) -> Policy:
     main, texts = next(iter(files), ""), {name: text for name, text in files.items() if name != ZONES_NAME}
     zones = msgspec.json.decode(files.get(ZONES_NAME, "{}"), type=dict[str, Zone])
     for name in texts:
-        if not name or name.startswith("/") or ".." in Path(name).parts or "\0" in name:
+        if not _is_file_name(name, texts):
             raise ValueError(f"{name!r} is no name of a policy's file")
     with TemporaryDirectory(prefix="frmcore-") as folder:
         for name, text in texts.items():
@@ -61,3 +63,17 @@ def load_contents(files: Mapping[str, str]) -> Policy:
         if main == TEXT_NAME:
             return load(files[main], base=Path(folder), zones=zones)
         return load(Path(folder, main), zones=zones)
+
+
+def _is_file_name(name: str, names: Collection[str]) -> bool:
+    """Can a file of that name be made in a folder beside the others, and nowhere else?"""
+    path = PurePosixPath(name)
+    folders = {folder for each in names for folder in PurePosixPath(each).parents}  # "." is always one
+    return (
+        "\0" not in name
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and path not in folders
+        and len(name.encode()) <= NAME_BYTES_MAX
+        and max(len(part.encode()) for part in path.parts) <= PART_BYTES_MAX
+    )

@@ -1,0 +1,42 @@
+"""Policies loaded again from what a store or a snapshot holds of them: whoever made that chose the names, too."""
+
+import pytest
+
+from frmcore.policy.files import TEXT_NAME
+from frmcore.policy.stored import load_contents
+
+POLICY = """
+policy: stored
+version: 1
+event:
+  id: id
+  time: ts
+  fields:
+    id: string
+    ts: timestamp
+    card: {entity: card}
+lists:
+  stolen: {of: card, file: "lists/stolen.txt"}
+rules:
+  - {id: stolen, when: card in stolen, outcome: block}
+"""
+LISTED = "lists/stolen.txt"
+
+
+def test_a_policy_is_its_files() -> None:
+    policy = load_contents({TEXT_NAME: POLICY, LISTED: "c1\nc2\n"})
+    assert [spec.name for spec in policy.lists] == ["stolen"]
+    assert set(policy.list_files) == {LISTED}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", ".", "/etc/passwd", "../outside", "lists/../../outside", "nul\0", "lists", "long" * 64, "ü" * 128,
+        "many/" * 600 + "x",
+    ],
+    ids=["empty", "folder", "absolute", "above", "within", "nul", "a folder", "part", "bytes", "path"],
+)  # fmt: skip
+def test_a_name_that_no_file_of_a_policy_has_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a policy's file"):
+        load_contents({TEXT_NAME: POLICY, LISTED: "c1\n", name: "c2\n"})
