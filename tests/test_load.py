@@ -409,6 +409,13 @@ def test_a_main_file_that_is_not_there() -> None:
     assert text.startswith('nothing/policy.yaml:1:1: "policy.yaml" can\'t be read: No such file or directory')
     assert "hint: a policy given as text has a line break in it" in text
     assert "can't be read" in message("a\0b")
+    assert "File name too long" in message("x" * 300)
+
+
+def test_a_folder_for_a_main_file(tmp_path: Path) -> None:
+    text = message(tmp_path)
+    assert "can't be read: Is a directory" in text
+    assert f"hint: name the policy's main file in it: {tmp_path / 'policy.yaml'}" in text
 
 
 # -- the hash ----------------------------------------------------------------------------------------------------

@@ -40,3 +40,8 @@ def test_a_policy_is_its_files() -> None:
 def test_a_name_that_no_file_of_a_policy_has_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no name of a policy's file"):
         load_contents({TEXT_NAME: POLICY, LISTED: "c1\n", name: "c2\n"})
+
+
+def test_a_text_is_never_taken_for_the_name_of_a_file() -> None:
+    with pytest.raises(ValueError, match="more than one line"):
+        load_contents({TEXT_NAME: "/etc/passwd"})

@@ -153,7 +153,7 @@ class Files:
             with path.open("rb") as file:
                 content = file.read(bytes_max + 1)
         except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
-            hint = _hint(path) if place.file == str(path) else ""
+            hint = _hint(path, error) if place.file == str(path) else ""
             self._refuse(place, f"{quoted(path.name)} can't be read: {_reason(error)}", hint)
             return None
         if len(content) > bytes_max:
@@ -185,9 +185,9 @@ def _unsafe(text: str) -> str:
     return "" if text.isprintable() and path.parts else "is no path"
 
 
-def _hint(path: Path) -> str:
+def _hint(path: Path, error: Exception) -> str:
     """For a main file that can't be read."""
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return f"name the policy's main file in it: {path / 'policy.yaml'}"
     return "a policy given as text has a line break in it"
 

@@ -54,6 +54,8 @@ def load_contents(files: Mapping[str, str]) -> Policy:
     for name in texts:
         if not _is_file_name(name, texts):
             raise ValueError(f"{name!r} is no name of a policy's file")
+    if "\n" not in texts.get(TEXT_NAME, "\n"):  # `load` would take it for the name of a file
+        raise ValueError("a policy's text has more than one line")
     with TemporaryDirectory(prefix="frmcore-") as folder:
         for name, text in texts.items():
             if name != TEXT_NAME:
