@@ -34,6 +34,8 @@ cdef enum:
     HEAD_BYTES = 4
     FRAME_BYTES_MAX = 4194304  # limits.FRAME_BYTES_MAX
     KEPT_BYTES = 262144  # of a buffer that nothing is in
+    SOON_NS = 50000  # a decision's answer is there by then, from an owner that has nothing else to do
+    SLEEPS = 32  # calls that sleep at once, after one that looked in vain
 
 cdef enum Carried:
     CARRIED_FRAME  # a whole one was read
@@ -57,6 +59,7 @@ cdef class Channel:
     cdef uint64_t taken  # up to here it was taken
     cdef Ink out  # what is to be sent
     cdef uint64_t sent
+    cdef uint32_t sleeps  # of `answer`, still to come
 
     def __cinit__(self, int number, uint64_t read_bytes):
         self.number, self.read_bytes = number, read_bytes
@@ -188,12 +191,13 @@ cdef class Channel:
                 elif moved < 0 and errno != EAGAIN and errno != EINTR:
                     return CARRIED_ERROR
                 self.was_sent(moved)
-            left = until - steady_ns()
-            moved = poll_ns(self.number, POLLIN | (POLLOUT if self.out.used > self.sent else 0), left if left > 0 else 0)
-            if moved <= 0:
-                return CARRIED_LATE if moved == 0 else CARRIED_SIGNAL if errno == EINTR else CARRIED_ERROR
             if self.seen.used == self.seen.room:
                 return CARRIED_FULL
+            if self.out.used > self.sent or not self.comes_soon(until):
+                left = until - steady_ns()
+                moved = poll_ns(self.number, POLLIN | (POLLOUT if self.out.used > self.sent else 0), left if left > 0 else 0)
+                if moved <= 0:
+                    return CARRIED_LATE if moved == 0 else CARRIED_SIGNAL if errno == EINTR else CARRIED_ERROR
             moved = socket_recv(self.number, self.seen.data + self.seen.used, self.seen.room - self.seen.used, MSG_DONTWAIT)
             if moved == 0:
                 return CARRIED_END
@@ -202,6 +206,19 @@ cdef class Channel:
                 return CARRIED_FRAME
             if errno != EAGAIN and errno != EINTR:
                 return CARRIED_ERROR
+
+    # Is there something to read? An answer often comes sooner than a thread that sleeps would be woken up.
+    cdef bint comes_soon(self, int64_t until) noexcept nogil:
+        cdef int64_t stop
+        if self.sleeps:
+            self.sleeps -= 1
+            return False
+        stop = min(until, steady_ns() + SOON_NS)
+        while poll_ns(self.number, POLLIN, 0) == 0:
+            if steady_ns() >= stop:
+                self.sleeps = SLEEPS
+                return False
+        return True
 
 
 # A large buffer that nothing is in is given back.
