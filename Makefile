@@ -89,7 +89,7 @@ instructions: $(VENV)/built ## counts instructions of a decision, beside their c
 
 ENTITIES ?= 1000000
 store-times: $(VENV)/built ## what a store costs, and how long recovery takes
-	@$(BIN)/python bench/store_times.py --events $(EVENTS) --entities $(ENTITIES)
+	@$(BIN)/python -m bench.store_times --events $(EVENTS) --entities $(ENTITIES)
 
 # The suite under ASAN and UBSAN, in a copy: its extension must not replace the fast one.
 sanitize: $(VENV)/built ## the test suite under ASAN and UBSAN

@@ -135,8 +135,8 @@ def main() -> int:
     if given.keep:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "instructions.json").write_text(json.dumps({"compiler": compiler(), **found}, indent=1) + "\n")
-    for name, count in functions[:40]:
-        print(f"{count:10,.0f}  {name}")
+    for name, mean in functions[:40]:
+        print(f"{mean:10,.0f}  {name}")
     if given.rebase:
         ceilings = {name: int(count * ROOM) for name, count in found.items()}
         CEILINGS.write_text(json.dumps({"compiler": compiler(), **ceilings}, indent=1) + "\n")

@@ -56,7 +56,11 @@ class Percentiles:
         """The floor, memory and store by turns, a thousand calls each; and how many decisions a second that makes."""
         world = self.world
         memory, stored = world.warm(), world.warm(stored=True)
-        calls = {"floor": world.floor.decide, "memory": memory.decide, "store": stored.decide}
+        calls: dict[str, Callable[[Any], Any]] = {
+            "floor": world.floor.decide,
+            "memory": memory.decide,
+            "store": stored.decide,
+        }
         times = {name: Histogram() for name in calls}
         for start in range(0, len(self.timed), BLOCK):
             for name, call in calls.items():

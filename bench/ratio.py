@@ -78,7 +78,7 @@ def measured(times_ns: Sequence[float], floors_ns: Sequence[float]) -> Measured:
 def slip(found: Measured, before: dict[str, Any]) -> float:
     """By how much the ratio grew beyond the noise of both runs; 0.2 is a fifth, below 0 is none."""
     noise = (1 + found.noise) * (1 + before["noise"]) - 1
-    return found.ratio / (before["ratio"] * (1 + noise)) - 1
+    return found.ratio / float(before["ratio"] * (1 + noise)) - 1
 
 
 def complaint(name: str, found: Measured, before: dict[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import frmcore
+from bench.world import flusher_of
 from frmcore.policy import Policy, load
 from frmcore.store.checkpoint import PIECES_MAX
 from frmcore.store.compact import compact
@@ -61,10 +62,10 @@ def main() -> None:
         root = Path(name)
         engine = frmcore.Engine(root / "store", policy=policy, clock=None)
         decide(engine, policy.Event, given.events, given.entities, "with a store")
-        timed("whole checkpoint and flush", given.entities, "entities", lambda: engine._store.flusher.flush(whole=True))
+        timed("whole checkpoint and flush", given.entities, "entities", lambda: flusher_of(engine).flush(whole=True))
         decide(engine, policy.Event, BLOCK, given.entities, "after the checkpoint", first=given.events)
         expected = engine.state_hash()
-        with engine._store.flusher.paused():
+        with flusher_of(engine).paused():
             shutil.copytree(root / "store", root / "crashed")
         timed("close", given.events, "events", engine.close)
         print(f"{'store on disk':32} {size(root / 'store' / 'state.mdb'):12,.1f} MB")
@@ -179,7 +180,7 @@ class Way:
 
 def checkpoint(engine: frmcore.Engine) -> None:
     """As a flush comes to write when it owes as many pieces as one may."""
-    engine._store.flusher.checkpointer._owed = float(PIECES_MAX)
+    flusher_of(engine).checkpointer._owed = float(PIECES_MAX)
     engine.flush()
 
 

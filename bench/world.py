@@ -22,12 +22,20 @@ from frmcore.policy import Policy, load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from frmcore.store.flusher import Flusher
+
 HERE: Final = Path(__file__).parent
 RESULTS: Final = HERE / "results"
 POLICY: Final = HERE / "r1.yaml"
-KEYS: Final = {"key": bytes(range(16)), "private_key": bytes(16)}
+KEYS: Final[dict[str, Any]] = {"key": bytes(range(16)), "private_key": bytes(16)}
 AGAIN: Final = 2  # times that a benchmark which seems to have slipped is measured anew
 IDS_REMEMBERED: Final = 1_000_000  # `limits.ids_min`, which R1 leaves as it is
+
+
+def flusher_of(engine: frmcore.Engine) -> Flusher:
+    """Of an engine with a store."""
+    assert engine._store is not None
+    return engine._store.flusher
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import frmcore
 from bench.cases.case import Bench, case, said
 from bench.cases.growth import SHORT_IDS, TWO
 from bench.cases.payments import Payments, policy_of
-from bench.world import KEYS
+from bench.world import KEYS, flusher_of
 from frmcore.store import StoreOptions
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def journal_on(world: World) -> Bench:
     engine.flush()
     held = ExitStack()
     held.callback(engine.close)
-    held.enter_context(engine._store.flusher.paused())  # ends before the engine is closed: closing waits for it
+    held.enter_context(flusher_of(engine).paused())  # ends before the engine is closed: closing waits for it
     return Bench(engine.decide, world.rounds(), said, close=held.close)
 
 
@@ -78,8 +78,8 @@ def _recovery(world: World, *, replayed: bool) -> Bench:
     for account in range(count):
         engine.decide(payments.event(account))
     if not replayed:
-        engine._store.flusher.flush(whole=True)
-    with engine._store.flusher.paused():
+        flusher_of(engine).flush(whole=True)
+    with flusher_of(engine).paused():
         shutil.copytree(home / "store", home / "crashed")
     engine.close()
     opened: list[frmcore.Engine] = []

@@ -40,7 +40,7 @@ def _updates(world: World, *, old: bool) -> Bench:
 
 
 def _known(payments: Payments, event_id: str) -> Any:
-    account = payments.engine.explain(event_id).fields["account"]
+    account = str(payments.engine.explain(event_id).fields["account"])
     return payments.engine.features(account=account)
 
 

@@ -18,10 +18,10 @@ def _is_built() -> bool:
 
 def _build() -> None:
     from Cython.Build import cythonize
-    from setuptools import Distribution, Extension
+    from setuptools import Distribution, Extension  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory(dir=HERE.parent) as scratch:
-        modules = cythonize(
+        modules = cythonize(  # type: ignore[no-untyped-call]
             [Extension("bench._kernel", [str(SOURCES[0])], extra_compile_args=FLAGS)], build_dir=scratch, quiet=True
         )
         command = Distribution({"ext_modules": modules}).get_command_obj("build_ext")

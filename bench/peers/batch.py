@@ -63,7 +63,8 @@ def duckdb_features(given: Any) -> list[tuple[Any, ...]]:
     gap = "coalesce(ts - lag(ts) OVER (PARTITION BY account_id ORDER BY place), -1) AS acc_gap_ms"
     with duckdb.connect(":memory:", config={"threads": 1}) as db:
         db.register("given", given)
-        return db.execute(f"SELECT {columns}, {gap} FROM given ORDER BY n").fetchall()
+        rows: list[tuple[Any, ...]] = db.execute(f"SELECT {columns}, {gap} FROM given ORDER BY n").fetchall()
+        return rows
 
 
 def polars_features(given: Any) -> list[tuple[Any, ...]]:

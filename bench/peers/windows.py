@@ -29,7 +29,7 @@ class River:
         def made(aggregate: str, over: int) -> Any:
             return lambda: utils.TimeRolling(kinds[aggregate](), timedelta(milliseconds=over))
 
-        self._windows = [
+        self._windows: list[tuple[str, str, Any]] = [
             (key, aggregate, defaultdict(made(aggregate, over)))
             for _, key, aggregate, over in (WINDOWS[number] for number in COVERED)
         ]
