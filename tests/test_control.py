@@ -271,6 +271,19 @@ def test_what_only_looks_remembers_no_alert() -> None:
     assert world.decide(2).alerts == ()
 
 
+@pytest.mark.parametrize(
+    "nonsense", [{"until": {}}, {"time": "now"}, {"rule": 7}, {"about": 1}, {"key": []}], ids=repr
+)
+def test_a_recorded_alert_that_makes_no_sense_is_refused_as_it_is_read(nonsense: dict[str, object]) -> None:
+    """Not when the state is hashed, or the next one is raised: a store opens, or it is damaged."""
+    world = World(COUNT, ALERTING)
+    recorded = {"rule": "many", "about": "account", "key": b"a", "time": NOON, "until": NOON + HOUR}
+    world.engine._core.restore_alerts([{"alerts": [recorded]}])
+    with pytest.raises(TypeError):
+        world.engine._core.restore_alerts([{"alerts": [{**recorded, **nonsense}]}])
+    assert world.engine.state_hash()
+
+
 # -- a store -----------------------------------------------------------------------------------------------------------
 def stored(folder: Path, text: str) -> frmcore.Engine:
     return frmcore.Engine(folder, policy=text, clock=lambda: NOON)

@@ -82,12 +82,14 @@ cdef dict alerts_of(Book book, const RecordHead* head):
 
 
 cdef int remember_alert(Core core, dict alert) except -1:
-    times = core.alerted.setdefault((alert["rule"], alert["about"]), {})
+    cdef str rule = alert["rule"], about = alert["about"]  # typed: they may come from a store that somebody sent
+    cdef int64_t time = alert["time"], until = alert["until"]
+    times = core.alerted.setdefault((rule, about), {})
     for value in list(_islice(times, ALERTS_SWEPT)):
         if times[value][1] <= core.list_line:
             del times[value]
     times.pop(alert["key"], None)
-    times[alert["key"]] = alert["time"], alert["until"]
+    times[alert["key"]] = time, until
     return 0
 
 

@@ -42,7 +42,7 @@ cdef extern from *:
 cdef enum:
     PAGE_BYTES = 2097152  # one huge page: 10-30 % faster cold look-ups than 4 KiB pages
     PAGE_GRAIN = 4096  # what a first page, which is not a huge one, grows by: a slab with few records stays small
-    HUGE_FROM = 1048576  # bytes at which a first page becomes a huge one
+    HUGE_FROM = 524288  # bytes at which a first page becomes a huge one
     SLAB_INDEX_END = 268435456  # callers keep a class in an index's top 4 bits
     SLAB_KEPT_BYTES = 65536  # an empty slab keeps no larger page: a lone record's comings and goings are cheap
 

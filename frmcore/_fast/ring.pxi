@@ -136,15 +136,6 @@ cdef class RingStore:
     cdef inline uint32_t confirm(self, Hash hash, uint32_t handle) noexcept nogil:
         return handle if handle and hash_equal(self.at(handle).hash, hash) else table_find(&self.table, hash)
 
-    # A large ring's lines lie behind two more steps: its root, and then its last leaf.
-    cdef inline void prefetch_tree(self, uint32_t handle) noexcept nogil:
-        if handle >> CLASS_SHIFT == TREE and self.tree(self.at(handle)).root:
-            prefetch_root(&self.forest, self.tree(self.at(handle)).root)
-
-    cdef inline void prefetch_leaf(self, uint32_t handle) noexcept nogil:
-        if handle >> CLASS_SHIFT == TREE and self.tree(self.at(handle)).root:
-            prefetch_last(&self.forest, self.tree(self.at(handle)).root)
-
     cdef inline uint32_t find(self, Hash hash) noexcept nogil:
         return table_find(&self.table, hash)
 

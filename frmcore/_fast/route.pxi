@@ -186,7 +186,6 @@ cdef int find_rings(Core core, Book book, Frame* frame) except -1:
             looked[i].handle = (<RingStore>stores[lookups[i].group]).confirm(looked[i].key, looked[i].handle)
             if lookups[i].as_filed:
                 members[lookups[i].group].handle = looked[i].handle
-            (<RingStore>stores[lookups[i].group]).prefetch_tree(looked[i].handle)
     return 0
 
 
@@ -233,9 +232,6 @@ cdef void read_windows(Core core, Frame* frame, uint64_t seq) noexcept:
     cdef Reading reading
     cdef uint32_t i, count = 0
     start_reading(core, frame, seq, &reading)
-    for i in range(core.layout.lookup_count):
-        if looked[i].present:
-            (<RingStore>core.stores[lookups[i].group]).prefetch_leaf(looked[i].handle)
     for i in range(core.layout.lookup_count):
         if looked[i].present:
             aim_reading(core, frame, i, &reading)

@@ -35,6 +35,7 @@ cdef enum:
     BUCKETS_FIRST = 64  # fill one 4 KiB page and are never merged, so the 6 bits that choose among them are in no tag
     BUCKETS_FIRST_BITS = 6
     BUCKET_PAGE_BITS = 15  # PAGE_BYTES // BUCKET_BYTES buckets
+    BUCKETS_HUGE = 16384  # that make the first page a huge one: half of it
     BUCKET_ENTRIES_MAX = 5  # mean entries that make a bucket split: 71 % of the slots
     BUCKET_ENTRIES_MIN = 3  # mean entries below which two merge: 43 %, far enough off not to swing
 
@@ -240,8 +241,8 @@ cdef void table_split(Table* table) noexcept nogil:
     cdef Bucket moving
     if number >> BUCKET_PAGE_BITS == table.page_count and not table_open_page(table):
         return
-    if number == HUGE_FROM // BUCKET_BYTES:
-        page_make_huge(table.pages[0], HUGE_FROM)
+    if number == BUCKETS_HUGE:
+        page_make_huge(table.pages[0], BUCKETS_HUGE * BUCKET_BYTES)
     table.buckets = number + 1
     if number > table.mask:
         table.mask = 2 * table.mask + 1
@@ -310,7 +311,7 @@ cdef void table_release(Table* table, uint64_t number) noexcept nogil:
 
 # Allocated. The first page is committed as it is touched; once it is a huge one it is committed whole, as later ones are.
 cdef inline uint64_t table_bytes(const Table* table) noexcept nogil:
-    cdef bint is_small = table.buckets * BUCKET_BYTES <= HUGE_FROM
+    cdef bint is_small = table.buckets <= BUCKETS_HUGE
     cdef uint64_t first = round_up(table.buckets * BUCKET_BYTES, PAGE_GRAIN) if is_small else PAGE_BYTES
     cdef uint64_t pages = first if table.page_count == 1 else <uint64_t>table.page_count * PAGE_BYTES
     return pages + table.page_room * sizeof(Bucket*) + table.overflow.reserved

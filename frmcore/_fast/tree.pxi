@@ -3,7 +3,6 @@
 
 cdef enum:
     FAN_OUT = 16
-    TREE_PREFETCHED = 704  # bytes of a last leaf: all of it for one column
 
 cdef struct Node:
     uint32_t n
@@ -57,29 +56,6 @@ cdef inline uint32_t node_slot(const Node* node, Place where) noexcept nogil:
     while i > 0 and before(where, node.first[i]):
         i -= 1
     return i
-
-
-# What a reading of the newest entries touches: where the root keeps its children,
-cdef inline void prefetch_root(const Forest* forest, uint32_t root) noexcept nogil:
-    cdef const char* node = <const char*>node_at(forest, root)
-    prefetch(node)
-    prefetch(node + 64)
-
-
-# and then, as soon as that is there, the last child and what the root knows of it.
-cdef inline void prefetch_last(const Forest* forest, uint32_t root) noexcept nogil:
-    cdef Node* node = node_at(forest, root)
-    cdef uint32_t last = node.n - 1, size = forest.leaves.record_size if node.level == 0 else <uint32_t>sizeof(Node)
-    cdef const char* child = <const char*>(
-        <void*>leaf_at(forest, node.child[last]) if node.level == 0 else <void*>node_at(forest, node.child[last])
-    )
-    cdef const char* end = child + min(size, <uint32_t>TREE_PREFETCHED)
-    prefetch(&node.first[last])
-    prefetch(&node.count[last])
-    prefetch(slot_totals(forest, node, last))
-    while child < end:
-        prefetch(child)
-        child += 64
 
 
 # ---- totals ------------------------------------------------------------------------------------------------------------

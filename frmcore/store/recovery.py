@@ -94,6 +94,7 @@ class Recovery:
         self._steps = _Steps(reader, core, policy, plan)
         self._replay(reader, start, drained["seq"], state)
         later = self._steps.apply_tail(tail)
+        core.control_state()  # sorts what was recorded by name and entity: nonsense shows here, and not at a checkpoint
         kept = [*operations(reader, _FOLDED), *later]
         return Restored(
             core, self._steps.policy, self._steps.plan, kept, pieces, made, tail, drained["seq"], drained["epoch"],
