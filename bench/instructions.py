@@ -1,7 +1,7 @@
 """Instructions of a decision, counted by valgrind: `python -m bench.instructions` (`--profile`, `--keep`, `--rebase`).
 
-Two runs that differ in nothing but some decisions of R1 differ in nothing but their instructions. The count repeats
-exactly, however busy the machine is, so it is held against a ceiling in bench/instructions.json. Another compiler gives
+Two runs that differ in nothing but some decisions of R1 differ in nothing but their instructions. The count hardly
+changes, however busy the machine is, so it is held against a ceiling in bench/instructions.json. Another compiler gives
 another count.
 """
 

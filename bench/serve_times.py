@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BENCH = Path(__file__).parent
 POLICY = BENCH / "r1.yaml"
 CLIENTS = 4
-CLIENT_EVENTS = 20_000
+CLIENT_EVENTS = 100_000
 
 
 def payments(count: int, seed: int) -> list[dict[str, Any]]:
