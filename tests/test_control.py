@@ -271,9 +271,7 @@ def test_what_only_looks_remembers_no_alert() -> None:
     assert world.decide(2).alerts == ()
 
 
-@pytest.mark.parametrize(
-    "nonsense", [{"until": {}}, {"time": "now"}, {"rule": 7}, {"about": 1}, {"key": []}], ids=repr
-)
+@pytest.mark.parametrize("nonsense", [{"until": {}}, {"time": "now"}, {"rule": 7}, {"about": 1}, {"key": []}], ids=repr)
 def test_a_recorded_alert_that_makes_no_sense_is_refused_as_it_is_read(nonsense: dict[str, object]) -> None:
     """Not when the state is hashed, or the next one is raised: a store opens, or it is damaged."""
     world = World(COUNT, ALERTING)

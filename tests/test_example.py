@@ -156,7 +156,9 @@ def test_without_an_owner_a_person_looks_at_the_order(tmp_path: Path) -> None:
 def test_four_workers_share_an_owner(tmp_path: Path) -> None:
     """gunicorn as the README has it: all workers see the same windows."""
     with Owner(tmp_path, policy=CHECKOUT.read_text("utf-8")) as owner:
-        given = {"PYTHONPATH": str(ROOT), "FRMCORE_STORE": str(owner.store), "ISSUER_SECRET": SECRET, "WITHIN_MS": "5000"}
+        given = {
+            "PYTHONPATH": str(ROOT), "FRMCORE_STORE": str(owner.store), "ISSUER_SECRET": SECRET, "WITHIN_MS": "5000"
+        }  # fmt: skip
         options = ["--workers", "4", "--worker-class", "asgi", "--bind", "127.0.0.1:0"]
         command = [sys.executable, "-m", "gunicorn", *options, "app:create()"]
         with subprocess.Popen(
