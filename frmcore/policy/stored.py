@@ -51,9 +51,7 @@ def load_contents(files: Mapping[str, str]) -> Policy:
     elsewhere: the files may come from a snapshot that somebody sent."""
     main, texts = next(iter(files), ""), {name: text for name, text in files.items() if name != ZONES_NAME}
     zones = msgspec.json.decode(files.get(ZONES_NAME, "{}"), type=dict[str, Zone])
-    for name in texts:
-        if not _is_file_name(name, texts):
-            raise ValueError(f"{name!r} is no name of a policy's file")
+    _check_names(texts)
     if "\n" not in texts.get(TEXT_NAME, "\n"):  # `load` would take it for the name of a file
         raise ValueError("a policy's text has more than one line")
     with TemporaryDirectory(prefix="frmcore-") as folder:
@@ -67,15 +65,17 @@ def load_contents(files: Mapping[str, str]) -> Policy:
         return load(Path(folder, main), zones=zones)
 
 
-def _is_file_name(name: str, names: Collection[str]) -> bool:
-    """Can a file of that name be made in a folder beside the others, and nowhere else?"""
-    path = PurePosixPath(name)
-    folders = {folder for each in names for folder in PurePosixPath(each).parents}  # "." is always one
-    return (
-        "\0" not in name
-        and not path.is_absolute()
-        and ".." not in path.parts
-        and path not in folders
-        and len(name.encode()) <= NAME_BYTES_MAX
-        and max(len(part.encode()) for part in path.parts) <= PART_BYTES_MAX
-    )
+def _check_names(names: Collection[str]) -> None:
+    """Raises ValueError where files of these names can't be made in one folder, and nowhere else."""
+    wrong = [name for name in names if len(name.encode()) > NAME_BYTES_MAX or "\0" in name]
+    if not wrong:
+        paths = {name: PurePosixPath(name) for name in names}
+        folders = {folder for path in paths.values() for folder in path.parents}  # "." is always one
+        wrong = [name for name, path in paths.items() if path in folders or not _stays(path)]
+    if wrong:
+        raise ValueError(f"{wrong[0][:200]!r} is no name of a policy's file")
+
+
+def _stays(path: PurePosixPath) -> bool:
+    parts_fit = all(len(part.encode()) <= PART_BYTES_MAX for part in path.parts)
+    return parts_fit and not path.is_absolute() and ".." not in path.parts
