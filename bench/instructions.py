@@ -23,7 +23,7 @@ from typing import Any, Final
 from bench.world import HERE, RESULTS
 
 CEILINGS: Final = HERE / "instructions.json"
-EVENTS, WARM = 1_000, 1_000
+EVENTS, WARM = 5_000, 1_000
 ROOM: Final = 1.05  # of a ceiling above what was counted when it was set
 RUNS: Final = ("nothing", "decide", "decide_many")
 LINE: Final = re.compile(r"^\s*([\d,]+) \([\s\d.]+%\)\s+(?:.*?:)?(\S.*?)(?: \[.*\])?$")

@@ -159,7 +159,7 @@ def note_changed(rows: Rows, _: Store, random: Random) -> Rows:
     at = picked(rows, random, META)
     try:
         note = msgspec.msgpack.decode(rows[at].value) if at >= 0 else 0
-    except msgspec.MsgspecError:  # changed already
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # changed already
         return rows
     return replaced(rows, at, lambda _: msgspec.msgpack.encode(plain_changed(note, random)))
 
