@@ -43,7 +43,7 @@ rules:
 START, STEP_MS, BLOCK = 1_760_000_000_000, 10, 10_000
 CUSTOMERS, EVERY = 500, 10  # one event in EVERY is of a customer with a card of his own
 DAY_MS = 86_400_000
-OWN_BYTES = 128 << 20  # of a process beside the state: Python, a block of events, the commit that is being written
+OWN_BYTES = 128 << 20  # of a process beside the state: Python, a block of events, a day of what is true
 
 
 def made_up(random: Random) -> Iterator[dict[str, Any]]:
