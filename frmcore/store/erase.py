@@ -9,6 +9,7 @@ the record itself is replaced by one that says so; until then the erasure is pen
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from bisect import bisect_left, bisect_right
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,7 @@ KEPT: Final[tuple[str, ...]] = (
     "command",
 )  # of an erasure's record, once all is done
 CHASE_BYTES: Final = 512 << 10  # of what was recorded meanwhile at once: some 10 ms of the GIL
+SWITCH_SECONDS: Final = 0.00001  # an erasure that is outrun gets the interpreter back that soon: by default 5 ms
 CLOSE: Final = 10_000  # operations: so many are read while nobody flushes
 SCRUB_BYTES: Final = 256 << 10  # of the ring at once: some 20 us of the GIL
 
@@ -89,16 +91,19 @@ class Eraser:
     ) -> tuple[int, tuple[Snapshot, ...]]:
         """Erases what was found, with what was recorded since; the operation's sequence number, and the snapshots that
         were taken before all was written over. O(records found, checkpoint), in small slices."""
-        seq = 0
+        seq, before = 0, sys.getswitchinterval()
         self._yields = False  # threads that decide without a pause would outrun it
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             while not seq:
                 self._catch_up(found)
                 if self._core.seq - found.scanned <= CLOSE:
                     seq = self._recorded(found, subjects, said, holds)
+            self._yields = True
+            self.finish()
         finally:
             self._yields = True
-        self.finish()
+            sys.setswitchinterval(before)
         with self._database.reading() as reader:
             return seq, tuple(noted_snapshots(reader))
 
