@@ -21,6 +21,7 @@ import frmcore
 from frmcore import Engine, StoreOptions
 from frmcore.cli import app
 from frmcore.store.compact import compact
+from frmcore.store.erase import eager
 from frmcore.store.inspection import inspect
 from frmcore.store.snapshot import restore_snapshot
 from frmcore.store.verify import verify
@@ -78,6 +79,17 @@ def test_a_thread_that_decides_without_a_pause_does_not_outrun_an_erasure(tmp_pa
         patience.cancel()
         thread.join()
         engine.close()
+
+
+def test_erasures_of_several_engines_leave_the_interpreter_as_it_was() -> None:
+    before = sys.getswitchinterval()
+    first, second = eager(), eager()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() < before
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before
 
 
 # -- nothing of it is left ---------------------------------------------------------------------------------------------

@@ -1,31 +1,18 @@
 """Policies loaded again from what a store or a snapshot holds of them: whoever made that chose the names, too."""
 
 import pytest
+from store_cases import SMALL
 
 from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.stored import load_contents
 
-POLICY = """
-policy: stored
-version: 1
-event:
-  id: id
-  time: ts
-  fields:
-    id: string
-    ts: timestamp
-    card: {entity: card}
-lists:
-  stolen: {of: card, file: "lists/stolen.txt"}
-rules:
-  - {id: stolen, when: card in stolen, outcome: block}
-"""
+POLICY = SMALL.replace("blocked: {of: account}", 'blocked: {of: account, file: "lists/stolen.txt"}')
 LISTED = "lists/stolen.txt"
 
 
 def test_a_policy_is_its_files() -> None:
     policy = load_contents({TEXT_NAME: POLICY, LISTED: "c1\nc2\n"})
-    assert [spec.name for spec in policy.lists] == ["stolen"]
+    assert [spec.name for spec in policy.lists] == ["blocked"]
     assert set(policy.list_files) == {LISTED}
 
 

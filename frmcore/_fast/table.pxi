@@ -35,7 +35,7 @@ cdef enum:
     BUCKETS_FIRST = 64  # fill one 4 KiB page and are never merged, so the 6 bits that choose among them are in no tag
     BUCKETS_FIRST_BITS = 6
     BUCKET_PAGE_BITS = 15  # PAGE_BYTES // BUCKET_BYTES buckets
-    BUCKETS_HUGE = 16384  # that make the first page a huge one: half of it
+    BUCKETS_HUGE = 16384  # that make the first page a huge one: half of it, so that a key's share of what it commits stays small
     BUCKET_ENTRIES_MAX = 5  # mean entries that make a bucket split: 71 % of the slots
     BUCKET_ENTRIES_MIN = 3  # mean entries below which two merge: 43 %, far enough off not to swing
 

@@ -13,8 +13,9 @@ import sys
 import time
 from bisect import bisect_left, bisect_right
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count, islice
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import (
@@ -38,7 +39,7 @@ from frmcore.store.policies import have_books, operations, policies_of
 from frmcore.subjects import kept_form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from frmcore._fast import Core, Erasure, JournalRing
     from frmcore.erasure import Snapshot
@@ -61,6 +62,25 @@ CLOSE: Final = 10_000  # operations: so many are read while nobody flushes
 SCRUB_BYTES: Final = 256 << 10  # of the ring at once: some 20 us of the GIL
 
 log = logging.getLogger("frmcore.store")
+
+_INTERVALS: Final[list[float]] = []  # of the interpreter's switches, as each erasure under way found them
+_INTERVALS_LOCK: Final = Lock()
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """The thread gets the interpreter back in microseconds. It is the process's setting: of several engines that erase
+    at once, the last one sets it back."""
+    with _INTERVALS_LOCK:
+        _INTERVALS.append(sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        with _INTERVALS_LOCK:
+            before = _INTERVALS.pop()
+            if not _INTERVALS:
+                sys.setswitchinterval(before)
 
 
 class Eraser:
@@ -91,21 +111,22 @@ class Eraser:
     ) -> tuple[int, tuple[Snapshot, ...]]:
         """Erases what was found, with what was recorded since; the operation's sequence number, and the snapshots that
         were taken before all was written over. O(records found, checkpoint), in small slices."""
-        seq, before = 0, sys.getswitchinterval()
-        self._yields = False  # threads that decide without a pause would outrun it
-        sys.setswitchinterval(SWITCH_SECONDS)
+        with eager():
+            seq = self._chase(found, subjects, said, holds)
+            self.finish()
+        with self._database.reading() as reader:
+            return seq, tuple(noted_snapshots(reader))
+
+    def _chase(self, found: Erasure, subjects: tuple[Subject, ...], said: dict[str, Any], holds: Holds) -> int:
+        seq, self._yields = 0, False  # threads that decide without a pause would outrun it
         try:
             while not seq:
                 self._catch_up(found)
                 if self._core.seq - found.scanned <= CLOSE:
                     seq = self._recorded(found, subjects, said, holds)
-            self._yields = True
-            self.finish()
         finally:
             self._yields = True
-            sys.setswitchinterval(before)
-        with self._database.reading() as reader:
-            return seq, tuple(noted_snapshots(reader))
+        return seq
 
     def find(self, found: Erasure) -> None:
         """Reads the journal. O(journal), in small slices."""
