@@ -52,7 +52,7 @@ def test_random_streams(part: int) -> None:
         run(seed, operations=130, keys=3, check_every=1)
 
 
-@pytest.mark.parametrize("seed", range(10_000, 10_010))
+@pytest.mark.parametrize("seed", range(10_000, 10_100))
 def test_large_rings(seed: int) -> None:
     """One or two rings that become trees of several levels."""
     run(seed, operations=1_500, keys=1 + seed % 2, check_every=200)
@@ -117,6 +117,10 @@ class RingMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         self.drive.sweep()
+
+    @rule()
+    def recover(self) -> None:
+        self.drive.recover()
 
     @rule()
     def reload(self) -> None:

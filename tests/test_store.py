@@ -241,6 +241,20 @@ def test_what_finds_room_again_while_the_store_catches_up_stays_in_order(
         assert engine.state_hash() == before
 
 
+def test_cells_of_many_events_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    """As many cells as need a tree: its inner totals are not written, but added up anew."""
+    text = POLICY.replace("features:", 'features:\n  cells: count(by=account, over="1h", every="1m")')
+    with opened(tmp_path / "s", text, clock=None) as engine:
+        for number in range(200):
+            engine.decide(event(15_000 * number))
+        engine._store.flusher.flush(whole=True)  # type: ignore[union-attr]
+        before = engine.state_hash(), engine.features(account="a")
+    with opened(tmp_path / "s", text, clock=None) as engine:
+        engine._core.check_rings()
+        assert (engine.state_hash(), engine.features(account="a")) == before
+        assert before[1]["cells"] == 200
+
+
 def test_a_reload_keeps_its_groups_over_a_restart(tmp_path: Path) -> None:
     """The new group would serve the old feature as well, but lacks what was forgotten."""
     text = POLICY + "limits: {ids_min: 20, ids_max: 20}\n"

@@ -79,7 +79,7 @@ def random_query(random: Random, scale: Scale, dst: int, agg: Agg, column: int, 
     span = random.choice(spans)
     unit, over, delay = CalendarUnit.DAY, 0, 0
     if span is Span.DURATION:
-        over = random.randint(1, scale.over) if not every else every * random.randint(1, 9)
+        over = random.randint(1, scale.over) if not every else every * random.randint(1, random.choice((9, 90)))
     elif span is Span.CALENDAR:
         unit = random.choice(list(CalendarUnit))
         over = random.randint(1, 5) if unit is CalendarUnit.DAY else 1
@@ -169,7 +169,8 @@ class Drive:
     def step(self) -> None:
         weights: dict[Callable[[], None], float] = {
             self.append: 30, self.late: 10, self.retract: 8, self.restore: 3, self.mark: 4,
-            self.read: 25, self.read_again: 8, self.sweep: 8, self.reload: 0.3, self.evict: self.evictions,
+            self.read: 25, self.read_again: 8, self.sweep: 8, self.reload: 0.3, self.recover: 0.5,
+            self.evict: self.evictions,
         }  # fmt: skip
         self.random.choices(list(weights), list(weights.values()))[0]()
         self.done += 1
@@ -290,6 +291,12 @@ class Drive:
         limits = self.random_limits()
         for side in (self.door, self.model, self.marks_door, self.marks_model):
             side.adopt(limits, self.watermark)
+
+    def recover(self) -> None:
+        """The state as it comes back from a checkpoint is the same, and goes on alike."""
+        before = self.door.fingerprint(self.watermark)
+        self.door.recover(self.model.limits, self.random.randrange(3), self.watermark)
+        assert self.door.fingerprint(self.watermark) == before, "a recovery changed the logical state"
 
     # -- endings -------------------------------------------------------------------------------------------------
     def retract_all(self) -> None:

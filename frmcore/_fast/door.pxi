@@ -159,6 +159,17 @@ cdef class _RingDoor:
         self.ring_max = max(self.ring_max, <uint64_t>limits.ring_events_max)  # a ring is cut when an event enters it
         self.store.adopt(self.store.group, limits, watermark)
 
+    def recover(self, limits, uint32_t depth, int64_t watermark):
+        """As recovery does: goes on with rings made of the old ones' images. `depth`: bits that choose a piece."""
+        cdef RingStore old = self.store, store = RingStore(old.group, limits, self.texts)
+        cdef uint64_t prefix
+        store.ring_max = UINT64_MAX
+        for prefix in range(<uint64_t>1 << depth):
+            assert read_piece(store, depth, prefix, UINT64_MAX, image_piece(old, depth, prefix, watermark)), "an own piece"
+        store.obey(limits)
+        store.evicted, store.given_up, store.gap = old.evicted, old.given_up, old.gap
+        self.store = store
+
     def line(self, int64_t watermark):
         return self.store.line(watermark)
 

@@ -134,7 +134,7 @@ cdef void slot_refresh(Forest* forest, Node* node, uint32_t i) noexcept nogil:
         slot_pack(forest, node, i, c, &totals.columns[c])
 
 
-# One more entry below the slot, without looking at the others.
+# One more event below the slot, without looking at the others.
 cdef void slot_add(Forest* forest, Node* node, uint32_t i, Place where, const int64_t* values, uint32_t latest) noexcept nogil:
     cdef const Shape* shape = &forest.shape
     cdef uint32_t c, flags
@@ -170,11 +170,11 @@ cdef uint32_t tree_insert(
     node = node_at(forest, index)
     i = node_slot(node, where)
     sibling = tree_insert(forest, node.child[i], level - 1, where, values, latest)
-    if sibling == 0:
+    if sibling == 0 and forest.shape.weight == NONE:
         slot_add(forest, node, i, where, values, latest)
         return 0
-    slot_refresh(forest, node, i)
-    return node_insert(forest, index, i + 1, sibling)
+    slot_refresh(forest, node, i)  # a cell that comes from a checkpoint stands for many events
+    return node_insert(forest, index, i + 1, sibling) if sibling else 0
 
 
 cdef uint32_t leaf_insert(Forest* forest, uint32_t index, Place where, const int64_t* values, uint32_t latest) noexcept nogil:

@@ -147,6 +147,7 @@ class Killer:
         least = max([before, *heard.stands, *(did.seq for did in heard.did)])
         assert least <= engine.seq <= least + 1, f"{least} were acknowledged, the store stands at {engine.seq}"
         reference.follow(engine.seq)
+        engine._core.check_rings()
         assert engine.state_hash() == reference.engine.state_hash(), "the recovered state is another one"
         assert engine.records(before) == reference.records[before + 1 : engine.seq + 1], "the records are others"
         for did in heard.did[-CHECKED:]:

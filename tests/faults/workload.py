@@ -47,6 +47,7 @@ features:
   attempts: count(by=card, over="10m")
   spent: sum(amount, by=account, over="1h", where=status != "declined")
   life: sum(amount, by=account)
+  in_cells: std(amount, by=account, over="1d", every="10m")
 rules:
   - {id: listed, when: card in cards, outcome: block}
   - {id: often, when: attempts > 3, score: 25}
