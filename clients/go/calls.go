@@ -61,11 +61,7 @@ func (c *Client) Decide(ctx context.Context, event any, how ...How) (*Decision, 
 // DecideMany decides events in order, many of them on their way at once. The first that is refused is the error;
 // events before it stay decided, and some behind it may be.
 func (c *Client) DecideMany(ctx context.Context, events []any, how ...How) ([]*Decision, error) {
-	options := asked(how).options()
-	var requests [][]any
-	for at := 0; at < len(events); at += batchEvents {
-		requests = append(requests, []any{"decide_many", events[at:min(at+batchEvents, len(events))], options})
-	}
+	requests := batches("decide_many", events, asked(how).options())
 	var decisions []*Decision
 	err := c.use(ctx, func(ctx context.Context, w *wire) error {
 		decisions = make([]*Decision, 0, len(events))
@@ -98,6 +94,23 @@ func (c *Client) Evaluate(ctx context.Context, event any, how ...How) (*Decision
 // Observe records an event in the windows without deciding it.
 func (c *Client) Observe(ctx context.Context, event any) error {
 	return c.ask(ctx, nil, "observe", event)
+}
+
+// ObserveMany records events in order, as DecideMany decides them.
+func (c *Client) ObserveMany(ctx context.Context, events []any) error {
+	requests := batches("observe_many", events, nil)
+	return c.use(ctx, func(ctx context.Context, w *wire) error {
+		return w.callMany(ctx, requests, func(answer []byte) error { return read(answer, nil) })
+	})
+}
+
+// batches are requests of one operation, for some events each.
+func batches(op string, events []any, options any) [][]any {
+	var requests [][]any
+	for at := 0; at < len(events); at += batchEvents {
+		requests = append(requests, []any{op, events[at:min(at+batchEvents, len(events))], options})
+	}
+	return requests
 }
 
 // Told are later facts about an event. At: when they became true, now where it is zero.

@@ -329,6 +329,21 @@ func TestMany(t *testing.T) {
 	if _, err := client.DecideMany(ctx, []any{paid(4_000), bad, paid(4_001)}); !errors.Is(err, InvalidEvent) {
 		t.Error(err)
 	}
+	other := make([]any, 200)
+	for i := range other {
+		one := paid(20_000 + i)
+		one.Account = "b"
+		other[i] = one
+	}
+	if err := client.ObserveMany(ctx, other[:199]); err != nil {
+		t.Fatal(err)
+	}
+	if last := must(client.Decide(ctx, other[199]))(t); fmt.Sprint(last.Features["spend"]) != "20000" {
+		t.Errorf("%+v", last)
+	}
+	if err := client.ObserveMany(ctx, []any{bad}); !errors.Is(err, InvalidEvent) {
+		t.Error(err)
+	}
 	var group sync.WaitGroup
 	for worker := range 4 {
 		group.Add(1)
