@@ -1190,7 +1190,7 @@ cdef class Core:
                     "seq": self.seq, "head": self.log_start(), "book": self.book.index,
                     "position": self.journal.position if self.journal is not None else 0,
                     "waiting": self.journal.waiting if self.journal is not None else 0,
-                    "spilled": self.journal.take_spilled() if take_spilled else b"",
+                    "spilled": self.journal.take_spilled() if take_spilled else [],
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
                     "counters": self.counters, "ids_limit": self.ids_limit, "controls": control_state(self),
                 }

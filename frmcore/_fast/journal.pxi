@@ -10,6 +10,7 @@ cdef enum:
     FRAME_RECORD = 0x4A6D7246
     FRAME_SKIP = 0x536D7246  # nothing more before the area's end
     FRAME_GRAIN = 16
+    SPILL_BLOCK = 65536  # bytes of frames
 
 cdef struct FrameHead:
     uint32_t crc  # of all that follows: the rest of the head, the record
@@ -77,7 +78,8 @@ cdef class JournalRing:
     cdef readonly uint64_t taken  # up to here the flusher has taken records
     cdef uint64_t released  # up to here their room is free again
     cdef readonly uint32_t epoch
-    cdef list spilled
+    cdef list spilled  # blocks of frames: to take them must not hold anybody up, however many there are
+    cdef bytearray block  # the last of them, to which frames are added
     cdef readonly uint64_t spilled_bytes  # of those that are taken and not yet safe too
     cdef uint64_t taken_bytes
     cdef readonly uint64_t waiting  # records that found no room there either; of events the log has them
@@ -101,7 +103,7 @@ cdef class JournalRing:
             self.detach()
             raise ValueError("the ring's area must be a multiple of 16 bytes, and at least 4096")
         self.epoch, self.position, self.taken, self.released = epoch, position, position, position
-        self.spilled, self.spill_max, self.others = [], spill_max, _deque()
+        self.spilled, self.block, self.spill_max, self.others = [], bytearray(), spill_max, _deque()
 
     def __dealloc__(self):
         self.detach()
@@ -132,10 +134,17 @@ cdef class JournalRing:
     cdef int spill(self, const void* record, uint32_t size) except -1:
         if not self.spilling:
             self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
-        if self.waiting or self.spilled_bytes + size > self.spill_max:
+        if self.waiting or self.spilled_bytes + frame_size(size) > self.spill_max:
             return self.wait(<const RecordHead*>record)
-        self.spilled.append((<const char*>record)[:size])
-        self.spilled_bytes += size
+        self.spilled_bytes += frame_size(size)
+        self.block += frames_of([(<const char*>record)[:size]], self.epoch)
+        if len(self.block) >= SPILL_BLOCK:
+            self.end_block()
+        return 0
+
+    cdef int end_block(self) except -1:
+        self.spilled.append(bytes(self.block))
+        self.block = bytearray()
         return 0
 
     cdef int wait(self, const RecordHead* record) except -1:
@@ -224,15 +233,17 @@ cdef class JournalRing:
         self.taken = self.released
 
     def take_spilled(self):
-        """The records that found no room, as frames. The ring stays closed until `spilled_safe`."""
-        records, self.spilled, self.taken_bytes = self.spilled, [], self.spilled_bytes
-        return frames_of(records, self.epoch)
+        """The records that found no room, as blocks of frames. The ring stays closed until `spilled_safe`."""
+        if self.block:
+            self.end_block()
+        blocks, self.spilled, self.taken_bytes = self.spilled, [], self.spilled_bytes
+        return blocks
 
     def spilled_safe(self):
         """What was taken is safe elsewhere: the ring takes records again, unless more were spilled meanwhile."""
         self.spilled_bytes -= self.taken_bytes
         self.taken_bytes = 0
-        if self.spilling and not self.spilled and not self.waiting and self.released == self.position:
+        if self.spilling and not self.spilled_bytes and not self.waiting and self.released == self.position:
             self.spilling = False
 
     def recovered(self, uint64_t position, uint64_t seq):

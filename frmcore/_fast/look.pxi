@@ -230,7 +230,7 @@ cdef bytes waiting_frames(Core core, uint64_t most):
     records = []
     if journal.broken:
         return None
-    if journal.spilled:  # there was room again meanwhile: these are older than what waits now
+    if journal.spilled_bytes > journal.taken_bytes:  # there was room again meanwhile: these are older than what waits now
         return b""
     while journal.waiting and size < most:
         if head != NULL and head.seq == journal.waiting_from:

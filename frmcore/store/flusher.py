@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from frmcore.store.ringfile import RingFile
 
 COMMIT_BYTES: Final = 16 << 20  # of journal in one commit
+WAITING_BYTES: Final = 64 << 10  # of records that waited for the disk, taken at once: nobody decides meanwhile
 RETRY_SECONDS: Final = 0.5  # after a commit that failed
 WATCH_SECONDS: Final = 0.1  # a disk that hangs raises no error: somebody must look
 
@@ -59,7 +60,8 @@ class Flusher:
         self._stopping = False
         self._told = False  # of this outage
         self._watched = threading.Event()
-        self._spilled = b""
+        self._spilled: list[bytes] = []  # frames that no ring has, on their way
+        self._taken = 0  # of these, by the commit that is being made
         self._last = time.monotonic()
         self._seq = synced  # of the last record on its way
         self._head = 0  # the oldest event that was remembered at the last cut
@@ -76,7 +78,7 @@ class Flusher:
     def begin(self, changes: list[Put], tail: bytes) -> None:
         """The first commit of an opening: what only the ring had, under a new epoch."""
         with self._writing:
-            self._spilled = tail
+            self._spilled = frames_split(tail, STRETCH_BYTES) if tail else []
             self._drain(self._core.cut(take_spilled=True), changes, self._core.seq)
 
     def start(self) -> None:
@@ -142,7 +144,7 @@ class Flusher:
 
     def watch(self) -> None:
         """One turn of the other thread. A ring that fills up does not wait for `flush_ms`."""
-        if 2 * self._ring.used > self._ring.size:
+        if self._ring.spilling or 2 * self._ring.used > self._ring.size:
             self.wake()
         if self._ring.spilling and not self._told:
             self._failed(StoreFull("the journal's ring is full: the disk hangs, or does not keep up"))
@@ -176,9 +178,9 @@ class Flusher:
             while frames := self._waiting():
                 self._drain({**cut, "spilled": frames}, [])
 
-    def _waiting(self) -> bytes:
+    def _waiting(self) -> list[bytes]:
         found: list[bytes] = []
-        while len(found) < COMMIT_BYTES // STRETCH_BYTES and (frames := self._core.waiting(STRETCH_BYTES)) != b"":
+        while len(found) < COMMIT_BYTES // WAITING_BYTES and (frames := self._core.waiting(WAITING_BYTES)) != b"":
             if frames is None:
                 raise StoreFull(
                     "operations that found no room in journal or memory (spill_bytes) while the disk failed were "
@@ -186,7 +188,7 @@ class Flusher:
                 )
             found.append(frames)
             time.sleep(0)  # the deciding thread goes first
-        return b"".join(found)
+        return found
 
     def _pieces(self, whole: bool) -> list[Put]:
         now = time.monotonic()
@@ -206,16 +208,12 @@ class Flusher:
         changes: list[Put] = []
         self._seq = max(self.synced, seq)
         self._spilled += cut.pop("spilled")
-        spilled = self._spilled
         try:
             self._database.revive()
-            while (frames := ring.take(STRETCH_BYTES, cut["position"])) or spilled:
-                if not frames:
-                    frames, spilled = spilled, b""
+            while frames := ring.take(STRETCH_BYTES, cut["position"]) or self._take_spilled():
+                changes += self._stretch(frames)
                 size += len(frames)
-                for part in frames_split(frames, STRETCH_BYTES):
-                    changes += self._stretch(part)
-                if size > COMMIT_BYTES and ring.taken < cut["position"]:
+                if size > COMMIT_BYTES:
                     self._commit(changes, ring.taken)
                     changes, size = [], 0
             changes += pieces
@@ -225,11 +223,21 @@ class Flusher:
             self._head = cut["head"]
         except BaseException:
             ring.untake()
+            self._taken = 0
             self._ids.undo()
             raise
-        self._spilled = b""
         ring.spilled_safe()
         self._told = ring.spilling
+
+    def _take_spilled(self) -> bytes:
+        """The next frames that no ring has, up to STRETCH_BYTES; b"" when all were taken."""
+        first, size = self._taken, 0
+        for frames in self._spilled[first : first + STRETCH_BYTES // WAITING_BYTES]:
+            size += len(frames)
+            if self._taken > first and size > STRETCH_BYTES:
+                break
+            self._taken += 1
+        return b"".join(self._spilled[first : self._taken])
 
     def _stretch(self, frames: bytes) -> list[Put]:
         value = stretch_of(frames, self._ids.key, self._watermark)
@@ -246,6 +254,8 @@ class Flusher:
         self.commits += 1
         self.commit_seconds += time.perf_counter() - started
         self._ring.release(position)
+        del self._spilled[: self._taken]
+        self._taken = 0
         self._ids.keep()
         if self._file is not None:
             self._file.note(drained["seq"])
