@@ -74,7 +74,8 @@ bench: $(VENV)/built ## measures everything beside its budget
 
 bench-peers: $(VENV)/built ## what others take for the same work
 	@echo "installing what frmcore is measured against"
-	@$(PIP) install --no-build-isolation --editable ".[peers]"
+	@$(PIP) install $$($(BIN)/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["peers"])')
 	@$(BIN)/python -m bench.peers
 	@$(BIN)/python -m bench.page
 
