@@ -149,6 +149,10 @@ class EntityList:
             return self._core.list_contains(self._spec, address, self._now())
         return self.get(value) is not None
 
+    def keeps(self, value: str) -> bool:
+        """Is it there, even if it has expired: for late events it counts until `limits.horizon` is past that."""
+        return value in self if self.read_only else self._canonical(value) in self._entries
+
     def __len__(self) -> int:
         if self._spec.values is not None:
             return len(self._spec.values)

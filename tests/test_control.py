@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import DAY, HOUR, MINUTE, NOON, World, policy_text
+from engines import DAY, HOUR, MINUTE, NOON, SCHEMA, World, policy_text
 from typer.testing import CliRunner
 
 import frmcore
@@ -252,6 +252,31 @@ def test_an_alert_is_raised_once_about_an_entity_with_its_evidence() -> None:
     assert (alert.rule, alert.about, alert.entity, alert.typology) == ("many", "account", "a", "burst")
     assert (alert.event_id, alert.time, alert.evidence) == ("e2", NOON + 1, ("e2", "e1"))
     assert found[4][0].evidence == ("e5", "e4")
+
+
+def test_evidence_does_not_depend_on_how_far_rings_were_swept() -> None:
+    """Of a life long window what lies before the horizon is folded sooner or later: it is evidence in neither case."""
+    alerting = ALERTING.replace("once: 2h", "once: 1ms")
+    found = []
+    for key in range(4):
+        world = World("n: count(by=account)", alerting, more="limits: {horizon: 1s}\n", key=bytes([key] * 16))
+        times = [1_500 * (number // 7) + number for number in range(120)]
+        alerts = [world.decide(at, account=f"a{number % 5}").alerts for number, at in enumerate(times)]
+        found.append([alert.evidence for each in alerts for alert in each])
+    assert found[0]
+    assert all(each == found[0] for each in found)
+
+
+def test_an_alert_about_an_enum_is_remembered_by_its_label() -> None:
+    kinds = SCHEMA.replace(
+        "kind: {type: enum, values: [payment, login]}", "kind: {type: enum, entity: kind, values: [VALUES]}"
+    )
+    rule = "  - {id: r, when: not missing(kind), alert: {about: kind, once: 1d}}\n"
+    world = World(rules=rule, schema=kinds.replace("VALUES", "payment, login"))
+    assert world.decide(kind="payment").alerts
+    world.engine.reload(policy_text(rules=rule, schema=kinds.replace("VALUES", "payout, payment, login")))
+    assert [alert.entity for alert in world.decide(1, kind="payout").alerts] == ["payout"]
+    assert world.decide(2, kind="payment").alerts == ()
 
 
 def test_an_event_from_before_the_last_alert_raises_none() -> None:

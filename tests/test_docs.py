@@ -65,6 +65,7 @@ KEYS: Final = {
 }
 TYPES: Final = tuple(fields.TYPES)
 INTERNAL: Final = {
+    "keeps",
     "book",
     "decide_columns",
     "observe_columns",

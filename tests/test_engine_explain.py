@@ -217,3 +217,12 @@ def test_an_explanation_survives_a_reload() -> None:
     assert [rule.state for rule in after.rules] == [rule.state for rule in before.rules]
     assert flat(after.rules[0].tree) == flat(before.rules[0].tree)
     assert it.decide(5 * MINUTE + S, card="c", amount=1).fired == ("busy",)
+
+
+def test_an_event_is_evidence_of_its_own_windows_once() -> None:
+    """Also where it lies in a cell that the windows have."""
+    world = World('cells: max(amount, by=account, over="1h", every="1m")')
+    for number in range(2):
+        world.decide(number, amount=number)
+    (found,) = world.engine.explain("e2").features
+    assert found.evidence == ("e2", "e1")

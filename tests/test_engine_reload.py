@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
-from engines import HOUR, MINUTE, NOON, SCHEMA, S, World, policy_text
+from engines import HOUR, MINUTE, NEVER, NOON, SCHEMA, S, World, policy_text
 
 import frmcore
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNT = 'n: count(by=account, over="1h")'
 
@@ -166,6 +170,58 @@ def test_outcomes_are_translated_by_name() -> None:
     assert world.engine.explain("e1").final == "block"
 
 
+def test_what_was_told_is_there_again_when_its_name_is() -> None:
+    """A policy in between that has no such update, outcome or point loses nothing of it: going back is the way out of a
+    bad policy."""
+    features = """
+        good: count(by=account, over="1h", where=status != "declined")
+        blocked: count(by=account, over="1h", where=final == "block")
+    """
+    points = "points:\n  first: {}\n  answered: {after: first}\n"
+    stops = '  - {id: stops, when: card == "c", outcome: block}\n'
+    world = World(features, stops, more=points)
+    for at in range(3):
+        world.decide(at, card="c")
+    world.engine.update("e1", status="declined", remark="ä" * 40)
+    assert not world.engine.decide_again("e2", "answered").duplicate
+    world.engine.update("e3", final="allow")
+    before = world.engine.state_hash(), world.engine.features(account="a"), known(world)
+    assert before[1] == {"good": 2, "blocked": 2}
+    plain = SCHEMA[: SCHEMA.index("  updates:")]
+    fewer = plain.replace("version: 1", "version: 2\noutcomes: [allow, review]") + "rules:\n" + NEVER
+    for _ in range(3):
+        world.engine.reload(fewer)
+        world.engine.update("e3", final="review")
+        world.engine.reload(world.text)
+        assert world.engine.features(account="a") == before[1]
+        assert known(world)[:2] == before[2][:2]
+        assert world.engine.decide_again("e2", "answered").duplicate
+    assert known(world)[2]["final"] == "review"
+    world.engine.update("e1", status="pending")
+    assert world.engine.features(account="a")["good"] == 3
+    held = world.engine.stats["memory"]["ids"]
+    world.engine.reload(fewer)
+    world.engine.reload(world.text)
+    assert world.engine.stats["memory"]["ids"] == held
+
+
+def known(world: World) -> list[dict[str, object]]:
+    return [world.engine._core.known_now(f"e{number}") for number in (1, 2, 3)]
+
+
+def test_counts_of_outcomes_go_by_their_names(tmp_path: Path) -> None:
+    first = "outcomes: [allow, block]\n"
+    engine = frmcore.Engine(tmp_path / "s", policy=policy_text(more=first), clock=None)
+    world = World(more=first)
+    engine.decide(world.event())
+    engine.reload(policy_text(more="outcomes: [ask, allow, block]\n"))
+    engine.close()
+    with frmcore.Engine(
+        tmp_path / "s", policy=policy_text(more="outcomes: [ask, allow, block]\n"), clock=None
+    ) as engine:
+        assert engine.stats["outcomes"] == {"ask": 0, "allow": 1, "block": 0}
+
+
 def test_lists_are_kept_by_name_and_kind() -> None:
     lists = "lists:\n  cards: {of: card}\n  nets: {of: ip, match: network}\n"
     rules = "  - {id: c, when: card in cards, score: 1}\n  - {id: n, when: ip in nets, score: 2}\n"
@@ -321,3 +377,15 @@ def test_a_policy_that_comes_while_the_clock_is_asked_decides() -> None:
     assert (decision.point, decision.policy) == ("two", world.engine.policy.hash)
     assert set(decision.features) == {"n", "more"}
     assert not decision.duplicate
+
+
+def test_a_retry_after_a_reload_that_reads_a_field_more_is_no_conflict() -> None:
+    """The sender sent it all along, and the first policy did not look at it."""
+    schema = SCHEMA.replace("    country: {type: string, optional: true}\n", "")
+    world = World(schema=schema)
+    event = world.event(country="DE")
+    world.engine.decide(event)
+    world.engine.reload(policy_text())
+    assert world.engine.decide(event).duplicate
+    with pytest.raises(frmcore.EventConflict):
+        world.engine.decide(event | {"card": "c"})

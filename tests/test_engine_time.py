@@ -51,6 +51,16 @@ def test_the_clock_guards_against_the_future() -> None:
     assert (world.engine.stats["ahead"], world.engine.stats["decisions"]) == (1, 2)
 
 
+def test_a_time_in_seconds_is_refused_where_a_clock_tells_that_it_is() -> None:
+    world = World(COUNT, clock=lambda: NOON)
+    with pytest.raises(frmcore.InvalidEvent, match="is it in seconds") as caught:
+        world.engine.decide(world.event() | {"ts": NOON // 1_000})
+    assert caught.value.field == "ts"
+    assert "is of 1970-01-21T08:53:31.200Z" in str(caught.value)
+    world.engine.decide(world.event() | {"ts": 5})
+    World(COUNT).decide(NOON // 1_000 - NOON)  # without a clock it may be history
+
+
 def test_max_ahead_of_the_policy_and_of_the_engine() -> None:
     def ahead(most: int, **options: int | None) -> None:
         world = World(COUNT, more="limits: {max_ahead: 1m}\n", clock=lambda: NOON, **options)

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from engines import HOUR, NOON, SCHEMA, World
 from erase_cases import KEYS, NOW, POLICY, QUIET, Killed, Life, cut_off
 from store_cases import SMALL, killed
 from typer.testing import CliRunner
@@ -262,6 +263,26 @@ def test_lists_are_left_and_those_of_the_policy_are_named(tmp_path: Path) -> Non
         assert list(engine.lists["blocked"]) == ["b"]
 
 
+def test_an_entry_that_has_expired_goes_too_for_it_still_counts_for_late_events(tmp_path: Path) -> None:
+    with Engine(tmp_path / "s", policy=SMALL, clock=None) as engine:
+        engine.decide({"id": "e1", "ts": NOW, "kind": "login", "account": "other"})
+        engine.lists["blocked"].add("a-17", expires=NOW + 10_000)
+        engine.decide({"id": "e2", "ts": NOW + 20_000, "kind": "login", "account": "other"})
+        assert engine.erase("account", "a-17").lists == ("blocked",)
+        before = engine.state_hash()
+    with Engine(tmp_path / "s", policy=SMALL, clock=None) as engine:
+        assert engine.state_hash() == before
+        assert engine.decide({"id": "e3", "ts": NOW + 5_000, "kind": "login", "account": "a-17"}).outcome == "allow"
+
+
+def test_texts_in_cells_of_large_rings_go_without_harm_to_the_ring() -> None:
+    world = World('home: first(country, by=account, over="1h", every="1s")')
+    for number in range(200):
+        world.decide(1_000 * number, card=f"c{number % 7}", country=f"D{number}")
+    world.engine.erase("card", "c3")
+    world.engine._core.check_rings()
+
+
 def test_ids_that_hold_it_stay_and_are_counted(engine: frmcore.Engine) -> None:
     engine.decide({**payment(1, "a-17"), "id": "order of a-17"})
     engine.decide(payment(2, "a-17"))
@@ -364,6 +385,16 @@ def alert_counts(engine: frmcore.Engine) -> tuple[int, int]:
 def snooze(engine: frmcore.Engine) -> None:
     for whom in ("account:subject-1", "account:subject-2", "ip:2001:0DB8:0::5e1f"):
         engine.snooze("busy", whom, until="1h")
+
+
+def test_a_snooze_for_a_value_of_an_enum_goes_with_it() -> None:
+    kinds = SCHEMA.replace("kind: {type: enum,", "kind: {type: enum, entity: kind,")
+    world = World(rules="  - {id: r, when: not missing(kind), outcome: review}\n", schema=kinds)
+    world.decide()
+    world.engine.snooze("r", "kind:payment", until=NOON + HOUR)
+    world.engine.erase("kind", "payment")
+    assert world.engine.controls.snoozes == ()
+    assert world.decide(1).outcome == "review"
 
 
 @pytest.mark.parametrize("reloaded", [False, True])

@@ -35,10 +35,16 @@ cdef int find_alerts(Core core, Book book, Frame* frame, uint64_t seq) except -1
     return 0
 
 
+# What an alert is remembered by: an enum by its label, because a reload may give that another code.
+cdef object alert_key(Book book, uint32_t about, const Reg* reg):
+    raw = reg_object(reg, book.fact_rep[about])
+    return _feature_value(book.plain_spec(about), raw) if book.specs[about].kind == KIND_ENUM else raw
+
+
 # An event from before the last alert is covered by that one.
 cdef bint is_due(Core core, Book book, uint32_t rule, uint32_t about, const Frame* frame) except -1:
     times = core.alerted.get((book.plan.rules[rule].id, book.names[about]))
-    last = None if times is None else times.get(reg_object(&frame.regs[about], book.fact_rep[about]))
+    last = None if times is None else times.get(alert_key(book, about, &frame.regs[about]))
     return last is None or frame.time >= <int64_t>last[1] or <int64_t>last[1] <= core.list_line
 
 
@@ -75,7 +81,7 @@ cdef dict alerts_of(Book book, const RecordHead* head):
         raw = reg_object(&reg, book.fact_rep[about])
         shown = raw.hex() if book.specs[about].is_private else _feature_value(book.plain_spec(about), raw)
         alerts.append({
-            "rule": plan.id, "about": book.names[about], "entity": shown, "key": raw, "typology": plan.alert.typology,
+            "rule": plan.id, "about": book.names[about], "entity": shown, "key": alert_key(book, about, &reg), "typology": plan.alert.typology,
             "event": event, "time": head.time, "until": head.time + plan.alert.once_ms, "evidence": evidence,
         })
     return {"event": event, "point": book.plan.points[head.point].name, "alerts": alerts}
@@ -88,8 +94,9 @@ cdef int remember_alert(Core core, dict alert) except -1:
     for value in list(_islice(times, ALERTS_SWEPT)):
         if times[value][1] <= core.list_line:
             del times[value]
-    times.pop(alert["key"], None)
-    times[alert["key"]] = time, until
+    key = alert["entity"] if isinstance(alert["key"], int) and isinstance(alert["entity"], str) else alert["key"]  # 0.1: a code
+    times.pop(key, None)
+    times[key] = time, until
     return 0
 
 

@@ -78,10 +78,12 @@ cdef int shape_init(Shape* shape, object group) except -1:
     return 0
 
 
+# A text's handle has no order, and an erasure changes it.
 cdef uint32_t parts_of(object column) except? 0:
+    extremes = column.extremes and column.kind != COLUMN_TEXT
     return (
         (PART_SUM if column.sums else 0) | (PART_SQUARES if column.squares else 0)
-        | (PART_EXTREMES if column.extremes else 0) | (PART_LATEST if column.kind == COLUMN_MEMBER else 0)
+        | (PART_EXTREMES if extremes else 0) | (PART_LATEST if column.kind == COLUMN_MEMBER else 0)
     )
 
 

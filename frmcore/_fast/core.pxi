@@ -3,10 +3,13 @@
 
 from threading import RLock as _RLock
 
+from frmcore.durations import format_timestamp as _format_timestamp
 from frmcore.names import nearest
 
 cdef extern from *:
     """
+    #define FRM_SECONDS_MAX 100000000000LL
+    #define FRM_YEAR_SECONDS 31536000LL
     #include <pthread.h>
     #include <time.h>
     static uint64_t frm_forks = 0;
@@ -21,6 +24,8 @@ cdef extern from *:
     uint64_t forks "frm_forks"
     void watch_forks "frm_watch_forks"() noexcept
     int64_t system_ms "frm_system_ms"() noexcept
+    const int64_t SECONDS_MAX "FRM_SECONDS_MAX"  # beyond it no time is in seconds
+    const int64_t YEAR_SECONDS "FRM_YEAR_SECONDS"
 
 cdef extern from "Python.h":
     int gc_pause "PyGC_Disable"() noexcept  # whether it was enabled
@@ -74,7 +79,6 @@ cdef class Core:
     cdef Counters counters
     cdef dict invalid_by_field
     cdef uint64_t* decided_by_outcome
-    cdef size_t outcome_slots
     cdef object lock  # google-re2 lets go of the GIL while it searches; then this keeps calls apart
     cdef uint32_t sweep_at, sweep_list_at, list_count
     cdef list hooks
@@ -260,7 +264,7 @@ cdef class Core:
             frame = self.take_frame()
             try:
                 read_event(book, frame, event, strict)
-                self.check_ahead(frame.time)
+                self.check_time(frame.time)
                 convert_money(book, frame)
                 self.hold(frame)
                 if book is self.book:
@@ -279,7 +283,7 @@ cdef class Core:
     cdef Frame* admit(self, Frame* frame) except NULL:
         try:
             self.check_open()
-            self.check_ahead(frame.time)
+            self.check_time(frame.time)
             self.hold(frame)
             return frame
         except BaseException as error:
@@ -326,13 +330,21 @@ cdef class Core:
                 raise
             self.give_frame(frame)
 
-    cdef int check_ahead(self, int64_t time) except -1:
-        if self.clock is None or time <= self.guard:
+    # By the clock, where there is one: neither of the future, nor in seconds.
+    cdef int check_time(self, int64_t time) except -1:
+        cdef int64_t now
+        if self.clock is None or SECONDS_MAX < time <= self.guard:
             return 0
-        self.guard = self.now_ms() + self.max_ahead
+        now = self.now_ms()
+        self.guard = now + self.max_ahead
+        name = self.book.names[self.book.time_reg]
+        if now > SECONDS_MAX and -YEAR_SECONDS < time - now // 1_000 < YEAR_SECONDS:
+            raise InvalidEvent(
+                f"{name}: {time} is of {_format_timestamp(time)}: is it in seconds? A time is in epoch milliseconds, or RFC 3339; to "
+                "replay history as old as that open the engine with clock=None", name
+            )
         if time > self.guard:
             self.counters.ahead += 1
-            name = self.book.names[self.book.time_reg]
             raise InvalidEvent(
                 f"{name}: the event is {time - self.guard + self.max_ahead} ms ahead of the clock, more than max_ahead "
                 f"({self.max_ahead} ms) allows: one such event would empty every window. Check the sender's clock, and that "
@@ -791,7 +803,7 @@ cdef class Core:
         before = <Reg*>take(book.register_count, sizeof(Reg))
         try:
             load_facts(self, book, before, known.record)
-            differs = first_difference(book, frame.regs, before)
+            differs = first_difference(self.books[known.record.book], book, frame.regs, before)
         finally:
             free(before)
         if differs < 0:
@@ -1192,7 +1204,8 @@ cdef class Core:
                     "waiting": self.journal.waiting if self.journal is not None else 0,
                     "spilled": self.journal.take_spilled() if take_spilled else [],
                     "watermark": self.watermark, "oldest": self.oldest, "list_line": self.list_line, "floor": self.floor,
-                    "counters": self.counters, "ids_limit": self.ids_limit, "controls": control_state(self),
+                    "counters": self.counters, "outcomes": outcome_counts(self), "ids_limit": self.ids_limit,
+                    "controls": control_state(self),
                 }
             finally:
                 if was_on:
@@ -1329,7 +1342,6 @@ cdef class Core:
     def stats(self):
         """Counts since the engine was opened, and what its memory holds."""
         self.check_open()
-        outcomes = self.book.plan.outcomes
         groups = []
         for store in self.store_list:
             groups.append({
@@ -1350,7 +1362,7 @@ cdef class Core:
             "updates": self.counters.updated, "duplicates": self.counters.duplicates, "conflicts": self.counters.conflicts,
             "late": self.counters.late, "too_old": self.counters.too_old, "ahead": self.counters.ahead,
             "invalid": dict(self.invalid_by_field), "overflows": self.counters.overflows + self.book.program.machine.overflows,
-            "outcomes": {outcomes[i]: self.decided_by_outcome[i] for i in range(len(outcomes))},
+            "outcomes": outcome_counts(self),
             "ids": self.seen.count(), "forgotten": self.counters.forgotten, "seq": self.seq,
             "watermark": self.watermark, "policy": self.book.plan.hash, "groups": groups,
             "evicted": evicted_by_entity(groups), "tripped": sorted(self.tripped),

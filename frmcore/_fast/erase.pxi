@@ -187,6 +187,8 @@ cdef class Erasure:
             for i, form in self.naming(book.index).forms:
                 hash = subject_hash(self.core, book, i, form)
                 forms.add((<const char*>&hash)[: sizeof(Hash)])
+                if book.specs[<uint32_t>i].kind == KIND_ENUM:
+                    forms.add(value_hash(self.core, list(book.label_codes[<uint32_t>i])[form]))
                 fields.add(book.names[<uint32_t>i])
         return {"fields": sorted(fields), "forms": sorted(forms)}
 
@@ -341,6 +343,8 @@ cdef bint is_named(Core core, dict content, object field, object value) except -
 cdef bytes value_hash(Core core, object value):
     cdef Hash hash
     cdef int64_t number
+    if isinstance(value, str):  # the label of an enum
+        value = (<str>value).encode()
     if isinstance(value, bytes):
         hash = hash_text(core.key, <const char*><bytes>value, <uint32_t>len(value))
     elif isinstance(value, int):
@@ -415,6 +419,7 @@ cdef int erase_in_memory(Core core, list seqs, bint whole) except -1:
     cdef const Segment* segment = core.log.first
     cdef RecordHead* head = log_head(&core.log)
     cdef IdRecord* known
+    cdef EventState* state
     for seq in seqs:
         head = <RecordHead*>log_on(&segment, head, seq)
         if head == NULL:
@@ -426,8 +431,10 @@ cdef int erase_in_memory(Core core, list seqs, bint whole) except -1:
             continue
         erase_record(<uint8_t*>head, core.books[head.book])
         known = core.seen.find(hash_text(core.key, <const char*>head + head.id_at, head.id_size))
-        if known != NULL and known.state != NULL:
-            erase_told(known.state, core.books[known.state.book])
+        state = known.state if known != NULL else NULL
+        while state != NULL:
+            erase_told(state, core.books[state.book])
+            state = state.before
     return 0
 
 

@@ -119,12 +119,15 @@ cdef int32_t translate_point(Core core, const RecordHead* record) except? -2:
     return names.index(name) if name in names else -1
 
 
-# The first field whose content differs from the first time, or -1. A field under `retry_may_change` may.
-cdef int64_t first_difference(Book book, const Reg* now, const Reg* before) noexcept nogil:
+# The first field whose content differs from the first time, under the policy `old`, or -1. A field under `retry_may_change` may;
+# what the policy of then did not read can't be compared.
+cdef int64_t first_difference(Book old, Book book, const Reg* now, const Reg* before) except -2:
     cdef uint32_t i, given
     for i in range(book.field_count):
         given = as_given(book, i)
-        if not book.specs[i].may_change and not same_value(&now[given], &before[given], book.fact_rep[given]):
+        if book.specs[i].may_change or same_value(&now[given], &before[given], book.fact_rep[given]):
+            continue
+        if old is book or matching_fact(old, book, given) >= 0:
             return i
     return -1
 
@@ -157,32 +160,82 @@ cdef EventState* state_of(Core core, Book book, IdRecord* known) except NULL:
             raise MemoryError
         reg_set_int(&state.final.value, translate_outcome(core, book, known.record.book, known.record.outcome))
         if known.state != NULL:
-            translate_state(core, book, known.state, state)
-            core.seen.drop_state(known)
+            state.latest = known.state.latest
+            state.before = carry_over(core, book, core.seen.take_state(known), state)
         core.seen.keep_state(known, state)
     return state
 
 
-cdef int translate_state(Core core, Book book, EventState* before, EventState* state) except -1:
-    cdef Book old = core.books[before.book]
-    cdef uint32_t i, first = book.field_count + book.derived_count
+# What was told under older policies into the new state, the oldest first: who told a thing has it in its own words, those behind
+# may have had none for it. Those that are still needed, because the new policy lacks a name for something too.
+cdef EventState* carry_over(Core core, Book book, EventState* old, EventState* state) except? NULL:
+    cdef EventState* before
+    if old == NULL:
+        return NULL
+    before = carry_over(core, book, old.before, state)
+    if carry_state(core.books[old.book], book, old, state):
+        state_free(old)
+        return before
+    old.before = before
+    return old
+
+
+# True: all of it has a name there.
+cdef bint carry_state(Book old, Book book, const EventState* before, EventState* state) except -1:
+    cdef uint32_t i, told = 0, first = book.field_count + book.derived_count
     cdef int64_t source
+    for i in range(before.update_count):
+        told += before.told[i].told
     for i in range(book.update_count):
         source = matching_fact(old, book, first + i)
-        source -= old.field_count + old.derived_count
-        if 0 <= source < before.update_count and before.told[source].told:
-            state.told[i] = before.told[source]
-            before.told[source].value.n = 0  # its text moved
-            if book.specs[first + i].kind == KIND_ENUM and state.told[i].value.present:
-                translate_label(old, book, old.field_count + old.derived_count + <uint32_t>source, first + i, &state.told[i].value)
-    state.final = before.final
-    state.final.value.v.i = translate_outcome(core, book, before.book, before.final.value.v.i)
-    state.latest = before.latest
+        if source >= old.field_count + old.derived_count:
+            told -= carry_told(old, book, <uint32_t>source, first + i, before, state)
+    return carry_points(old, book, before, state) and carry_final(old, book, before, state) and told == 0
+
+
+# One update, unless something was told of it later. True: it was told, and nothing of it is lost.
+cdef bint carry_told(Book old, Book book, uint32_t source, uint32_t i, const EventState* before, EventState* state) except -1:
+    cdef const Told* told = &before.told[source - old.field_count - old.derived_count]
+    cdef Told* out = &state.told[i - book.field_count - book.derived_count]
+    cdef Reg value = told.value
+    if not told.told:
+        return False
+    if book.specs[i].kind == KIND_ENUM and value.present:
+        translate_label(old, book, source, i, &value)
+    if not out.told or told_later(told, out):
+        if value.n:
+            value.v.s = <const char*>malloc(value.n)
+            if value.v.s == NULL:
+                raise MemoryError
+            memcpy(<void*>value.v.s, told.value.v.s, value.n)
+        tell(out, &value, told.at, told.seq)
+    return value.present == told.value.present
+
+
+# Where nothing was told the outcome is that of the record, in the record's own words.
+cdef bint carry_final(Book old, Book book, const EventState* before, EventState* state) except -1:
+    cdef Reg value = before.final.value
+    outcomes, label = book.plan.outcomes, old.plan.outcomes[value.v.i]
+    if not before.final.told:
+        return True
+    if not state.final.told or told_later(&before.final, &state.final):
+        value.v.i = outcomes.index(label) if label in outcomes else 0
+        tell(&state.final, &value, before.final.at, before.final.seq)
+    return label in outcomes
+
+
+# Decisions at points of the same name. True: there are such for all of them.
+cdef bint carry_points(Book old, Book book, const EventState* before, EventState* state) except -1:
+    cdef uint32_t i, at
+    cdef bint whole = True
     names = [point.name for point in book.plan.points]
     for i in range(before.point_count):
         if before.points[i] != NULL and old.plan.points[i].name in names:
-            state.points[<uint32_t>names.index(old.plan.points[i].name)] = before.points[i]
-    return 0
+            at = names.index(old.plan.points[i].name)
+            state.points[at] = before.points[i]
+        elif before.points[i] != NULL:
+            whole = False
+    return whole
 
 
 # Checks update fields and puts them into the frame; their count. May run Python code.

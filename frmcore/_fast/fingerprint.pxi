@@ -163,21 +163,24 @@ cdef int fingerprint_seen(Fingerprint* sum_, Core core) except -1:
     cdef uint32_t[64] handles
     cdef uint32_t i, j, count
     cdef IdRecord* known
+    cdef const EventState* state
     cdef uint8_t rep
     while True:
         count = table_scan(&seen.table, &cursor, handles, 64)
         for i in range(count):
             known = <IdRecord*>slab_at(&seen.slab, handles[i])
             fingerprint_add(sum_, known.record, known.record.size)
-            if known.state != NULL:
-                book = core.books[known.state.book]
-                fingerprint_told(sum_, known, &known.state.final, UINT32_MAX, REP_INT)
-                for j in range(known.state.point_count):
-                    if known.state.points[j] != NULL:
-                        fingerprint_add(sum_, known.state.points[j], known.state.points[j].size)
-                for j in range(known.state.update_count):
+            state = known.state
+            while state != NULL:
+                book = core.books[state.book]
+                fingerprint_told(sum_, known, &state.final, UINT32_MAX, REP_INT)
+                for j in range(state.point_count):
+                    if state.points[j] != NULL:
+                        fingerprint_add(sum_, state.points[j], state.points[j].size)
+                for j in range(state.update_count):
                     rep = book.fact_rep[book.field_count + book.derived_count + j]
-                    fingerprint_told(sum_, known, &known.state.told[j], j, rep)
+                    fingerprint_told(sum_, known, &state.told[j], j, rep)
+                state = state.before
         if cursor == 0:
             return 0
 

@@ -27,6 +27,7 @@ cdef int put_in_force(Core core, tuple prepared) except -1:
     cdef Lists lists
     cdef uint32_t i
     book, layout, lists, changing, stores, warm, fresh = prepared
+    counts = outcome_counts(core)
     pointers = <PyObject**>take(len(stores), sizeof(PyObject*))
     for i, store in enumerate(stores):
         if warm[i]:
@@ -38,7 +39,7 @@ cdef int put_in_force(Core core, tuple prepared) except -1:
     core.list_count, core.sweep_list_at = <uint32_t>len(lists.tables), 0
     core.book, core.layout, core.lists, core.list_tables = book, layout, lists, changing
     core.books.append(book)
-    grow_outcomes(core, book.outcome_count)
+    set_outcomes(core, counts)
     core.drop_frames()
     translate_states(core)
     resolve_controls(core)
@@ -77,13 +78,18 @@ cdef list tables_for(Core core, object plan, list contents):
     return tables
 
 
-# Decisions are counted by outcome's place; a policy with more outcomes widens the counts.
-cdef int grow_outcomes(Core core, size_t count) except -1:
-    cdef uint64_t* wider = <uint64_t*>take(count, sizeof(uint64_t))
-    if core.decided_by_outcome != NULL:
-        memcpy(wider, core.decided_by_outcome, min(count, core.outcome_slots) * sizeof(uint64_t))
-        free(core.decided_by_outcome)
-    core.decided_by_outcome, core.outcome_slots = wider, count
+# Decisions are counted by outcome's place; under another policy a label may have another one.
+cdef dict outcome_counts(Core core):
+    cdef size_t i
+    return {core.book.plan.outcomes[i]: core.decided_by_outcome[i] for i in range(core.book.outcome_count)} if core.books else {}
+
+
+cdef int set_outcomes(Core core, dict counts) except -1:
+    cdef size_t i
+    free(core.decided_by_outcome)
+    core.decided_by_outcome = <uint64_t*>take(core.book.outcome_count, sizeof(uint64_t))
+    for i in range(core.book.outcome_count):
+        core.decided_by_outcome[i] = counts.get(core.book.plan.outcomes[i], 0)
     return 0
 
 

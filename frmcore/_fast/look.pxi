@@ -200,17 +200,20 @@ cdef int lookup_evidence(Core core, Frame* frame, uint32_t i, uint64_t seq, str 
     cdef WindowSet wanted = <WindowSet>core.layout.window_sets[i]
     cdef uint32_t handle = store.living(frame.looked[i].handle, core.watermark_), w, o
     cdef Ring* ring = store.at(handle) if handle else NULL
+    cdef int64_t line = store.line(core.watermark_)
     cdef Reading reading
     cdef Range range_
     start_reading(core, frame, seq, &reading)
     aim_reading(core, frame, i, &reading)
     for w in range(wanted.window_count):
         range_ = window_range(store, ring, handle, &wanted.windows[w], &reading)
+        start = range_.lo.time if range_.lo.time > -TIME_FAR else None
+        if range_.lo.time <= line:  # what was given up is no evidence, whether it was swept already or not
+            range_.lo = place(line + 1, 0)
         places = window_places(store, handle, &range_, room) if handle else []
-        ids = [id_of(core, entry) for _, entry in places]
+        ids = [id_of(core, entry) for _, entry in places if entry != seq]  # its own cell may hold the event itself
         if range_.with_itself:
             ids.insert(0, itself)
-        start = range_.lo.time if range_.lo.time > -TIME_FAR else None
         end = range_.hi.time + (range_.hi.seq > 0)  # events of that last millisecond count, if they came before
         for o in range(wanted.windows[w].output_count):
             dst = wanted.outputs[wanted.windows[w].output_first + o].dst

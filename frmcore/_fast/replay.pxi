@@ -318,6 +318,7 @@ cdef int settle_at(Core core, dict cut) except -1:
     core.any_forgotten = cut["floor"] is not None
     core.floor_ = cut["floor"] if core.any_forgotten else INT64_MIN
     core.counters, core.ids_limit = cut["counters"], cut["ids_limit"]
+    set_outcomes(core, cut.get("outcomes", {}))
     core.is_settled, core.covered_until, core.pieces = True, 0, {}
     restore_controls(core, cut["controls"])
     return 0

@@ -13,6 +13,7 @@ cdef struct EventState:  # only for events that something was told about
     Told final
     const RecordHead* latest  # the record of the latest decision about it
     const RecordHead** points  # its later decisions, by point; NULL: none
+    EventState* before  # of an older policy: it tells what this one has no name for
     Told told[0]
 
 cdef struct IdRecord:
@@ -38,10 +39,9 @@ cdef EventState* state_new(Book book, const RecordHead* record) noexcept nogil:
     return state
 
 
+# One state, without those before it.
 cdef void state_free(EventState* state) noexcept nogil:
     cdef uint32_t i
-    if state == NULL:
-        return
     for i in range(state.update_count):
         if state.told[i].value.n:
             free(<void*>state.told[i].value.v.s)
@@ -50,9 +50,11 @@ cdef void state_free(EventState* state) noexcept nogil:
 
 
 cdef inline uint64_t state_bytes(const EventState* state) noexcept nogil:
-    if state == NULL:
-        return 0
-    return sizeof(EventState) + state.update_count * sizeof(Told) + state.point_count * sizeof(void*)
+    cdef uint64_t total = 0
+    while state != NULL:
+        total += sizeof(EventState) + state.update_count * sizeof(Told) + state.point_count * sizeof(void*)
+        state = state.before
+    return total
 
 
 # A later decision about the event: its outcome is the event's `final` from `at` on, unless something was told later.
@@ -73,6 +75,10 @@ cdef bint tell(Told* told, const Reg* value, int64_t at, uint64_t seq) noexcept 
     told.value = value[0]
     told.at, told.seq, told.told = at, seq, 1
     return True
+
+
+cdef inline bint told_later(const Told* a, const Told* b) noexcept nogil:
+    return a.at > b.at or (a.at == b.at and a.seq > b.seq)
 
 
 # The update registers as known now: what was told, else the default.
@@ -137,10 +143,20 @@ cdef class Seen:
         known.state = state
         self.state_bytes_ += state_bytes(state)
 
-    cdef void drop_state(self, IdRecord* known) noexcept nogil:
-        self.state_bytes_ -= state_bytes(known.state)
-        state_free(known.state)
+    # The state becomes the caller's.
+    cdef EventState* take_state(self, IdRecord* known) noexcept nogil:
+        cdef EventState* state = known.state
+        self.state_bytes_ -= state_bytes(state)
         known.state = NULL
+        return state
+
+    cdef void drop_state(self, IdRecord* known) noexcept nogil:
+        cdef EventState* state = self.take_state(known)
+        cdef EventState* before
+        while state != NULL:
+            before = state.before
+            state_free(state)
+            state = before
 
     cdef void clear(self) noexcept nogil:
         cdef uint64_t cursor = 0

@@ -216,6 +216,8 @@ class Twin:
         values, originals = read_event(policy, event)
         kind = values[policy.kind_field] if policy.kind_field else None
         time = int(values[policy.time_field] or 0)
+        if self.now() > 10**11 and abs(time - self.now() // 1_000) < 31_536_000:
+            raise InvalidEvent(f"{time} is in seconds", policy.time_field)
         if time > self.now() + policy.limits.max_ahead_ms:
             raise InvalidEvent(f"{time} is ahead of the clock", policy.time_field)
         return Event(
