@@ -372,6 +372,9 @@ class Channel:
         deadline: by time.monotonic(). Raises TimeoutError, OSError, ProtocolError.
         """
 
+def ready_soon(number: int, ns: int) -> bool:
+    """Is there something to read from a descriptor within so many ns? Looks without sleeping, off the GIL."""
+
 @final
 class Gate:
     """Decides what comes through channels, from the bytes of a frame to the bytes of its answer.

@@ -209,16 +209,29 @@ cdef class Channel:
 
     # Is there something to read? An answer often comes sooner than a thread that sleeps would be woken up.
     cdef bint comes_soon(self, int64_t until) noexcept nogil:
-        cdef int64_t stop
         if self.sleeps:
             self.sleeps -= 1
+        elif is_ready(self.number, min(until, steady_ns() + SOON_NS)):
+            return True
+        else:
+            self.sleeps = SLEEPS
+        return False
+
+
+# Is there something to read until then? Looks without sleeping.
+cdef bint is_ready(int number, int64_t until) noexcept nogil:
+    while poll_ns(number, POLLIN, 0) == 0:
+        if steady_ns() >= until:
             return False
-        stop = min(until, steady_ns() + SOON_NS)
-        while poll_ns(self.number, POLLIN, 0) == 0:
-            if steady_ns() >= stop:
-                self.sleeps = SLEEPS
-                return False
-        return True
+    return True
+
+
+def ready_soon(int number, int64_t ns) -> bool:
+    """Is there something to read from a descriptor within so many ns? Looks without sleeping, off the GIL."""
+    cdef bint found
+    with nogil:
+        found = is_ready(number, steady_ns() + ns)
+    return found
 
 
 # A large buffer that nothing is in is given back.

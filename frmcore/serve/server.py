@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from frmcore._fast import Decision, Gate
+from frmcore._fast import Decision, Gate, ready_soon
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
 from frmcore.serve.calls import BATCHES, Batch, Calls
@@ -106,9 +106,8 @@ class Server:
     def _wait(self) -> list[tuple[int, int]]:
         """What the poll tells. Under load the next request comes sooner than a thread that sleeps would be woken up."""
         started = perf_counter_ns()
-        while self._busy and perf_counter_ns() - started < SOON_NS:
-            if events := self._poll.poll(0):
-                return events
+        if self._busy and ready_soon(self._poll.fileno(), SOON_NS):
+            return self._poll.poll(0)
         events = self._poll.poll(HELD_SECONDS if self._held else TICK_SECONDS)
         self._busy = perf_counter_ns() - started < SOON_NS
         return events
