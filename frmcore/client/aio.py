@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from frmcore.client import messages
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from frmcore.values import Value
 
 T = TypeVar("T")
+BATCHES: Final = frozenset({"decide_many", "observe_many"})
 FRAMES_AT_ONCE: Final = 4  # of decide_many
 
 
@@ -39,11 +42,12 @@ class AsyncClient:
     """`Client` with `await`; made by `frmcore.aio.connect`. Fallbacks are reported from a thread, as `Client` does."""
 
     def __init__(self, path: str | Path, timeout: float) -> None:
-        self.timeout = timeout
+        self.timeout = messages.checked_timeout(timeout)
         self._pool = Pool(path)  # for the reporter's thread
         self._reporter = Reporter(self._pool)
-        self._line: Line | None = None
+        self._lines: dict[bool, Line] = {}  # batches have their own: what is behind them waits for room as they do
         self._connecting = asyncio.Lock()
+        self._at: tuple[int, asyncio.AbstractEventLoop] | None = None  # whose those are: a process, a loop
         self._facts: messages.PolicyFacts | None = None
         self._policy: Policy | None = None
         self._closed = False
@@ -58,16 +62,27 @@ class AsyncClient:
         otherwise: str = RAISE,
     ) -> Decision:
         """As `Client.decide`."""
-        messages.check_otherwise(otherwise, self._facts)
-        seconds = self.timeout if within_ms is None else within_ms / 1000
+        seconds = await self._checked(otherwise, messages.seconds_of(within_ms, self.timeout))
         event = messages.plain_event(event)
         try:
             return messages.decision(await self._call(messages.asking("decide", event, point, strict), seconds))
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, time.time_ns() // 1_000_000))
             return messages.fallback(event, point, otherwise, self._facts)
+
+    async def _checked(self, otherwise: str, seconds: float) -> float:
+        """As `Client._checked`."""
+        if messages.is_known(otherwise, self._facts):
+            return seconds
+        deadline = time.monotonic() + seconds
+        with suppress(OSError, OwnerUnavailable, ProtocolError):  # a TimeoutError is an OSError
+            async with asyncio.timeout(seconds):
+                line, found = await self._opened()
+            line.end(ConnectionResetError())
+            messages.check_otherwise(otherwise, found)
+        return max(0.0, deadline - time.monotonic())
 
     async def decide_json(
         self, data: bytes | str, point: str | None = None, *, within_ms: float | None = None, otherwise: str = RAISE
@@ -259,8 +274,8 @@ class AsyncClient:
     async def close(self, seconds: float = 1.0) -> None:
         """As `Client.close`."""
         self._closed = True
-        if self._line is not None:
-            self._line.end(EngineClosed("the client is closed: connect anew"))
+        for line in self._ours().values():
+            line.end(EngineClosed("the client is closed: connect anew"))
         await asyncio.to_thread(self._reporter.close, seconds)
         self._pool.close()
 
@@ -281,7 +296,7 @@ class AsyncClient:
             async with asyncio.timeout(seconds):
                 while True:
                     try:
-                        return await (await self._connected()).call(asked)
+                        return await (await self._connected(asked[0] in BATCHES)).call(asked)
                     except (OSError, OwnerUnavailable) as error:
                         reason = str(error)
                     await asyncio.sleep(pause)
@@ -289,17 +304,30 @@ class AsyncClient:
         except TimeoutError:
             raise self._pool.unavailable(reason, seconds) from None
 
-    async def _connected(self) -> Line:
+    async def _opened(self) -> tuple[Line, messages.PolicyFacts]:
+        _, line = await asyncio.get_running_loop().create_unix_connection(Line, self._pool.socket)
+        try:
+            found = messages.welcome(await line.call(messages.GREETING)).policy
+        except BaseException as error:
+            line.end(ConnectionResetError(str(error)))
+            raise
+        self._facts = found
+        return line, found
+
+    async def _connected(self, batch: bool) -> Line:
         if self._closed:
             raise EngineClosed("the client is closed: connect anew")
+        lines = self._ours()
         async with self._connecting:
-            line = self._line
+            line = lines.get(batch)
             if line is None or line.transport is None:
-                _, line = await asyncio.get_running_loop().create_unix_connection(Line, self._pool.socket)
-                try:
-                    self._facts = messages.welcome(await line.call(messages.GREETING)).policy
-                except BaseException as error:
-                    line.end(ConnectionResetError(str(error)))
-                    raise
-                self._line = line
+                line, _ = await self._opened()
+                lines[batch] = line
             return line
+
+    def _ours(self) -> dict[bool, Line]:
+        """After a fork, or in another loop, what was connected is somebody else's, and so are those who wait for it."""
+        at = os.getpid(), asyncio.get_running_loop()
+        if self._at != at:
+            self._at, self._lines, self._connecting = at, {}, asyncio.Lock()
+        return self._lines

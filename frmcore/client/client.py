@@ -41,9 +41,7 @@ class Client:
     """
 
     def __init__(self, path: str | Path, timeout: float) -> None:
-        if timeout <= 0:
-            raise ValueError(f"timeout: expected seconds above 0, got {timeout}")
-        self.timeout = timeout
+        self.timeout = messages.checked_timeout(timeout)
         self._pool = Pool(path)
         self._reporter = Reporter(self._pool)
         self._policy: Policy | None = None
@@ -65,16 +63,26 @@ class Client:
         take when the owner is away or slow; the decision then has `fallback`, and the owner hears of it afterwards:
         the event counts in its windows, with that outcome as its `final`. "raise" raises OwnerUnavailable instead.
         """
-        messages.check_otherwise(otherwise, self._pool.policy)
-        seconds = self.timeout if within_ms is None else within_ms / 1000
+        seconds = self._checked(otherwise, messages.seconds_of(within_ms, self.timeout))
         event = messages.plain_event(event)
         try:
             return messages.decision(self._pool.call(messages.asking("decide", event, point, strict), seconds))
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(event, point, otherwise, time.time_ns() // 1_000_000))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, time.time_ns() // 1_000_000))
             return messages.fallback(event, point, otherwise, self._pool.policy)
+
+    def _checked(self, otherwise: str, seconds: float) -> float:
+        """What is left of the time. Raises ValueError where the policy in force does not have the outcome; where nobody
+        says which that is none is refused."""
+        if messages.is_known(otherwise, self._pool.policy):
+            return seconds
+        deadline = time.monotonic() + seconds
+        found = self._pool.greeted(deadline)
+        if found is not None:
+            messages.check_otherwise(otherwise, found)
+        return max(0.0, deadline - time.monotonic())
 
     def decide_json(
         self, data: bytes | str, point: str | None = None, *, within_ms: float | None = None, otherwise: str = RAISE

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import time
 from collections import deque
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakSet
 
 from frmcore.client import messages
-from frmcore.errors import EngineClosed, FrmcoreError, OwnerUnavailable, ProtocolError, StoreError
+from frmcore.errors import EngineClosed, InvalidEvent, OwnerUnavailable, ProtocolError, StoreError
 
 if TYPE_CHECKING:
+    import msgspec
+
     from frmcore.client.pool import Pool
 
 WAITING_MAX: Final = 10_000  # some 5 MB of events; when more wait, the oldest are given up
 CALL_SECONDS: Final = 5.0
+EXIT_SECONDS: Final = 1.0  # at the interpreter's end, for all clients that nobody closed
 END_SECONDS: Final = 0.2  # for the thread, once it was told to end
 PAUSE_SECONDS: Final = 0.25  # between tries while the owner is away
 
@@ -24,9 +29,10 @@ log = logging.getLogger("frmcore.client")
 
 
 class Report(NamedTuple):
-    """An event that took effect without a decision. `at`: when, epoch ms."""
+    """An event that took effect without a decision, as it was then: the caller may go on with its dict. `at`: when,
+    epoch ms."""
 
-    event: Any
+    event: msgspec.Raw
     point: str | None
     final: str
     at: int
@@ -43,9 +49,9 @@ class Reporter:
         self._waiting: deque[Report] = deque()
         self._lock = Lock()
         self._thread: Thread | None = None
-        self._process = os.getpid()
         self._closing = Event()
         self.given = self.reported = self.refused = self.dropped = 0
+        _REPORTERS.add(self)
 
     def counts(self) -> dict[str, int]:
         return {
@@ -56,20 +62,27 @@ class Reporter:
     def add(self, report: Report) -> None:
         """Never waits."""
         with self._lock:
-            self._after_fork()
             self.given += 1
             if len(self._waiting) == WAITING_MAX:
                 self._waiting.popleft()
                 self.dropped += 1
             self._waiting.append(report)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="frmcore-reports", daemon=True)
-                self._thread.start()
+                self._start()
 
-    def _after_fork(self) -> None:
-        """What waits belongs to the parent, whose thread did not come along."""
-        if self._process != os.getpid():
-            self._waiting, self._thread, self._process = deque(), None, os.getpid()
+    def _start(self) -> None:
+        thread = Thread(target=self._run, name="frmcore-reports", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread is to be had: the next report tries again
+            log.warning("the thread that reports to the owner can't be started")
+        else:
+            self._thread = thread
+
+    def after_fork(self) -> None:
+        """What waits belongs to the parent, whose thread did not come along; another one may have held the lock."""
+        self._lock, self._waiting, self._thread, self._closing = Lock(), deque(), None, Event()
+        self.given = self.reported = self.refused = self.dropped = 0
 
     def _run(self) -> None:
         while True:
@@ -86,17 +99,31 @@ class Reporter:
     def _sent(self, report: Report) -> bool:
         """False while the owner is away or refuses all; then the report stays where it is."""
         try:
-            messages.plain(self._pool.call(report.asked(), CALL_SECONDS))
-            self.reported += 1
-        except (OwnerUnavailable, ProtocolError, StoreError, EngineClosed):
+            answer = self._pool.call(report.asked(), CALL_SECONDS)
+        except (OwnerUnavailable, ProtocolError, EngineClosed):
             return False
-        except FrmcoreError as error:
-            self.refused += 1
-            log.warning("the owner refused a report: %s", type(error).__name__)
+        except InvalidEvent as error:  # longer than a frame
+            self._refuse(error)
+        else:
+            try:
+                messages.plain(answer)
+                self.reported += 1
+            except (OwnerUnavailable, StoreError):
+                return False
+            except Exception as error:  # an answer, whatever it is: those behind must not wait for this one for ever
+                self._refuse(error)
         with self._lock:
             if self._waiting and self._waiting[0] is report:
                 self._waiting.popleft()
         return True
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused += 1
+        log.warning("the owner refused a report: %s", type(error).__name__)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing.is_set()
 
     def close(self, seconds: float) -> None:
         """Gives the owner so much time to hear of what waits; then it is lost, and said to be."""
@@ -109,3 +136,20 @@ class Reporter:
             thread.join(END_SECONDS)
         if self._waiting:
             log.warning("%d events took effect undecided, and the owner never heard of them", len(self._waiting))
+
+
+def _after_fork() -> None:
+    for each in list(_REPORTERS):
+        each.after_fork()
+
+
+def _at_exit() -> None:
+    until = time.monotonic() + EXIT_SECONDS
+    for each in list(_REPORTERS):
+        if not each.is_closed:
+            each.close(max(0.0, until - time.monotonic()))
+
+
+_REPORTERS: Final[WeakSet[Reporter]] = WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

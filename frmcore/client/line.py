@@ -36,13 +36,17 @@ class Line(asyncio.Protocol):
         buffer, at = self._buffer + data if self._buffer else data, 0
         while len(buffer) - at >= HEAD_BYTES:
             size = int.from_bytes(buffer[at : at + HEAD_BYTES], "big")
-            if size > FRAME_BYTES_MAX:
+            if not 0 < size <= FRAME_BYTES_MAX:
                 self.end(ProtocolError(f"a frame of {size:,} bytes: is this the socket of an frmcore owner?"))
                 return
             if len(buffer) - at < HEAD_BYTES + size:
                 break
             at += HEAD_BYTES + size
-            self._deliver(buffer[at - size : at])
+            try:
+                self._deliver(buffer[at - size : at])
+            except ProtocolError as error:
+                self.end(error)
+                return
         self._buffer = buffer[at:]
 
     def _deliver(self, answer: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import islice
+from math import isnan
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RAISE: Final = "raise"
 LIST_VALUES: Final = LIST_CHANGE_VALUES  # in one change of a list
+NIL: Final = 0xC0  # MessagePack's
 _WIDTHS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned numbers, by MessagePack's code
 BATCH_EVENTS: Final = 64  # in one frame: decided in well under a millisecond, so that others wait no longer
 
@@ -66,6 +68,23 @@ _welcome: Final = msgspec.msgpack.Decoder(Answer[Welcome | None]).decode
 _explained: Final = msgspec.msgpack.Decoder(Answer[_Explained | None]).decode
 
 
+# ---- time --------------------------------------------------------------------------------------------------------
+def checked_timeout(seconds: float) -> float:
+    """Of a client's calls. Raises ValueError."""
+    if not seconds > 0:  # also for what is no number: it would never be over
+        raise ValueError(f"timeout: expected seconds above 0, got {seconds}")
+    return seconds
+
+
+def seconds_of(within_ms: float | None, timeout: float) -> float:
+    """Of one call. Raises ValueError."""
+    if within_ms is None:
+        return timeout
+    if isnan(within_ms):
+        raise ValueError(f"within_ms: expected milliseconds, got {within_ms}")
+    return within_ms / 1000
+
+
 # ---- requests ----------------------------------------------------------------------------------------------------
 GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"})
 
@@ -78,7 +97,7 @@ def asking(op: str, event: Any, point: str | None, strict: bool) -> tuple[Any, .
 
 def json_of(data: bytes | str) -> Any:
     """As the protocol has JSON: binary data. A text with a lone surrogate becomes bytes that the engine refuses."""
-    return data.encode(errors="surrogatepass") if isinstance(data, str) else bytes(data)
+    return data.encode(errors="surrogatepass") if isinstance(data, str) else bytes(memoryview(data))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -106,13 +125,22 @@ def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
 
 
 def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
-    for values in asked[1:]:
+    subject, options = asked[1], asked[2] if len(asked) > 2 else {}
+    for values in (subject, options.get("fields"), options):
         for name, value in values.items() if isinstance(values, dict) else ():
             try:
                 encode(value)
             except (TypeError, ValueError, OverflowError, RecursionError):
                 return InvalidEvent(f"{name}: got {shorten(value)}, which can't be sent: {error}", str(name))
     return InvalidEvent(f"it can't be sent: {error}")
+
+
+def packed(event: Any) -> msgspec.Raw:
+    """An event as it is now. Raises InvalidEvent."""
+    try:
+        return msgspec.Raw(encode(event))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _unfit(("report", event), error) from None
 
 
 def change(
@@ -141,9 +169,13 @@ def plain_expiry(expires: Expiry) -> Any:
 # ---- answers -----------------------------------------------------------------------------------------------------
 def id_of(answer: bytes) -> int:
     """The id in front of an answer, without reading the rest: an array's head, then an unsigned number."""
-    code = answer[1]
+    code = answer[1] if len(answer) > 1 else NIL
+    if code < 0x80:
+        return code
     size = _WIDTHS.get(code)
-    return code if size is None else int.from_bytes(answer[2 : 2 + size], "big")
+    if size is None:
+        raise ProtocolError("an answer without an id")
+    return int.from_bytes(answer[2 : 2 + size], "big")
 
 
 def welcome(answer: bytes) -> Welcome:
@@ -231,9 +263,14 @@ def _node(told: Mapping[str, Any]) -> Node:
 
 
 # ---- what a client decides by itself --------------------------------------------------------------------------------
-def check_otherwise(otherwise: str, known: PolicyFacts | None) -> None:
-    """Raises ValueError for an outcome that the policy does not have; before the first connection none is known."""
-    if otherwise != RAISE and known is not None and otherwise not in known.outcomes:
+def is_known(otherwise: str, known: PolicyFacts | None) -> bool:
+    """Is it an outcome, as far as is known here? Where not, another policy may be in force since."""
+    return otherwise == RAISE or known is None or otherwise in known.outcomes
+
+
+def check_otherwise(otherwise: str, known: PolicyFacts) -> None:
+    """Raises ValueError for an outcome that the policy in force does not have."""
+    if otherwise not in known.outcomes:
         raise ValueError(f"otherwise: expected raise or one of {', '.join(known.outcomes)}, got {otherwise!r}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from frmcore.client.messages import numbered
 from frmcore.client.wire import Gone, Wire
-from frmcore.errors import EngineClosed, OwnerUnavailable
+from frmcore.errors import EngineClosed, OwnerUnavailable, ProtocolError
 from frmcore.serve.protocol import SOCKET_NAME
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE: Final = 0.001  # before another try to connect; doubled each time
 LONGEST_PAUSE: Final = 0.05
+IDLE_MAX: Final = 16  # connections that are kept
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Pool:
     @property
     def socket(self) -> str:
         """Looked for each time: the owner may make the folder later."""
-        return str(self.path / SOCKET_NAME if self.path.is_dir() else self.path)
+        return str(self.path / SOCKET_NAME if os.path.isdir(self.path) else self.path)  # noqa: PTH112  never raises
 
     def call(self, asked: tuple[Any, ...], seconds: float) -> bytes:
         """The answer to one request, within so many seconds. Raises OwnerUnavailable, ProtocolError, InvalidEvent."""
@@ -91,10 +92,20 @@ class Pool:
             return wire
 
     def _put(self, wire: Wire) -> None:
-        if self._closed:
+        if self._closed or len(self._idle) >= IDLE_MAX:  # the owner has so many for all of its clients
             wire.close()
         elif wire.is_open:
             self._idle.append(wire)
+
+    def greeted(self, deadline: float) -> PolicyFacts | None:
+        """Which policy is in force now, if the owner says so in time."""
+        try:
+            wire = Wire(self.socket, deadline)
+        except (Gone, OwnerUnavailable, ProtocolError):
+            return None
+        self.policy = wire.welcome.policy
+        self._put(wire)
+        return self.policy
 
     def clear(self) -> None:
         """Closes what waits here."""

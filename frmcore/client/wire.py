@@ -29,7 +29,10 @@ class Wire:
 
     def __init__(self, path: str, deadline: float) -> None:
         """deadline: by time.monotonic(). Raises Gone, ProtocolError, OwnerUnavailable."""
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:  # this process has no descriptor left
+            raise Gone(f"{path}: {error.strerror or error}") from None
         self._channel = Channel(self._sock.fileno(), READ_BYTES)
         self._next = 0
         try:

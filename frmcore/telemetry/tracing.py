@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.trace import Span, Tracer
 
@@ -43,6 +45,13 @@ class _Traced:
     def __exit__(self, *error: object) -> None:
         self._engine.__exit__(*error)  # type: ignore[attr-defined]
 
+    async def __aenter__(self) -> Any:
+        await self._engine.__aenter__()  # type: ignore[attr-defined]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._engine.__aexit__(*error)  # type: ignore[attr-defined]
+
 
 def _spanned(call: Callable[..., Any], name: str, tracer: Tracer) -> Callable[..., Any]:
     from opentelemetry import trace  # noqa: PLC0415
@@ -50,17 +59,33 @@ def _spanned(call: Callable[..., Any], name: str, tracer: Tracer) -> Callable[..
     def decide(*given: Any, **named: Any) -> Any:
         if not trace.get_current_span().is_recording():
             return call(*given, **named)
-        # Messages of errors show values of events: the span gets the error's class alone.
-        with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
-            try:
-                decided = call(*given, **named)
-            except Exception as error:
-                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
-                raise
+        with _span(name, tracer) as span:
+            decided = call(*given, **named)
             _describe(span, decided)
             return decided
 
-    return decide
+    async def decide_later(*given: Any, **named: Any) -> Any:
+        if not trace.get_current_span().is_recording():
+            return await call(*given, **named)
+        with _span(name, tracer) as span:
+            decided = await call(*given, **named)
+            _describe(span, decided)
+            return decided
+
+    return decide_later if iscoroutinefunction(call) else decide
+
+
+@contextmanager
+def _span(name: str, tracer: Tracer) -> Iterator[Span]:
+    """Of an error it has the class, and not the message, which may show a value."""
+    from opentelemetry import trace  # noqa: PLC0415
+
+    with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def _describe(span: Span, decided: Any) -> None:
