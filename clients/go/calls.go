@@ -43,7 +43,9 @@ func (a asking) options() any {
 // Decide decides one event and records it. The context's deadline is the call's.
 func (c *Client) Decide(ctx context.Context, event any, how ...How) (*Decision, error) {
 	a := asked(how)
-	if err := c.checkOtherwise(a.otherwise); err != nil {
+	ctx, cancel := c.timed(ctx)
+	defer cancel()
+	if err := c.checkOtherwise(ctx, a.otherwise); err != nil {
 		return nil, err
 	}
 	decision := new(Decision)
@@ -51,11 +53,21 @@ func (c *Client) Decide(ctx context.Context, event any, how ...How) (*Decision, 
 	if err == nil {
 		return decision, nil
 	}
-	if a.otherwise != "" && (errors.Is(err, OwnerUnavailable) || errors.Is(err, ProtocolError)) {
-		c.reporter.add(report{event, a.point, a.otherwise, time.Now().UnixMilli()})
-		return &Decision{EventID: c.idIn(event), Point: a.point, Outcome: a.otherwise, Fallback: true}, nil
+	cancelled := errors.Is(ctx.Err(), context.Canceled) // nobody waits for it any more: nothing took effect
+	if a.otherwise == "" || cancelled || !(errors.Is(err, OwnerUnavailable) || errors.Is(err, ProtocolError)) {
+		return nil, err
 	}
-	return nil, err
+	return c.fallback(event, a)
+}
+
+// fallback takes the caller's declared choice. The owner is told of the event as it is now: the caller may go on with it.
+func (c *Client) fallback(event any, a asking) (*Decision, error) {
+	packed, err := encode(event)
+	if err != nil {
+		return nil, unfit(err)
+	}
+	c.reporter.add(report{packed, a.point, a.otherwise, time.Now().UnixMilli()})
+	return &Decision{EventID: c.idIn(packed), Point: a.point, Outcome: a.otherwise, Fallback: true}, nil
 }
 
 // DecideMany decides events in order, many of them on their way at once. The first that is refused is the error;
@@ -96,7 +108,8 @@ func (c *Client) Observe(ctx context.Context, event any) error {
 	return c.ask(ctx, nil, "observe", event)
 }
 
-// ObserveMany records events in order, as DecideMany decides them.
+// ObserveMany records events in order, as DecideMany decides them: history, each with its updates and final. Sent again
+// they count once. The context's deadline is for all of them: cut a long history.
 func (c *Client) ObserveMany(ctx context.Context, events []any) error {
 	requests := batches("observe_many", events, nil)
 	return c.use(ctx, func(ctx context.Context, w *wire) error {
@@ -150,9 +163,12 @@ func (c *Client) DecideAgain(ctx context.Context, eventID, point string, told To
 
 // Features says what is known of entities now: {"account": "a-17"}.
 func (c *Client) Features(ctx context.Context, entities map[string]string) (map[string]any, error) {
-	var features map[string]any
-	err := c.ask(ctx, &features, "features", entities)
-	return features, err
+	if entities == nil {
+		entities = map[string]string{}
+	}
+	var told Values
+	err := c.ask(ctx, &told, "features", entities)
+	return told, err
 }
 
 // Change is what is said of values that a list gets. Expires: "90d" from now, or RFC 3339; empty: for good.
@@ -163,7 +179,7 @@ type Change struct {
 // ListAdd adds values to a list, as many as a frame takes; how many are new.
 func (c *Client) ListAdd(ctx context.Context, list string, values []string, said Change) (int, error) {
 	options := map[string]any{
-		"values": values, "reason": said.Reason, "source": said.Source, "owner": said.Owner, "expires": orNil(said.Expires),
+		"values": orEmpty(values), "reason": said.Reason, "source": said.Source, "owner": said.Owner, "expires": orNil(said.Expires),
 	}
 	var changed int
 	err := c.ask(ctx, &changed, "list_add", list, options)
@@ -172,7 +188,7 @@ func (c *Client) ListAdd(ctx context.Context, list string, values []string, said
 
 // ListRemove removes values from a list; how many were there.
 func (c *Client) ListRemove(ctx context.Context, list string, values []string, said Change) (int, error) {
-	options := map[string]any{"values": values, "reason": said.Reason, "source": said.Source}
+	options := map[string]any{"values": orEmpty(values), "reason": said.Reason, "source": said.Source}
 	var changed int
 	err := c.ask(ctx, &changed, "list_remove", list, options)
 	return changed, err
@@ -206,6 +222,14 @@ func (c *Client) Final(ctx context.Context, eventID string) (string, error) {
 	}
 	err := c.ask(ctx, &told, "explain", eventID)
 	return told.Final, err
+}
+
+// orEmpty because nil would go out as none at all.
+func orEmpty[T any](values []T) []T {
+	if values == nil {
+		return []T{}
+	}
+	return values
 }
 
 func orNil(text string) any {

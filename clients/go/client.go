@@ -1,6 +1,7 @@
 package frmcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,12 +84,17 @@ func (c *Client) ask(ctx context.Context, result any, asked ...any) error {
 	return c.use(ctx, func(ctx context.Context, w *wire) error { return w.call(ctx, result, asked...) })
 }
 
-func (c *Client) use(ctx context.Context, work func(context.Context, *wire) error) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.options.Timeout)
-		defer cancel()
+// timed gives a context a deadline where it has none.
+func (c *Client) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
 	}
+	return context.WithTimeout(ctx, c.options.Timeout)
+}
+
+func (c *Client) use(ctx context.Context, work func(context.Context, *wire) error) error {
+	ctx, cancel := c.timed(ctx)
+	defer cancel()
 	pause := firstPause
 	for {
 		err := c.once(ctx, work)
@@ -96,11 +102,11 @@ func (c *Client) use(ctx context.Context, work func(context.Context, *wire) erro
 			return err
 		}
 		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			return c.unavailable(err)
+			return c.unavailable(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
-			return c.unavailable(err)
+			return c.unavailable(ctx, err)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, longestPause)
@@ -116,8 +122,9 @@ func final(err error) bool {
 	return errors.Is(err, ProtocolError) || errors.Is(err, net.ErrClosed)
 }
 
-func (c *Client) unavailable(err error) error {
-	return &Error{Class: OwnerUnavailable, Message: fmt.Sprintf(
+func (c *Client) unavailable(ctx context.Context, err error) error {
+	cause := cmp.Or(ctx.Err(), context.DeadlineExceeded) // the connection's deadline may be a moment sooner
+	return &Error{Class: OwnerUnavailable, cause: cause, Message: fmt.Sprintf(
 		"%s: %v. Is `frmcore serve` running there? What was asked may have been done: the same event sent again counts once", c.path, err,
 	)}
 }
@@ -153,6 +160,11 @@ func (c *Client) take(ctx context.Context) (*wire, error) {
 		return w, nil
 	}
 	c.mutex.Unlock()
+	return c.connect(ctx)
+}
+
+// connect makes a connection, whatever waits.
+func (c *Client) connect(ctx context.Context) (*wire, error) {
 	w, err := open(ctx, c.socket())
 	if err != nil {
 		return nil, err
@@ -189,10 +201,20 @@ func (c *Client) facts() *policyFacts {
 	return c.policy
 }
 
-func (c *Client) checkOtherwise(outcome string) error {
+// checkOtherwise greets the owner anew before it refuses an outcome: another policy may be in force since the last
+// connection was made. Where nobody answers none is refused.
+func (c *Client) checkOtherwise(ctx context.Context, outcome string) error {
 	known := c.facts()
-	if outcome != "" && known != nil && !slices.Contains(known.Outcomes, outcome) {
-		return fmt.Errorf("otherwise: expected one of %v, got %q", known.Outcomes, outcome)
+	if outcome == "" || known == nil || slices.Contains(known.Outcomes, outcome) {
+		return nil
+	}
+	w, err := c.connect(ctx)
+	if err != nil {
+		return nil
+	}
+	c.give(w)
+	if !slices.Contains(w.policy.Outcomes, outcome) {
+		return fmt.Errorf("otherwise: expected one of %v, got %q", w.policy.Outcomes, outcome)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,7 +127,8 @@ func plain(value any) any {
 		}
 		delete(v, "durable") // the vectors are of an engine without a store
 		delete(v, "frmcore")
-		delete(v, "since") // by the owner's clock
+		delete(v, "since") // by the owner's clock, as is the next
+		delete(v, "added")
 		return v
 	case []any:
 		for i, each := range v {
@@ -203,7 +205,7 @@ func TestCalls(t *testing.T) {
 	first := paid(1)
 	first.Card = &card
 	decision := must(client.Decide(ctx, first, Point("checkout")))(t)
-	if decision.Outcome != "allow" || !decision.Durable || decision.Features["spend"] != int8(100) || decision.Fallback {
+	if decision.Outcome != "allow" || !decision.Durable || decision.Features["spend"] != int64(100) || decision.Fallback {
 		t.Errorf("%+v", decision)
 	}
 	if again := must(client.Decide(ctx, first))(t); !again.Duplicate || again.Seq != decision.Seq {
@@ -413,11 +415,99 @@ func TestCancelled(t *testing.T) {
 	o.signal(syscall.SIGSTOP)
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if _, err := client.Decide(ctx, paid(1)); !errors.Is(err, OwnerUnavailable) {
+	if given, err := client.Decide(ctx, paid(1), Otherwise("allow")); !errors.Is(err, OwnerUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Error(given, err)
+	}
+	slow, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := client.Decide(slow, paid(1)); !errors.Is(err, context.DeadlineExceeded) || client.Reports().Given > 0 {
 		t.Error(err)
 	}
 	o.signal(syscall.SIGCONT)
 	must(client.Decide(context.Background(), paid(2)))(t)
+}
+
+// What the caller does with its map afterwards is none of the report's business.
+func TestReportIsOfTheEventAsItWas(t *testing.T) {
+	o := newOwner(t)
+	client := o.client()
+	o.kill()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	mine := map[string]any{"id": "m-1", "ts": noon, "kind": "payment", "account": "a", "amount": 5}
+	must(client.Decide(ctx, mine, Otherwise("block")))(t)
+	text := []byte(`{"id": "j-1", "ts": 1760011200000, "kind": "payment", "account": "a", "amount": 5}`)
+	if given := must(client.Decide(ctx, text, Otherwise("block")))(t); given.EventID != "j-1" {
+		t.Errorf("%+v", given)
+	}
+	o.start()
+	for client.Reports().Waiting > 0 {
+		mine["id"] = "m-2"
+		time.Sleep(time.Millisecond)
+	}
+	for _, ident := range []string{"m-1", "j-1"} {
+		if final := must(client.Final(context.Background(), ident))(t); final != "block" {
+			t.Errorf("%s: %s", ident, final)
+		}
+	}
+	client.Close()
+	client.Close() // does no harm
+}
+
+// An answer ends a report; what is none may be one when an owner is there again.
+func TestRefusedReports(t *testing.T) {
+	for err, expected := range map[error]bool{
+		&Error{Class: InvalidEvent}: true, &Error{Class: ProtocolError}: true, &Error{Class: StoreFull}: false,
+		&Error{Class: OwnerUnavailable}: false, fmt.Errorf("%w: no owner", ProtocolError): false, net.ErrClosed: false,
+	} {
+		if refused(err) != expected {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestOutcomesAreThoseOfThePolicyInForce(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	client := o.client()
+	defer client.Close()
+	policy := string(must(os.ReadFile(filepath.Join(vectors, "policy.yaml")))(t))
+	policy = strings.Replace(policy, "version: 1", "version: 2\noutcomes: [allow, challenge, review, block]", 1)
+	if err := client.ask(ctx, nil, "reload", map[string]string{"policy.yaml": policy}); err != nil {
+		t.Fatal(err)
+	}
+	if decision := must(client.Decide(ctx, paid(1), Otherwise("challenge")))(t); decision.Fallback {
+		t.Errorf("%+v", decision)
+	}
+	if _, err := client.Decide(ctx, paid(2), Otherwise("chalenge")); err == nil || !strings.Contains(err.Error(), "challenge") {
+		t.Error(err)
+	}
+}
+
+func TestAnswersAsGoHasThem(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	client := o.client()
+	defer client.Close()
+	must(client.Decide(ctx, paid(1)))(t)
+	must(client.Erase(ctx, []Subject{{"account", "a"}}, Said{}))(t)
+	err := client.Update(ctx, "e-1", Told{Fields: map[string]any{"status": "declined"}})
+	if !errors.Is(err, EventErased) || !errors.Is(err, UnknownEvent) {
+		t.Error(err)
+	}
+	if changed := must(client.ListAdd(ctx, "blocked", nil, Change{}))(t) + must(client.ListRemove(ctx, "blocked", nil, Change{}))(t); changed != 0 {
+		t.Error(changed)
+	}
+	if _, err := client.Features(ctx, nil); errors.Is(err, ProtocolError) {
+		t.Error(err)
+	}
+	var told Decision
+	packed := must(encode(map[string]any{"probability": 0.25, "features": map[string]any{"a": int8(1), "b": uint64(1) << 63, "c": uint64(7), "d": nil}}))(t)
+	if err := msgpack.Unmarshal(packed, &told); err != nil {
+		t.Fatal(err)
+	}
+	expected := Values{"a": int64(1), "b": uint64(1) << 63, "c": int64(7), "d": nil}
+	if told.Probability != 0.25 || !reflect.DeepEqual(told.Features, expected) {
+		t.Errorf("%+v", told)
+	}
 }
 
 func BenchmarkDecide(b *testing.B) {

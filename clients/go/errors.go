@@ -11,6 +11,7 @@ const (
 	EventTooOld      Class = "EventTooOld" // an InvalidEvent too
 	EventConflict    Class = "EventConflict"
 	UnknownEvent     Class = "UnknownEvent"
+	EventErased      Class = "EventErased" // an UnknownEvent too
 	UnknownName      Class = "UnknownName"
 	ReadOnlyList     Class = "ReadOnlyList"
 	PolicyError      Class = "PolicyError"
@@ -26,8 +27,8 @@ const (
 )
 
 var above = map[Class]Class{
-	EventTooOld: InvalidEvent, StoreUnavailable: StoreError, StoreLocked: StoreError, StoreDamaged: StoreError,
-	StoreFull: StoreError, StoreVersion: StoreError,
+	EventTooOld: InvalidEvent, EventErased: UnknownEvent, StoreUnavailable: StoreError, StoreLocked: StoreError,
+	StoreDamaged: StoreError, StoreFull: StoreError, StoreVersion: StoreError,
 }
 
 func (c Class) Error() string { return string(c) }
@@ -38,7 +39,12 @@ type Error struct {
 	Message  string    `msgpack:"message"`
 	Field    string    `msgpack:"field"`    // of an InvalidEvent: the culprit, where one is
 	Decision *Decision `msgpack:"decision"` // of an EventConflict: the first decision
+
+	cause error // of an OwnerUnavailable: the context's error, where that ended the call
 }
+
+// Unwrap gives context.Canceled or context.DeadlineExceeded where the context ended the call.
+func (e *Error) Unwrap() error { return e.cause }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Class, e.Message) }
 

@@ -30,7 +30,7 @@ type Erased struct {
 func (c *Client) Erase(ctx context.Context, subjects []Subject, said Said) (*Erased, error) {
 	erased := new(Erased)
 	options := map[string]any{"reason": said.Reason, "source": said.Source}
-	if err := c.ask(ctx, erased, "erase", subjects, options); err != nil {
+	if err := c.ask(ctx, erased, "erase", orEmpty(subjects), options); err != nil {
 		return nil, err
 	}
 	return erased, nil

@@ -2,8 +2,8 @@ package frmcore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"net"
 	"sync"
 	"time"
 
@@ -17,7 +17,7 @@ const (
 
 // report is an event that took effect without a decision.
 type report struct {
-	event any
+	event msgpack.RawMessage // as it was then: the caller may go on with its map
 	point string
 	final string
 	at    int64 // epoch milliseconds
@@ -36,6 +36,7 @@ type reporter struct {
 	counts  Reports
 	running bool
 	closing chan struct{}
+	closed  sync.Once
 }
 
 func newReporter(client *Client) *reporter {
@@ -77,7 +78,7 @@ func (r *reporter) run() {
 		one, dropped := r.waiting[0], r.counts.Dropped
 		r.mutex.Unlock()
 		err := r.send(one)
-		if errors.Is(err, OwnerUnavailable) || errors.Is(err, StoreError) || errors.Is(err, net.ErrClosed) {
+		if err != nil && !refused(err) {
 			select {
 			case <-r.closing:
 				return
@@ -98,6 +99,13 @@ func (r *reporter) run() {
 	}
 }
 
+// refused says whether an error is an owner's answer to that report: those behind must not wait for it for ever.
+// Anything else may go away.
+func refused(err error) bool {
+	var told *Error
+	return errors.As(err, &told) && !errors.Is(told, OwnerUnavailable) && !errors.Is(told, StoreError)
+}
+
 func (r *reporter) send(one report) error {
 	options := map[string]any{"final": one.final, "at": one.at, "point": orNil(one.point)}
 	return r.client.ask(context.Background(), nil, "report", one.event, options)
@@ -110,19 +118,21 @@ func (r *reporter) close(patience time.Duration) int {
 			break
 		}
 	}
-	close(r.closing)
+	r.closed.Do(func() { close(r.closing) })
 	return r.client.Reports().Waiting
 }
 
 // idIn finds the id of an event that was never decided; "" where the policy is not known yet.
-func (c *Client) idIn(event any) string {
+func (c *Client) idIn(event msgpack.RawMessage) string {
 	known := c.facts()
-	data, err := encode(event)
-	if known == nil || err != nil {
+	if known == nil {
 		return ""
 	}
 	var value any
-	if err := msgpack.Unmarshal(data, &value); err != nil {
+	if err := msgpack.Unmarshal(event, &value); err != nil {
+		return ""
+	}
+	if text, ok := value.([]byte); ok && json.Unmarshal(text, &value) != nil {
 		return ""
 	}
 	for _, name := range known.ID {

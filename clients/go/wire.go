@@ -169,10 +169,14 @@ func (w *wire) answer(number uint64) ([]byte, error) {
 
 var errEnded = errors.New("the owner ended the connection")
 
+func unfit(err error) error {
+	return &Error{Class: InvalidEvent, Message: "it can't be sent: " + err.Error()}
+}
+
 func frameOf(request []any) ([]byte, error) {
 	payload, err := encode(request)
 	if err != nil {
-		return nil, &Error{Class: InvalidEvent, Message: "it can't be sent: " + err.Error()}
+		return nil, unfit(err)
 	}
 	if len(payload) > frameBytesMax {
 		return nil, &Error{Class: InvalidEvent, Message: fmt.Sprintf("%d bytes in one frame, at most %d are taken", len(payload), frameBytesMax)}
