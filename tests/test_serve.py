@@ -136,6 +136,33 @@ def test_what_msgpack_can_not_carry_is_an_invalid_event(client: Client) -> None:
             client.decide(event(1, amount=value))
 
 
+def test_values_of_wrong_types_are_refused_in_the_engines_words(tmp_path: Path) -> None:
+    calls: list[Callable[[Any], Any]] = [
+        lambda it: it.decide(event(2), 5), lambda it: it.evaluate(event(2), 5),
+        lambda it: it.decide_many([event(2)], 5),
+        lambda it: it.update(5, status="declined"), lambda it: it.update("e-1", by=5),
+        lambda it: it.update("e-1", source=5), lambda it: it.decide_again("e-1", 5),
+        lambda it: it.decide_again(5, "answered"), lambda it: it.explain(5), lambda it: it.explain("e-1", 5),
+        lambda it: it.lists["blocked"].add(5), lambda it: it.lists["blocked"].remove(5),
+        lambda it: it.lists["blocked"].get(5), lambda it: 5 in it.lists["blocked"],
+        lambda it: it.lists["blocked"].add("c", reason=5), lambda it: it.lists["blocked"].add("c", source=5),
+        lambda it: it.lists["blocked"].add("c", owner=5), lambda it: it.switch("rules", "listed", "on"),
+        lambda it: it.switch("rule", 5, "on"), lambda it: it.switch("rule", "listed", 5),
+        lambda it: it.switch("rule", "listed", "off", by=5), lambda it: it.snooze(5, until="1h"),
+        lambda it: it.snooze("listed", 5, until="1h"), lambda it: it.reset_breaker(5),
+        lambda it: it.erase("account", "a", reason=5), lambda it: it.holds.add("account", "a", source=5),
+    ]  # fmt: skip
+    with serving(tmp_path) as (engine, path), frmcore.connect(path) as client:
+        engine.decide(event(1))
+        for number, call in enumerate(calls):
+            said = []
+            for it in (engine, client):
+                with pytest.raises(Exception) as caught:  # whatever the engine raises
+                    call(it)
+                said.append((caught.type, str(caught.value)))
+            assert said[0] == said[1], number
+
+
 def test_policies_are_reloaded_and_refused(client: Client, tmp_path: Path) -> None:
     assert client.policy.version == "1"
     client.reload(POLICY.replace("version: 1", "version: 2"))

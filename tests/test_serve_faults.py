@@ -9,21 +9,26 @@ import socket
 import stat
 import struct
 import time
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 from serving import POLICY, Owner, Raw, event, eventually, served, serving
 from shared import faults
+from typer.testing import CliRunner
 
 import frmcore
+from frmcore.cli import app
+from frmcore.client.messages import numbered, plain
 from frmcore.limits import FRAME_BYTES_MAX
-from frmcore.serve import connection, server, socketfile
+from frmcore.serve import connection, http, server, socketfile
 from frmcore.serve.http import CONNECTIONS_MAX, Watch, serve_http
 from frmcore.serve.protocol import framed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+GONE = "the socket's file was taken away: nobody can connect any more"
 
 
 def test_owners_and_clients_are_killed() -> None:
@@ -62,7 +67,7 @@ def test_requests_of_another_form_are_refused_and_the_connection_goes_on(tmp_pat
     with serving(tmp_path) as (_, path):
         client = Raw(path)
         assert "no operation 'decyde'" in client.ask(2, "decyde", {})[2]["message"]
-        assert client.ask(3, "decide", event(1), {"point": 7})[2]["error"] == "ProtocolError"
+        assert client.ask(3, "decide", event(1), {"point": 7})[2]["error"] == "UnknownName"
         assert client.ask(4, "decide_many", [event(1)] * 300)[2]["error"] == "ProtocolError"
         assert client.ask(5, "features", [1])[2]["error"] == "ProtocolError"
         assert client.ask(5, "features", {"at": "x"})[2]["error"] == "ProtocolError"
@@ -214,6 +219,42 @@ def test_a_second_signal_does_no_harm(tmp_path: Path) -> None:
         assert not (tmp_path / "socket").exists()
 
 
+def test_clients_are_answered_while_a_long_operation_ends(tmp_path: Path) -> None:
+    ends = Event()
+    with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
+        owner, watch, other = served(), Watch(), Raw(path)
+        watch.server = owner
+        owner._chores.by_name["snapshot"] = lambda _: ends.wait(10)
+        other.send(2, "snapshot", "/x")
+        client.decide(event(1))
+        owner.stop()
+        eventually(lambda: owner._draining)
+        assert client.decide(event(2), within_ms=2_000).seq == 2
+        assert watch.ready() == (False, {"ready": False, "state": "ending"})
+        assert watch.alive()[0]
+        with pytest.raises(frmcore.OwnerUnavailable, match="the owner ends"):
+            wire = client._pool._take(0)
+            plain(wire.call(numbered(wire.number(), ("health",)), time.monotonic() + 5))
+        ends.set()
+        assert other.answer() == [2, True]
+
+
+def test_a_socket_that_was_taken_away_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "TICK_SECONDS", 0.02)
+    with serving(tmp_path) as (_, path), socket.socket(socket.AF_UNIX) as other:
+        watch = Watch()
+        watch.server = served()
+        assert watch.ready()[0]
+        path.unlink()
+        other.bind(str(path))
+        eventually(lambda: not watch.ready()[0])
+        time.sleep(0.1)
+        assert [record.message for record in caplog.records].count(GONE) == 1
+    path.unlink()  # it is somebody else's: the owner let it be
+
+
 def test_an_event_that_no_frame_takes(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
         with pytest.raises(frmcore.InvalidEvent, match="at most 4,194,304"):
@@ -268,6 +309,7 @@ def test_a_report_of_what_the_owner_had_decided_says_what_took_effect(tmp_path: 
         for number in (3, 4):  # told twice: a connection broke
             said = client.ask(number, "report", event(1), {"final": "block", "at": event(1)["ts"] + 5})[1]
             assert said["duplicate"]
+        assert (engine.stats["updates"], served().fallbacks) == (1, {"block": 1})
         assert engine.explain("e-1").final == "block"
         assert engine.features(account="a", at=event(1)["ts"] + 10)["spend"] == 0
         assert client.ask(5, "report", event(1, amount=7), {"final": "block"})[2]["error"] == "EventConflict"
@@ -282,6 +324,22 @@ def test_an_answer_that_came_too_late_is_no_batchs(tmp_path: Path) -> None:
         owner.go_on()
         assert [each.event_id for each in client.decide_many([event(3), event(4)])] == ["e-3", "e-4"]
         assert client.decide(event(5)).event_id == "e-5"
+
+
+def test_a_failing_disk_keeps_nobody_from_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = frmcore.StoreOptions(durability="power", on_store_failure="raise")
+    with serving(tmp_path, path=tmp_path / "store", store=options) as (engine, path):
+        Raw(path).ask(2, "decide", event(1))
+        assert engine._store is not None
+        monkeypatch.setattr(engine._store.flusher, "failure", frmcore.StoreFull("no room"))
+        monkeypatch.setattr(type(engine._store.flusher), "wait", lambda *_: False)
+        client = Raw(path)
+        for number, op, subject in [(2, "ping", None), (3, "features", {"account": "a"}), (4, "evaluate", event(2))]:
+            assert len(client.ask(number, op, subject)) == 2, op
+        assert client.ask(5, "health")[1]["ready"] is False
+        assert client.ask(6, "decide", event(2))[2]["error"] == "StoreFull"
+        assert "no room" in CliRunner().invoke(app, ["top", str(path), "--once", "--every", "0.1"]).stdout
+        monkeypatch.undo()
 
 
 def test_batches_wait_for_room_in_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,11 +397,17 @@ def test_no_descriptors_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert Raw(path).ask(2, "ping") == [2, None]
 
 
-def test_clients_of_http_are_bounded_and_their_leaving_is_no_news(capfd: pytest.CaptureFixture[str]) -> None:
+def test_clients_of_http_are_bounded_and_their_leaving_is_no_news(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = serve_http("127.0.0.1", 0, Watch())
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS_MAX)]
     with socket.create_connection(("127.0.0.1", port)) as other:
         assert other.recv(100) == b""  # sent off
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.0)  # they had their time, and make way
+    with socket.create_connection(("127.0.0.1", port)) as other:
+        other.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.0 200")
     reset = struct.pack("ii", 1, 0)
     for each in idle:
         each.sendall(b"GET /metr")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
+import shutil
+import subprocess
 import sys
+import time
+from configparser import ConfigParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,10 +26,10 @@ from serving import POLICY, Owner, event, served, serving
 from typer.testing import CliRunner
 
 import frmcore
+import frmcore.aio
 from frmcore.cli import app
 from frmcore.serve.http import Watch, serve_http
 from frmcore.serve.logs import JsonLines
-from frmcore.serve.numbers import owner_families
 from frmcore.serve.server import Server
 from frmcore.telemetry import EngineCollector, traced
 from frmcore.telemetry.exposition import exposition
@@ -102,6 +107,7 @@ def test_an_owners_numbers_and_health_over_http(tmp_path: Path) -> None:
     watch = Watch()
     base = f"http://127.0.0.1:{serve_http('127.0.0.1', 0, watch)}"
     watch.recovering(25, 100)
+    assert values(metrics(base)) == {("frmcore_ready",): 0}
     assert get(f"{base}/ready") == (503, {"ready": False, "state": "recovering: 25 %"})
     assert get(f"{base}/health")[0] == 200
     with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
@@ -112,19 +118,29 @@ def test_an_owners_numbers_and_health_over_http(tmp_path: Path) -> None:
         with pytest.raises(frmcore.InvalidEvent):
             client.decide(event(20, amount=None))
         client._pool.call(("report", event(30), {"final": "block", "at": event(30)["ts"]}), 5)
-        with urlopen(f"{base}/metrics") as answer:  # noqa: S310  our own address
-            found = values(answer.read().decode())
+        served()._chores.by_name["explain"] = lambda _: time.sleep(0.05)
+        client._pool.call(("explain", "e-1"), 5)
+        found = values(metrics(base))
+        assert found["frmcore_ready",] == 1
+        assert found["frmcore_request_seconds_sum", "op=explain"] >= 0.05  # since it was asked
         assert found["frmcore_request_seconds_count", "op=decide"] == 11
         assert found["frmcore_request_seconds_bucket", "le=+Inf", "op=decide"] == 11
         assert found["frmcore_request_errors_total", "error=InvalidEvent"] == 1
-        assert found["frmcore_fallbacks_total", "outcome=block"] == 1
+        assert [found["frmcore_fallbacks_total", f"outcome={each}"] for each in ("allow", "block")] == [0, 1]
         assert found["frmcore_connections",] == 1
         assert found["frmcore_resident_bytes",] > 1e6
-        assert get(f"{base}/ready")[0] == 200
+        assert get(f"{base}/ready?verbose=1")[0] == 200
+        with urlopen(Request(f"{base}/ready", method="HEAD")) as answer:  # noqa: S310  our own address
+            assert (answer.read(), int(answer.headers["Content-Length"]) > 10) == (b"", True)
         assert get(f"{base}/nothing")[0] == 404
         watch.server.alive -= 60
         assert get(f"{base}/health")[0] == 503
     assert get(f"{base}/ready") == (503, {"ready": False, "state": "closed"})
+
+
+def metrics(base: str) -> str:
+    with urlopen(f"{base}/metrics") as answer:  # noqa: S310  our own address
+        return str(answer.read().decode())
 
 
 def get(address: str) -> tuple[int, Any]:
@@ -182,6 +198,27 @@ def test_spans_lie_under_the_callers(engine: frmcore.Engine) -> None:
     assert (seen.policy.name, decision.outcome) == ("shop", "block")
 
 
+def test_spans_of_an_async_client(tmp_path: Path) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+
+    async def ask(path: Path) -> None:
+        async with traced(await frmcore.aio.connect(path), tracer) as client:
+            await client.decide(event(1))
+            with tracer.start_as_current_span("checkout"):
+                assert (await client.decide(event(2))).seq == 2
+                with pytest.raises(frmcore.InvalidEvent):
+                    await client.evaluate(event(3, amount="secret"))
+
+    with serving(tmp_path) as (_, path):
+        asyncio.run(ask(path))
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["frmcore.decide", "frmcore.evaluate", "checkout"]
+    assert (spans[0].attributes or {})["frmcore.outcome"] == "allow"
+    assert spans[1].status.description == "InvalidEvent"
+
+
 def test_top(tmp_path: Path) -> None:
     with serving(tmp_path) as (engine, path):
         engine.lists["blocked"].add("c-9")
@@ -189,6 +226,12 @@ def test_top(tmp_path: Path) -> None:
         said = CliRunner().invoke(app, ["top", str(path), "--once", "--every", "0.1"]).stdout
     for part in ("shop version 1", "checkout block", "listed", "rings", "there and back"):
         assert part in " ".join(said.split())
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    port = serve_http("127.0.0.1", 0, Watch())
+    with pytest.raises(OSError, match=f"in use.*127.0.0.1:{port}"):
+        serve_http("127.0.0.1", port, Watch())
 
 
 @pytest.mark.parametrize(
@@ -211,9 +254,10 @@ def test_serve_used_wrongly(arguments: list[str], told: str, tmp_path: Path) -> 
 @pytest.fixture
 def names(tmp_path: Path) -> set[str]:
     with frmcore.Engine(tmp_path / "store", policy=POLICY) as engine:
-        server = Server(engine, tmp_path / "socket")
+        watch = Watch()
+        watch.server = server = Server(engine, tmp_path / "socket")
         engine.decide(event(1))
-        found = {family.name for family in owner_families(server)}
+        found = set(re.findall(r"^# TYPE (\w+)", watch.metrics(), re.MULTILINE))
         server.stop()
         server.run()
     return found
@@ -231,6 +275,19 @@ def test_the_page_names_every_metric_and_every_alarm(names: set[str]) -> None:
     assert set(re.findall(r"`(frmcore_\w+)(?:\{[\w,]+\})?`", page)) == names
     alarms = set(re.findall(r"alert: (\w+)", (ROOT / "contrib" / "prometheus" / "alarms.yml").read_text("utf-8")))
     assert set(re.findall(r"\bFrmcore[A-Z]\w+", page)) == alarms
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool")
+def test_alarms_go_off_when_they_should() -> None:
+    command = ["promtool", "test", "rules", str(ROOT / "tests" / "data" / "alarms.yml")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_an_owner_that_does_not_start_is_started_again() -> None:
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "contrib" / "systemd" / "frmcore.service")
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
 
 
 def test_files_that_the_page_links_to_are_there() -> None:

@@ -29,21 +29,21 @@ _plain: Final = msgspec.msgpack.Decoder().decode
 
 
 class Deciding(msgspec.Struct, frozen=True):
-    """Options of decide, evaluate, decide_many."""
+    """Options of decide, evaluate, decide_many. What the engine has words for it refuses itself."""
 
-    point: str | None = None
+    point: Any = None
     strict: bool = False
 
 
 class Telling(msgspec.Struct, frozen=True):
     """Options of update, decide_again and report. `at`: epoch ms, RFC 3339 or a timestamp; None is now."""
 
-    point: str | None = None
+    point: Any = None
     at: Any = None
-    by: str | None = None
-    source: str | None = None
+    by: Any = None
+    source: Any = None
     fields: dict[str, Any] = {}
-    final: str | None = None
+    final: Any = None
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +59,8 @@ _AT_MOST: Final = msgspec.Meta(max_length=BATCH_EVENTS_MAX)
 _events: Final = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], _AT_MOST])
 _greeting: Final = msgspec.msgpack.Decoder(dict[str, Any])
 BATCHES: Final = frozenset({"decide_many", "observe_many"})  # wait for room in the journal
+RECORDING: Final = BATCHES | {"decide", "decide_again", "observe", "update", "report"}  # answers that wait for the disk
+REPORTS_KNOWN: Final = 10_000  # one that is sent again comes soon
 NO_OPTIONS: Final = Deciding()
 NOTHING_TOLD: Final = Telling()
 
@@ -71,6 +73,7 @@ class Calls:
         self._policy: Policy | None = None
         self._event: Callable[[msgspec.Raw], Any] = _plain
         self._batch: Callable[[msgspec.Raw], list[Any]] | None = None
+        self._reported: dict[tuple[str, str, str], None] = {}  # the last reports: id, time, final
         self.fallbacks: Counter[str] = Counter()  # events that clients settled by themselves, by outcome
         self.by_name: dict[str, Callable[[Request], Any]] = {
             "decide": self.decide, "decide_many": self.decide_many, "evaluate": self.evaluate, "observe": self.observe,
@@ -128,17 +131,25 @@ class Calls:
 
     def decide_again(self, request: Request) -> Decision:
         told = self._told(request)
-        return self._engine.unsettled().decide_again(_plain(request.subject), told.point or "", told.at, told.fields)
+        point = "" if told.point is None else told.point
+        return self._engine.unsettled().decide_again(_plain(request.subject), point, told.at, told.fields)
 
     def report(self, request: Request) -> Decision:
-        """An event that a client had to settle by itself: it is decided now, and its `final` is what took effect."""
+        """An event that a client had to settle by itself: it is decided now, and its `final` is what took effect. Sent
+        again, because the answer got lost, it is nothing new."""
         told, outcomes = self._told(request), self._engine.policy.outcomes
         if told.final not in outcomes:  # refused before the event counts
             raise InvalidEvent(f"final: expected one of {', '.join(outcomes)}, got {shorten(told.final)}", "final")
         core = self._engine.unsettled()
         decision = core.decide(self._read(request.subject, strict=False), told.point)
+        report = decision.event_id, str(told.at), told.final
+        if report in self._reported:
+            return decision
         core.update(decision.event_id, told.at, None, "fallback", {"final": told.final})
-        self.fallbacks[str(told.final)] += 1
+        self.fallbacks[told.final] += 1
+        self._reported[report] = None
+        if len(self._reported) > REPORTS_KNOWN:
+            del self._reported[next(iter(self._reported))]
         return decision
 
     def features(self, request: Request) -> dict[str, Any]:

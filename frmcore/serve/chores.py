@@ -6,11 +6,13 @@ Two threads, each of which does one by one: what may take minutes keeps nobody f
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -34,30 +36,30 @@ LONG: Final = frozenset({"reload", "erase", "alerts", "snapshot", "state_hash", 
 class Change(msgspec.Struct, frozen=True):
     """Of a list. `values`: at most PAGE_VALUES."""
 
-    values: list[str]
-    reason: str = ""
-    source: str = ""
-    owner: str = ""
+    values: list[Any]
+    reason: Any = ""
+    source: Any = ""
+    owner: Any = ""
     expires: Any = None
 
 
 class Which(msgspec.Struct, frozen=True):
     """A decision's point; a value of a list, or a page of them; a file."""
 
-    point: str | None = None
-    value: str = ""
+    point: Any = None
+    value: Any = ""
     start: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Control(msgspec.Struct, frozen=True):
     """What steers a rule or a group while it is in force."""
 
-    kind: Literal["rule", "group"] = "rule"
+    kind: Any = "rule"
     state: Any = None
-    entity: str | None = None
+    entity: Any = None
     until: Any = None
-    reason: str = ""
-    by: str = ""
+    reason: Any = ""
+    by: Any = ""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -66,11 +68,13 @@ class Done(msgspec.Struct, frozen=True):
     connection: Any
     request: Any
     result: Any
+    asked_ns: int  # when, by perf_counter_ns
 
 
 _change: Final = msgspec.msgpack.Decoder(Change)
 _which: Final = msgspec.msgpack.Decoder(Which | None)
 _control: Final = msgspec.msgpack.Decoder(Control | None)
+_plain: Final = msgspec.msgpack.Decoder()
 _text: Final = msgspec.msgpack.Decoder(str)
 _files: Final = msgspec.msgpack.Decoder(dict[str, str])
 
@@ -78,20 +82,26 @@ _files: Final = msgspec.msgpack.Decoder(dict[str, str])
 class Lane:
     """A thread, and what waits for it."""
 
-    def __init__(self, work: Callable[[Connection, Request], None]) -> None:
+    def __init__(self, work: Callable[[Connection, Request, int], None]) -> None:
         self._work = work
-        self.waiting: Queue[tuple[Connection, Request] | None] = Queue(WAITING_MAX)
+        self._ended = False
+        self.waiting: Queue[tuple[Connection, Request, int] | None] = Queue(WAITING_MAX)
         self._thread = Thread(target=self._run, name="frmcore-chores", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while (item := self.waiting.get()) is not None:
+        while not (self._ended and self.waiting.empty()) and (item := self.waiting.get()) is not None:
             self._work(*item)
 
-    def stop(self) -> None:
-        """Returns once everything that was taken is done."""
-        self.waiting.put(None)
-        self._thread.join()
+    def end(self) -> None:
+        """The thread ends once what waits is done."""
+        self._ended = True
+        with suppress(Full):  # then it has something to do, and looks afterwards
+            self.waiting.put_nowait(None)
+
+    @property
+    def at_work(self) -> bool:
+        return self._thread.is_alive()
 
 
 class Chores:
@@ -116,8 +126,9 @@ class Chores:
 
     def put(self, connection: Connection, request: Request) -> None:
         """Raises OwnerUnavailable where too many wait already."""
+        lane = self._long if request.op in LONG else self._short
         try:
-            (self._long if request.op in LONG else self._short).waiting.put_nowait((connection, request))
+            lane.waiting.put_nowait((connection, request, perf_counter_ns()))
         except Full:
             raise OwnerUnavailable(f"{WAITING_MAX} slow requests wait already: try again later") from None
         connection.chores += 1
@@ -125,21 +136,25 @@ class Chores:
     def finished(self) -> deque[Done]:
         return self._done
 
-    def stop(self) -> None:
-        """Returns once everything that was taken is done."""
-        self._short.stop()
-        self._long.stop()
+    def end(self) -> None:
+        """Nothing more is put; the threads end once what they have is done."""
+        self._short.end()
+        self._long.end()
 
-    def _do(self, connection: Connection, request: Request) -> None:
+    @property
+    def at_work(self) -> bool:
+        return self._short.at_work or self._long.at_work
+
+    def _do(self, connection: Connection, request: Request, asked_ns: int) -> None:
         try:
             result: Any = self.by_name[request.op](request)
         except Exception as error:
             result = error
-        self._done.append(Done(connection, request, result))
+        self._done.append(Done(connection, request, result, asked_ns))
         self._wake()
 
     def _explain(self, request: Request) -> dict[str, Any]:
-        explained = self._engine.explain(_text.decode(request.subject), self._which(request).point)
+        explained = self._engine.explain(_plain.decode(request.subject), self._which(request).point)
         return {
             "decision": explained.decision, "fields": dict(explained.fields), "final": explained.final,
             "features": explained.features, "rules": explained.rules, "lists": explained.lists,
@@ -165,7 +180,7 @@ class Chores:
     def _steered(self, request: Request) -> tuple[str, Control, dict[str, str]]:
         """A rule's or group's name, what is to become of it, who says so."""
         told = _control.decode(request.options) or Control()
-        return _text.decode(request.subject), told, {"reason": told.reason, "by": told.by}
+        return _plain.decode(request.subject), told, {"reason": told.reason, "by": told.by}
 
     def _switch(self, request: Request) -> None:
         name, told, said = self._steered(request)

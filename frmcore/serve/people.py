@@ -23,8 +23,8 @@ SUBJECTS_MAX: Final = 1000  # of one erasure: identifiers of one person
 class Said(msgspec.Struct, frozen=True):
     """Why, whence, and of a hold until when."""
 
-    reason: str = ""
-    source: str = ""
+    reason: Any = ""
+    source: Any = ""
     until: Any = None
 
 

@@ -17,12 +17,12 @@ import msgspec
 from frmcore._fast import Decision, Gate, ready_soon
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
-from frmcore.serve.calls import BATCHES, Batch, Calls
+from frmcore.serve.calls import BATCHES, RECORDING, Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
 from frmcore.serve.meter import RequestMeter
 from frmcore.serve.protocol import CONNECTIONS_MAX, decode_request
-from frmcore.serve.socketfile import is_welcome, listen
+from frmcore.serve.socketfile import identity, is_welcome, listen
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 TICK_SECONDS: Final = 1.0  # between looks at who has had its time
 HELD_SECONDS: Final = 0.005  # between looks for room in the journal, while batches wait for it
 SOON_NS: Final = 50_000  # a request that comes this soon after the last round is looked for without sleeping
+ENDING_SECONDS: Final = 0.01  # between looks at whether the slow operations are done, at the end
 DRAIN_SECONDS: Final = 5.0  # after the last answer, for clients to take it
 SWITCH_SECONDS: Final = 0.0005  # the loop gets the interpreter back that soon while a policy is compiled beside it
 
@@ -57,6 +58,8 @@ class Server:
         self._calls = Calls(engine)
         self._gate = Gate(engine.unsettled(), lambda: self._stopping or engine.has_room())
         self._listener = listen(path)
+        self._file = identity(path)
+        self.reachable = True  # our socket is where clients look for it
         self._poll = select.epoll()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._chores = Chores(engine, self._wake)
@@ -65,7 +68,7 @@ class Server:
         self._answered: list[Asked] = []
         self._held: list[Connection] = []
         self._touched: set[Connection] = set()
-        self._stopping = False
+        self._stopping = self._draining = False
         self._busy = False  # the last request came soon
         self._ticked = self.alive = time.monotonic()
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
@@ -84,6 +87,10 @@ class Server:
     def fallbacks(self) -> Counter[str]:
         """Events that clients settled by themselves and told us of, by outcome."""
         return self._calls.fallbacks
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
 
     @property
     def connections(self) -> int:
@@ -197,6 +204,8 @@ class Server:
             if call is not None:
                 self._asked.append((connection, request.id, op, call(request)))
             elif op in self._chores.by_name:
+                if self._draining:
+                    raise OwnerUnavailable("the owner ends")
                 self._chores.put(connection, request)
             else:
                 op = UNKNOWN  # what is counted, and named in metrics, is never of the client's making
@@ -234,13 +243,14 @@ class Server:
         while finished:
             done = finished.popleft()
             done.connection.chores -= 1
+            self.meter.count(done.request.op, perf_counter_ns() - done.asked_ns)
             result = self._told(done.result) if isinstance(done.result, Exception) else done.result
             self._asked.append((done.connection, done.request.id, done.request.op, result))
             self._touched.add(done.connection)
 
     def _settle(self, started: int) -> None:
         """The disk, where it has to be waited for, once; then the answers, counted."""
-        failed = self._wait_for_disk(self._asked) if self._asked and self.engine.waits else None
+        failed = self._wait_for_disk(self._asked) if self.engine.waits else None
         self._put_answers(failed)
         gate, answered = self._gate, self._answered
         if not (answered or gate.decisions or gate.batches):
@@ -252,17 +262,20 @@ class Server:
             self.meter.count("decide_many", elapsed, gate.batches)
         gate.decisions = gate.batches = 0
         for _, _, op, result in answered:
-            self.meter.count(op, elapsed)
+            if op not in self._chores.by_name:  # those were counted from when they were asked
+                self.meter.count(op, elapsed)
             self.meter.count_error(result)
         answered.clear()
 
     def _put_answers(self, failed: FrmcoreError | None = None) -> None:
-        for connection, number, _, result in self._asked:
-            connection.channel.put(answer_of(number, result, failed))
+        for connection, number, op, result in self._asked:
+            connection.channel.put(answer_of(number, result, failed if op in RECORDING else None))
         self._answered += self._asked
         self._asked.clear()
 
     def _wait_for_disk(self, asked: list[Asked]) -> FrmcoreError | None:
+        if not any(op in RECORDING for _, _, op, _ in asked):
+            return None
         made: list[Decision] = []
         for _, _, _, result in asked:
             if isinstance(result, Decision):
@@ -292,7 +305,7 @@ class Server:
         if connection.ends:
             self._drop(connection)
             return
-        reads = not (connection.is_full or connection.held or self._stopping)
+        reads = not (connection.is_full or connection.held or (self._stopping and not self._chores.at_work))
         writes = connection.channel.unsent > 0
         if (reads, writes) != (connection.reads, connection.writes):
             connection.reads, connection.writes = reads, writes
@@ -341,20 +354,31 @@ class Server:
         self._ticked = now
         if not self._stopping:
             self._poll.modify(self._listener.fileno(), select.EPOLLIN)
+            self._look_at_file()
         for connection in list(self._connections.values()):
             if connection.is_overdue(now):
                 self.meter.overdue += 1
                 self._drop(connection)
 
+    def _look_at_file(self) -> None:
+        there = identity(self.path) == self._file
+        if self.reachable and not there:
+            log.error("the socket's file was taken away: nobody can connect any more", extra={"socket": str(self.path)})
+        self.reachable = there
+
     # ---- the end ------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Nobody new; what lies in the sockets is still answered, and clients get some time to take it."""
-        self.path.unlink(missing_ok=True)  # while we listen still: afterwards it may be somebody else's
+        if identity(self.path) == self._file:  # while we listen still: afterwards it may be somebody else's
+            self.path.unlink(missing_ok=True)
         self._poll.unregister(self._listener.fileno())
         self._listener.close()
         self._round([(number, select.EPOLLIN) for number in list(self._connections)])
-        self._chores.stop()
+        self._draining = True
+        self._chores.end()
+        while self._chores.at_work:  # what takes minutes keeps nobody from an answer meanwhile
+            self._round(self._poll.poll(ENDING_SECONDS))
         self._round([])
         until = time.monotonic() + DRAIN_SECONDS
         while any(each.channel.unsent for each in self._connections.values()) and time.monotonic() < until:

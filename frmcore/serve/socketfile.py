@@ -38,6 +38,15 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there: that of the same name may be another owner's by now. None: none that can be reached."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _clear(path: Path) -> None:
     """Takes away what a dead owner left. Anything else stays, and is refused."""
     try:
