@@ -166,8 +166,7 @@ cdef EventState* state_of(Core core, Book book, IdRecord* known) except NULL:
     return state
 
 
-# What was told under older policies into the new state, the oldest first: who told a thing has it in its own words, those behind
-# may have had none for it. Those that are still needed, because the new policy lacks a name for something too.
+# What was told under older policies into the new state. Those that are still needed, because the new policy lacks a name too.
 cdef EventState* carry_over(Core core, Book book, EventState* old, EventState* state) except? NULL:
     cdef EventState* before
     if old == NULL:
@@ -184,44 +183,50 @@ cdef EventState* carry_over(Core core, Book book, EventState* old, EventState* s
 cdef bint carry_state(Book old, Book book, const EventState* before, EventState* state) except -1:
     cdef uint32_t i, told = 0, first = book.field_count + book.derived_count
     cdef int64_t source
+    cdef bint points = carry_points(old, book, before, state), final = carry_final(old, book, before, state)
     for i in range(before.update_count):
-        told += before.told[i].told
+        told += before.told[i].told == TOLD
     for i in range(book.update_count):
         source = matching_fact(old, book, first + i)
         if source >= old.field_count + old.derived_count:
             told -= carry_told(old, book, <uint32_t>source, first + i, before, state)
-    return carry_points(old, book, before, state) and carry_final(old, book, before, state) and told == 0
+    return points and final and told == 0
 
 
-# One update, unless something was told of it later. True: it was told, and nothing of it is lost.
+# One update. True: it was told, and has a name there.
 cdef bint carry_told(Book old, Book book, uint32_t source, uint32_t i, const EventState* before, EventState* state) except -1:
     cdef const Told* told = &before.told[source - old.field_count - old.derived_count]
     cdef Told* out = &state.told[i - book.field_count - book.derived_count]
-    cdef Reg value = told.value
+    cdef Told new = told[0]
+    cdef Reg* value = &new.value
     if not told.told:
         return False
     if book.specs[i].kind == KIND_ENUM and value.present:
-        translate_label(old, book, source, i, &value)
-    if not out.told or told_later(told, out):
+        translate_label(old, book, source, i, value)
+        new.told = told.told if value.present else TOLD_LOST
+    if says_more(&new, out):
         if value.n:
             value.v.s = <const char*>malloc(value.n)
             if value.v.s == NULL:
                 raise MemoryError
             memcpy(<void*>value.v.s, told.value.v.s, value.n)
-        tell(out, &value, told.at, told.seq)
-    return value.present == told.value.present
+        tell(out, value, told.at, told.seq)
+        out.told = new.told
+    return new.told == TOLD
 
 
 # Where nothing was told the outcome is that of the record, in the record's own words.
 cdef bint carry_final(Book old, Book book, const EventState* before, EventState* state) except -1:
-    cdef Reg value = before.final.value
-    outcomes, label = book.plan.outcomes, old.plan.outcomes[value.v.i]
-    if not before.final.told:
+    cdef Told new = before.final
+    outcomes, label = book.plan.outcomes, old.plan.outcomes[new.value.v.i]
+    if not new.told:
         return True
-    if not state.final.told or told_later(&before.final, &state.final):
-        value.v.i = outcomes.index(label) if label in outcomes else 0
-        tell(&state.final, &value, before.final.at, before.final.seq)
-    return label in outcomes
+    if label not in outcomes:
+        new.told = TOLD_LOST
+    if says_more(&new, &state.final):
+        reg_set_int(&new.value, outcomes.index(label) if new.told == TOLD else 0)
+        state.final = new
+    return new.told == TOLD or before.final.told == TOLD_LOST
 
 
 # Decisions at points of the same name. True: there are such for all of them.

@@ -1,5 +1,9 @@
 # Ids that the engine remembers: where the event's record is, and what was told about it since.
 
+cdef enum:
+    TOLD = 1
+    TOLD_LOST = 2  # the policy has no name for it: an older state has it
+
 cdef struct Told:  # one update field of one event
     Reg value  # a text is the state's own copy
     int64_t at
@@ -73,12 +77,15 @@ cdef bint tell(Told* told, const Reg* value, int64_t at, uint64_t seq) noexcept 
     if told.value.n:
         free(<void*>told.value.v.s)
     told.value = value[0]
-    told.at, told.seq, told.told = at, seq, 1
+    told.at, told.seq, told.told = at, seq, TOLD
     return True
 
 
-cdef inline bint told_later(const Told* a, const Told* b) noexcept nogil:
-    return a.at > b.at or (a.at == b.at and a.seq > b.seq)
+# Does it say more than what is there? What was told last counts, and of that the one that has a name for it.
+cdef inline bint says_more(const Told* told, const Told* there) noexcept nogil:
+    if not there.told or told.at > there.at or (told.at == there.at and told.seq > there.seq):
+        return True
+    return there.told == TOLD_LOST and told.told == TOLD and told.at == there.at and told.seq == there.seq
 
 
 # The update registers as known now: what was told, else the default.
