@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CHANGES_SHOWN = 15
 LEGEND = """\
-good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, on \
-which no other enforced rule fired. * not live: what it would do, and what it would add"""
+good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, that \
+would not be stopped without it. * not live: what it would do, and what it would add"""
 
 
 def show(run: Backtest, measures: Measures, as_json: bool) -> None:

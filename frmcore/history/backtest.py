@@ -20,6 +20,7 @@ from frmcore.history.quality import Quality
 from frmcore.history.replay import NEVER, Replay
 from frmcore.history.stored import Stored
 from frmcore.history.told import Listings, Updates
+from frmcore.history.verdicts import Lots
 from frmcore.history.workspace import MEMORY, Workspace, peak_bytes
 from frmcore.history.writer import Writer
 from frmcore.names import nearest
@@ -151,7 +152,7 @@ class _Run:
         )  # fmt: skip
         facts = Facts(policy, self.out.amount, self.out.customer)
         engines = [engine] if other is None else [engine, other]
-        self.replay = Replay(engines, Writer(self.space, facts, engines), self.out.quality, NEVER)
+        self.replay = Replay(engines, Writer(self.space, facts, Lots(self.out.stops), engines), self.out.quality, NEVER)
 
     def result(self, progress: Progress) -> Backtest:
         out, replay = self.out, self.replay

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from frmcore._fast import DECISION_DRAWN, DECISION_HOLDOUT, DECISION_LATE, Columns
+from frmcore._fast import DECISION_HOLDOUT, DECISION_LATE, Columns
+from frmcore.history.verdicts import Verdicts
 from frmcore.plan import Kind
 from frmcore.policy.tree import Type
 from frmcore.values import feature_value
@@ -23,12 +24,14 @@ COLUMNS: Final = {
     "t": "BIGINT",  # the event's time, epoch ms
     "point": "VARCHAR",
     "outcome": "VARCHAR",
+    "intended": "VARCHAR",  # of the holdout: what the rules asked for; NULL where nothing was let through
     "score": "BIGINT",
     "fired": "VARCHAR[]",  # enforced
     "shadow": "VARCHAR[]",
+    "exempted": "VARCHAR[]",  # rules that fired and did not count
     "silenced": "VARCHAR[]",  # groups that fired rules exempt; NULL where no rule of the policy does
     "late": "BOOLEAN",
-    "weight": "DOUBLE",  # of how many events this one speaks: 1, or 1 / probability in a holdout
+    "weight": "DOUBLE",  # of how many events its truth speaks: see `Lots`
     "amount": "BIGINT",  # minor units of the base currency
     "customer": "VARCHAR",  # of a private field: its hash
     "live": "VARCHAR",  # the outcome that took effect then, where that is known
@@ -72,10 +75,12 @@ class Facts:
             "score": _numbers(pa, pa.int64(), taken["score"]),
             "fired": _rules(pa, plan, taken, "fired"),
             "shadow": _rules(pa, plan, taken, "shadow"),
+            "exempted": _rules(pa, plan, taken, "exempted"),
             "late": pa.array([bool(flag & DECISION_LATE) for flag in range(256)]).take(flags),
-            "weight": pa.array([speaks_for(plan, flag) for flag in range(256)]).take(flags),
             "record": _texts(pa, pa.large_binary(), taken["record"], taken["record_ends"]),
         }
+        if plan.holdout is not None:
+            found["intended"] = _intended(pa, plan, taken)
         if self._exempts:
             found["silenced"] = self._silenced(pa, plan, taken)
         fields = {field.name: field for field in plan.fields}
@@ -94,13 +99,13 @@ class Facts:
         return sorted({group for rule in (*fired, *exempted) for group in self._exempts.get(rule, ())})
 
 
-def speaks_for(plan: Plan, flags: int) -> float:
-    """How many events like it a decision stands for, by which every measure weighs: 1 / the probability of being
-    treated as it was (Horvitz and Thompson, 1952), which is 1 where no lot was drawn for a holdout."""
-    if plan.holdout is None or not flags & DECISION_DRAWN:
-        return 1.0
-    share = plan.holdout.share
-    return 1.0 / ((share if flags & DECISION_HOLDOUT else 10_000 - share) / 10_000)
+def _intended(pa: Any, plan: Plan, taken: dict[str, bytes]) -> Any:
+    """What the rules asked for, of the events that the holdout let through."""
+    verdicts, points = Verdicts(plan), [point.name for point in plan.points]
+    fired = _lists([rule.id for rule in plan.rules], taken["fired"], taken["fired_ends"])
+    rows = zip(taken["flags"], taken["point"], fired, strict=True)
+    asked = [verdicts.outcome(points[at], ids) if flags & DECISION_HOLDOUT else None for flags, at, ids in rows]
+    return pa.array([None if place is None else plan.outcomes[place] for place in asked], pa.string())
 
 
 def _numbers(pa: Any, kind: Any, data: bytes) -> Any:

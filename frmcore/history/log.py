@@ -12,6 +12,7 @@ from frmcore.history.backtest import Backtest, Setup, amount_field, customer_fie
 from frmcore.history.decided import Facts
 from frmcore.history.files import opened
 from frmcore.history.stored import Stored
+from frmcore.history.verdicts import Lots
 from frmcore.history.workspace import Workspace, peak_bytes
 from frmcore.history.writer import Writer
 from frmcore.store.view import viewing
@@ -53,7 +54,7 @@ def _read(setup: Setup, progress: Progress, open_: ExitStack) -> Backtest:
 
 def _write(out: Backtest, store: Stored, progress: Progress) -> None:
     setup, quality = out.setup, out.quality
-    writer, book = Writer(out.space, Facts(out.policy, out.amount, out.customer)), None
+    writer, book = Writer(out.space, Facts(out.policy, out.amount, out.customer), Lots(out.stops)), None
     try:
         for decision in store.decisions():
             quality.events += 1
@@ -63,7 +64,7 @@ def _write(out: Backtest, store: Stored, progress: Progress) -> None:
                     book = decision.book
                     writer.turn_to(book)
                 out.decided += 1
-                writer.add([decision])
+                writer.add_logged(decision)
             else:
                 out.warmed += 1
             if quality.events % 1_024 == 0:

@@ -1,5 +1,6 @@
 """Every figure of a run: queries over `scored`. Each table is a list of plain rows, the same for the terminal, the
-report, Excel and Parquet. Counts and amounts are weighed sums, by `weight`; ratios are those of `rates`."""
+report, Excel and Parquet. Sums over frauds and good events, and their amounts, are weighed, by `weight`; other counts
+are plain. Ratios are those of `rates`."""
 
 from __future__ import annotations
 
@@ -7,28 +8,32 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore.history.rates import Confusion, Step, auc_roc, average_precision, ratio
+from frmcore.history.verdicts import Verdicts
 from frmcore.plan import Mode
+from frmcore.policy.lower import lower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from frmcore.history.backtest import Backtest
     from frmcore.history.workspace import Workspace
-    from frmcore.policy.tree import Policy, Rule
+    from frmcore.policy.tree import Rule
 
     Table = list[dict[str, Any]]
 
 CHANGES_MAX: Final = 200  # kinds of changes that are told apart
 DAY_MS: Final = 86_400_000
+_AT_ONCE: Final = 10_000
+_FIRED: Final = {"point": "VARCHAR", "fired": "VARCHAR[]", "shadow": "VARCHAR[]", "exempted": "VARCHAR[]"}
 _COUNTS: Final = (
-    "sum(weight) AS events, "
+    "count(*) AS events, "
     "coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, coalesce(sum(weight) FILTER (truth = "
     "'good'), 0) AS good, "
     "coalesce(sum(weight * amount) FILTER (truth = 'fraud'), 0) AS fraud_amount, "
     "coalesce(sum(weight * amount) FILTER (truth = 'good'), 0) AS good_amount"
 )
 _STOPPED: Final = (
-    "coalesce(sum(weight) FILTER (stopped), 0) AS stopped, "
+    "count(*) FILTER (stopped) AS stopped, "
     "coalesce(sum(weight) FILTER (stopped AND truth = 'fraud'), 0) AS caught, "
     "coalesce(sum(weight) FILTER (stopped AND truth = 'good'), 0) AS stopped_good, "
     "coalesce(sum(weight * amount) FILTER (stopped AND truth = 'fraud'), 0) AS amount_caught, "
@@ -85,8 +90,8 @@ def measure(run: Backtest, reviews: tuple[int, ...] = (10, 50, 100, 500)) -> Mea
 def _total(run: Backtest) -> dict[str, Any]:
     row = run.space.row(
         f"SELECT count(*) AS decisions, {_COUNTS}, {_STOPPED}, "
-        "coalesce(sum(weight) FILTER (truth = 'unlabelled'), 0) AS unlabelled, "
-        "coalesce(sum(weight) FILTER (truth = 'immature'), 0) AS immature, "
+        "count(*) FILTER (truth = 'unlabelled') AS unlabelled, "
+        "count(*) FILTER (truth = 'immature') AS immature, "
         "count(DISTINCT customer) FILTER (truth = 'good') AS good_customers, "
         "count(DISTINCT customer) FILTER (stopped AND truth = 'good') AS insulted_customers, "
         "count(same) AS compared, count(*) FILTER (same) AS same, min(t) AS first, max(t) AS last FROM scored"
@@ -121,36 +126,46 @@ def _areas(run: Backtest) -> dict[str, Any]:
     return {"auc_roc": auc_roc(steps), "average_precision": average_precision(steps)}
 
 
-def catching(policy: Policy) -> list[str]:
-    """The rules that can stop an event: by their outcome, or by a score."""
-    return [
-        rule.id
-        for rule in policy.rules
-        if policy.outcomes.index(rule.outcome or policy.outcomes[0]) > 0 or rule.score > 0
-    ]
+def _alone(run: Backtest) -> None:
+    """The table `alone`: (n, rule) where the event is stopped, and would not be without the rule; or is not, and would
+    be if the rule, now in shadow, were live."""
+    space, verdicts = run.space, Verdicts(lower(run.policy))
+    bound = run.policy.outcomes.index(run.stops)
+    space.db.execute("DROP TABLE IF EXISTS verdicts")
+    judged = _FIRED | {"stops": "BOOLEAN", "rules": "VARCHAR[]"}
+    space.create("verdicts", judged)
+    cursor = space.db.cursor().execute(
+        f"SELECT DISTINCT {', '.join(_FIRED)} FROM decided WHERE len(fired) > 0 OR len(shadow) > 0"
+    )
+    while rows := cursor.fetchmany(_AT_ONCE):
+        space.append("verdicts", judged, [(*row, *verdicts.alone(bound, *row)) for row in rows])
+    space.db.execute(
+        "CREATE OR REPLACE TABLE alone AS "
+        f"WITH each AS (SELECT id, stops, rules FROM decided JOIN verdicts USING ({', '.join(_FIRED)})), "
+        "once AS (SELECT id, stops, unnest(rules) AS rule FROM each), "
+        "hits AS (SELECT id, rule, count(*) FILTER (stops) AS times FROM once GROUP BY id, rule), "
+        "stopped AS (SELECT id, count(*) FILTER (stops) AS times FROM each SEMI JOIN hits USING (id) GROUP BY id) "
+        "SELECT n, rule FROM hits JOIN stopped USING (id, times) JOIN scored USING (id)"
+    )
 
 
 def _rules(run: Backtest, total: dict[str, Any]) -> Table:
-    """One row a rule, in file order. `only_*`: where no other rule that stops events fired: what would be lost
-    without it (of a shadow rule: what it would add)."""
-    columns = "n, truth, weight, amount, day, customer, len(list_intersect(fired, $stops)) AS others"
+    """One row a rule, in file order. `only_*`: what it stops alone (of a shadow rule: what it would add)."""
+    columns = "n, truth, weight, amount, day, customer"
     run.space.db.execute(
         f"CREATE OR REPLACE TABLE hits AS SELECT unnest(fired) AS rule, true AS live, {columns} FROM scored "
-        f"UNION ALL SELECT unnest(shadow), false, {columns} FROM scored",
-        {"stops": catching(run.policy)},
+        f"UNION ALL SELECT unnest(shadow), false, {columns} FROM scored"
     )
-    stops = set(catching(run.policy))
+    _alone(run)
     found = {
         row["rule"]: row
         for row in run.space.rows(
             f"SELECT rule, count(*) FILTER (live) AS enforced, {_COUNTS}, count(DISTINCT customer) FILTER "
             "(truth = 'good') AS insulted_customers, "
-            "coalesce(sum(weight) FILTER (truth = 'fraud' AND others = own), 0) AS only_fraud, "
-            "coalesce(sum(weight) FILTER (truth = 'good' AND others = own), 0) AS only_good, "
-            "coalesce(sum(weight * amount) FILTER (truth = 'fraud' AND others = own), 0) AS only_amount "
-            "FROM (SELECT *, CASE WHEN live AND list_contains(?::VARCHAR[], rule) THEN 1 ELSE 0 END AS "
-            "own FROM hits) GROUP BY rule",
-            list(stops),
+            "coalesce(sum(weight) FILTER (truth = 'fraud' AND alone), 0) AS only_fraud, "
+            "coalesce(sum(weight) FILTER (truth = 'good' AND alone), 0) AS only_good, "
+            "coalesce(sum(weight * amount) FILTER (truth = 'fraud' AND alone), 0) AS only_amount "
+            "FROM hits LEFT JOIN (SELECT n, rule, true AS alone FROM alone) USING (n, rule) GROUP BY rule"
         )
     }
     rows = []
@@ -189,7 +204,7 @@ def _days(run: Backtest) -> Table:
 
 def _rule_days(space: Workspace) -> Table:
     return space.rows(
-        f"SELECT rule, strftime(epoch_ms(day * {DAY_MS}), '%Y-%m-%d') AS date, sum(weight) AS fired, "
+        f"SELECT rule, strftime(epoch_ms(day * {DAY_MS}), '%Y-%m-%d') AS date, count(*) AS fired, "
         "coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, coalesce(sum(weight) FILTER (truth = "
         "'good'), 0) AS good "
         "FROM hits GROUP BY rule, day ORDER BY rule, day"
@@ -199,8 +214,8 @@ def _rule_days(space: Workspace) -> Table:
 def _overlap(space: Workspace) -> Table:
     """Pairs of rules that fired on the same events. `share`: of the events of either (Jaccard)."""
     return space.rows(
-        "WITH sizes AS (SELECT rule, sum(weight) AS n FROM hits GROUP BY rule), "
-        "pairs AS (SELECT a.rule AS rule, b.rule AS other, sum(a.weight) AS events, "
+        "WITH sizes AS (SELECT rule, count(*) AS n FROM hits GROUP BY rule), "
+        "pairs AS (SELECT a.rule AS rule, b.rule AS other, count(*) AS events, "
         "coalesce(sum(a.weight) FILTER (a.truth = 'fraud'), 0) AS fraud FROM hits a JOIN hits b ON a.n = "
         "b.n AND a.rule < b.rule GROUP BY ALL) "
         "SELECT p.*, events / (s.n + o.n - events) AS share FROM pairs p JOIN sizes s ON s.rule = p.rule "

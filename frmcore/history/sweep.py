@@ -105,7 +105,7 @@ def _points(run: Backtest, marks: list[tuple[str, int, str]], count: int) -> Tab
     run.space.append("marks", columns, marks)
     total = run.space.row(
         "SELECT coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, "
-        "coalesce(sum(weight) FILTER (truth = 'good'), 0) AS good, coalesce(sum(weight), 0) AS events FROM scored"
+        "coalesce(sum(weight) FILTER (truth = 'good'), 0) AS good, count(*) AS events FROM scored"
     )
     found = {row["variant"]: row for row in _counted(run.space)}
     return [_point(found.get(number, {}), total) for number in range(count)]
@@ -118,7 +118,7 @@ def _counted(space: Workspace) -> Table:
         "WHERE NOT coalesce(list_contains(silenced, grp), false)"
     )
     return space.rows(
-        "SELECT variant, sum(weight) AS fired, coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, "
+        "SELECT variant, count(*) AS fired, coalesce(sum(weight) FILTER (truth = 'fraud'), 0) AS fraud, "
         "coalesce(sum(weight) FILTER (truth = 'good'), 0) AS good, "
         "coalesce(sum(weight * amount) FILTER (truth = 'fraud'), 0) AS amount_caught, "
         f"coalesce(sum(weight * amount) FILTER (truth = 'good'), 0) AS good_amount FROM ({once}) GROUP BY variant"

@@ -91,8 +91,9 @@ def maturity_ms(space: Workspace) -> int:
 
 
 def score(space: Workspace, policy: Policy, stops: str, mature_ms: int) -> int:
-    """The table `scored`: one row an event, with its strongest decision, `truth`, `stopped` and `day`. Returns the
-    time from which on events without a label are immature, epoch ms."""
+    """The table `scored`: one row an event, with its strongest decision, `truth`, `stopped` and `day`. Of an event that
+    the holdout let through `outcome` is what the rules asked for: they are what is measured. Returns the time from
+    which on events without a label are immature, epoch ms."""
     rank = "CASE {} " + " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(policy.outcomes)) + " END"
     line = space.row("SELECT greatest((SELECT max(t) FROM decided), (SELECT max(told_at) FROM truth)) AS t")["t"] or 0
     line = int(line) - mature_ms
@@ -103,7 +104,8 @@ def score(space: Workspace, policy: Policy, stops: str, mature_ms: int) -> int:
     again = len(policy.points) > 1 and space.row("SELECT count(*) > count(DISTINCT id) AS again FROM decided")["again"]
     ranks = {"rank": "outcome", "live_rank": "live", "base_rank": "base_outcome"}
     columns = ", ".join(f"{rank.format(column)} AS {name}" for name, column in ranks.items())
-    ranked = f"SELECT * EXCLUDE (record, record_size), {columns} FROM decided"
+    asked = "* EXCLUDE (record, record_size, intended) REPLACE (coalesce(intended, outcome) AS outcome)"
+    ranked = f"SELECT *, {columns} FROM (SELECT {asked} FROM decided)"
     space.db.execute(
         f"CREATE OR REPLACE TABLE scored AS SELECT e.*, truth.told_at AS told, e.rank >= {bound} AS stopped, "
         "e.t // 86400000 AS day, CASE WHEN truth.fraud THEN 'fraud' WHEN truth.fraud IS NOT NULL THEN "
@@ -120,8 +122,9 @@ def _one_each(ranked: str) -> str:
         "fired": "list_distinct(flatten(list(fired)))", "shadow": "list_distinct(flatten(list(shadow)))",
         "base_outcome": "arg_max(base_outcome, base_rank)", "base_rank": "max(base_rank)",
         "base_fired": "list_distinct(flatten(list(base_fired)))", "same": "bool_and(same)",
+        "weight": "CASE WHEN max(weight) > 1 THEN max(weight) ELSE min(weight) END",
     }  # fmt: skip
-    kept = ("t", "point", "silenced", "late", "weight", "amount", "customer", "live", "live_rank")
+    kept = ("t", "point", "silenced", "late", "amount", "customer", "live", "live_rank")
     columns = ", ".join(
         [f"{sql} AS {name}" for name, sql in merged.items()] + [f"first({name} ORDER BY n) AS {name}" for name in kept]
     )
