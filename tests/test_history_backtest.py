@@ -216,6 +216,19 @@ def test_what_nobody_could_know_is_not_clean(tmp_path: Path) -> None:
     assert [(row["age_days"], row["known"]) for row in measures.maturity] == [(1, 2)]
 
 
+def test_of_labels_that_contradict_each_other_the_last_one_counts(tmp_path: Path) -> None:
+    rows = [f"e1,fraud,{NOON + 9}", f"e1,legit,{NOON + 5}", "e2,fraud,", "e2,legit,", f"e3,fraud,{NOON}"]
+    labels = csv(tmp_path / "labels.csv", "id,label,at", *rows)
+    with run(write(tmp_path, ".csv"), labels=labels) as found:
+        assert found.space.rows("SELECT id, fraud FROM truth ORDER BY id") == [
+            {"id": "e1", "fraud": True}, {"id": "e2", "fraud": False}, {"id": "e3", "fraud": True}
+        ]  # fmt: skip
+        (note,) = [note for note in measure(found).notes if "fraud and good" in note]
+    assert note == (
+        "events that labels call fraud and good: 2; the label told last counts; 1 without times, where the last row counts"
+    )
+
+
 def test_a_baseline_shows_what_changes_and_why(tmp_path: Path) -> None:
     strict = POLICY.replace('money("100")', 'money("1")').replace("mode: shadow", "mode: live")
     labels = csv(tmp_path / "labels.csv", "id,label", "e2,fraud")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -17,6 +17,9 @@ from frmcore.history.backtest import Setup
 from frmcore.history.backtest import backtest as run
 from frmcore.history.measures import measure
 from frmcore.history.workspace import MEMORY
+
+if TYPE_CHECKING:
+    from frmcore.history.backtest import Backtest
 
 History: TypeAlias = Annotated[
     list[str],
@@ -90,11 +93,19 @@ def backtest(
     with Bar("backtest", "events") as bar, run(policy, setup, bar) as found:
         measures = measure(found)
         show(found, measures, as_json)
-        if found.interrupted_at is not None:
-            interrupted(found.interrupted_at)
-            raise typer.Exit(130)
+        finished(found)
         if to is not None:
             write(to, found, measures)
+
+
+def finished(found: Backtest) -> None:
+    """Ends the command where there are no figures, or those of a part only."""
+    if found.interrupted_at is not None:
+        interrupted(found.interrupted_at)
+        raise typer.Exit(130)
+    if found.nothing:
+        complain(found.nothing)
+        raise typer.Exit(1)
 
 
 def interrupted(at: int) -> None:

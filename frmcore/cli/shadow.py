@@ -20,8 +20,8 @@ from frmcore.cli.backtest import (
     Stops,
     To,
     Until,
+    finished,
     instant,
-    interrupted,
     span,
 )  # fmt: skip
 from frmcore.cli.backtest_tables import show
@@ -64,8 +64,6 @@ def shadow(
     ):
         measures = measure(found)
         show(found, measures, as_json)
-        if found.interrupted_at is not None:
-            interrupted(found.interrupted_at)
-            raise typer.Exit(130)
+        finished(found)
         if to is not None:
             write(to, found, measures)

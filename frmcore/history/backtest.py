@@ -16,7 +16,7 @@ from frmcore.history.decided import Facts
 from frmcore.history.events import Events, Options
 from frmcore.history.files import opened, refused_lines
 from frmcore.history.operations import merged
-from frmcore.history.quality import Quality
+from frmcore.history.quality import Quality, doubtful
 from frmcore.history.replay import NEVER, Replay
 from frmcore.history.stored import Stored
 from frmcore.history.told import Listings, Updates
@@ -103,7 +103,18 @@ class Backtest:
     mature_ms: int = 0
     mature_line: int = 0  # events from then on are immature without a label, epoch ms
     from_store: bool = False
+    ids: str = "SELECT id FROM decided"  # SQL of the events that labels can name
+    ids_of: str = "those measured"
     _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def nothing(self) -> str:
+        """Why no event is measured; "" where one is."""
+        if self.decided or self.interrupted_at is not None:
+            return ""
+        if self.quality.refused and not self.warmed:
+            return "nothing was decided: every event was refused"
+        return "nothing is measured: --from, --until and --warm leave no event" if self.warmed else "there are no events"
 
     @property
     def rate(self) -> float:
@@ -184,7 +195,7 @@ class _Run:
         assert self.store is not None  # noqa: S101
         self.store.check(self.out.policy)
         if self.setup.labels is not None:
-            truth.from_file(self.space, opened(self.space, "labels", [self.setup.labels]), self.out.policy)
+            self._labels(self.setup.labels)
         else:
             self.store.labels(self.space)
         return self.store.operations(self.setup.until), self.store.count
@@ -198,13 +209,20 @@ class _Run:
         listings = Listings(space, opened(space, "lists", [setup.lists])) if setup.lists else None
         self._check(updates, listings)
         if setup.labels is not None:
-            truth.from_file(space, opened(space, "labels", [setup.labels]), policy)
+            self._labels(setup.labels)
         elif updates is not None:
             truth.from_updates(space, policy)
         else:
             truth.none(space)
+        self.out.ids, self.out.ids_of = f"SELECT {events.id} AS id FROM events", "the history"
+        if setup.until is not None:
+            self.out.ids_of += " before --until"
         self._note(events, updates)
         return merged(events, updates, listings, policy, setup.again), events.count
+
+    def _labels(self, path: str) -> None:
+        source = opened(self.space, "labels", [path])
+        self.out.quality.notes += truth.from_file(self.space, source, self.out.policy)
 
     def _check(self, updates: Updates | None, listings: Listings | None) -> None:
         """What no row of a file can be right about."""
@@ -241,7 +259,10 @@ class _Run:
         quality.out_of_order = int(self.space.row("SELECT count(*) FILTER (back) AS n FROM events")["n"])
         for line, error in refused_lines(self.space):
             quality.refuse("no row", f"line {line}", error)
+        times = f"SELECT min(t) AS first, max(t) AS last FROM events WHERE t > {NEVER}"
+        quality.notes += doubtful("history", *self.space.row(times).values())
         if updates is not None:
+            quality.notes += updates.doubts()
             for what, n in (
                 ("update of an unknown event", updates.strangers),
                 ("update without id, field or time", updates.broken),
@@ -281,6 +302,8 @@ class _Run:
 def judged(out: Backtest) -> None:
     """Labels to truth, decisions to `scored`."""
     counts = truth.judge(out.space, out.setup.fraud, out.setup.good)
+    if out.setup.labels is not None:
+        out.quality.notes += truth.doubts(out.space, out.ids, out.ids_of)
     out.labels, out.frauds = counts["labels"], counts["frauds"]
     out.mature_ms = truth.maturity_ms(out.space) if out.setup.mature_ms is None else out.setup.mature_ms
     out.mature_line = truth.score(out.space, out.policy, out.stops, out.mature_ms)

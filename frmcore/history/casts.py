@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from frmcore.currency import exponent, parse_money
 from frmcore.errors import HistoryError
 from frmcore.history.cells import typed
+from frmcore.history.files import instant
 from frmcore.history.workspace import quoted
 from frmcore.plan import Kind
 
@@ -49,10 +50,12 @@ def cast(source: Source, name: str, given: str, field: Field, *, major: bool) ->
     if source.is_text:
         return _spelled(text, kind)
     if given.startswith("TIMESTAMP"):
-        return Cast(f"epoch_ms({column})")
+        return Cast(f"epoch_ms({instant(column, given)})")
     if kind is Kind.TIMESTAMP and given == "VARCHAR":
         return Cast(f"CASE WHEN {_is(text, _INSTANT)} THEN {_instant(text)} END", text, str)
-    if given.startswith(_AS_TEXT) or (kind in _TEXTS and given != "BLOB"):
+    if given.startswith("DECIMAL") and given.endswith(",0)") and kind in (Kind.INT, Kind.MONEY):
+        return Cast(f"TRY_CAST({column} AS BIGINT)", text, str)
+    if given.startswith(_AS_TEXT) or (kind in _TEXTS and given in _SCALARS):
         return Cast(f"CAST({column} AS VARCHAR)")
     if given not in _SCALARS:
         raise HistoryError(

@@ -65,7 +65,7 @@ class Source:
         """SQL of a column's values as epoch ms: whole numbers, timestamps (UTC unless they say otherwise), RFC 3339."""
         kind = "VARCHAR" if self.is_json else self.columns.get(name, "VARCHAR")
         if kind.startswith("TIMESTAMP"):
-            return f"epoch_ms({quoted(name)})"
+            return f"epoch_ms({instant(quoted(name), kind)})"
         if kind in _WHOLE:
             return f"CAST({quoted(name)} AS BIGINT)"
         if kind != "VARCHAR":
@@ -86,6 +86,11 @@ class Source:
     def one_of(self, *names: str) -> str | None:
         """The first of the names that is a column."""
         return next((name for name in names if self.has(name)), None)
+
+
+def instant(column: str, kind: str) -> str:
+    """SQL of a timestamp column as `epoch_ms` takes it, which knows no nanoseconds with a zone."""
+    return f"CAST({column} AS TIMESTAMPTZ)" if kind == "TIMESTAMPTZ_NS" else column
 
 
 def opened(space: Workspace, what: str, patterns: Sequence[str]) -> Source:

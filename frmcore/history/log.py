@@ -42,7 +42,7 @@ def _read(setup: Setup, progress: Progress, open_: ExitStack) -> Backtest:
         amount_field(policy, setup.amount), customer_field(policy, setup.customer), _open=open_,
     )  # fmt: skip
     if setup.labels is not None:
-        truth.from_file(space, opened(space, "labels", [setup.labels]), policy)
+        out.quality.notes += truth.from_file(space, opened(space, "labels", [setup.labels]), policy)
     else:
         store.labels(space)
     _write(out, store, progress)

@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 EXAMPLES_MAX: Final = 20
+SECONDS: Final = 978_307_200_000  # 2001: a time before it is likely one in seconds
+MICROS: Final = 7_258_118_400_000  # 2200: a time after it is likely one in micro- or nanoseconds
+
+
+def doubtful(what: str, first: int | None, last: int | None) -> list[str]:
+    """Notes about times that are likely of another unit. first, last: epoch ms; None where there is none."""
+    notes = []
+    if first is not None and first < SECONDS:
+        notes.append(f"{what}: the first time is before 2001: are times in seconds? They are epoch milliseconds")
+    if last is not None and last > MICROS:
+        notes.append(f"{what}: the last time is after 2200: are times in microseconds? They are epoch milliseconds")
+    return notes
 
 
 @dataclass

@@ -99,7 +99,10 @@ def _each(policy: Policy, tried: Sequence[Variant], rules: Sequence[str], setup:
 
 
 def _points(run: Backtest, marks: list[tuple[str, int, str]], count: int) -> Table:
-    """What the rules of each variant fired on. A live rule whose group was exempted did not."""
+    """What the rules of each variant fired on. A live rule whose group was exempted did not. Raises HistoryError where
+    nothing was decided."""
+    if run.nothing:
+        raise HistoryError("; ".join([*run.quality.examples[:1], run.nothing]))
     columns = {"rule": "VARCHAR", "variant": "BIGINT", "grp": "VARCHAR"}
     run.space.create("marks", columns)
     run.space.append("marks", columns, marks)

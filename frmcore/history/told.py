@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from frmcore.history.batches import NO_TIME
 from frmcore.history.events import BATCH
 from frmcore.history.files import attempt
+from frmcore.history.quality import doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,16 @@ class Updates:
             "strangers FROM updates"
         )
         self.broken, self.strangers = int(found["broken"]), int(found["strangers"])
+
+    def doubts(self) -> list[str]:
+        """What is odd about their times, as notes."""
+        found = self._space.row(
+            "SELECT count(*) FILTER (told_at < t) AS early, min(told_at) AS first, max(told_at) AS last FROM updates"
+        )
+        notes = doubtful("updates", found["first"], found["last"])
+        if found["early"]:
+            notes.append(f"updates dated before their events: {found['early']:,}; they are told right after them")
+        return notes
 
     def rows(self) -> Iterator[Update]:
         """In the order in which they are told."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from frmcore.errors import HistoryError
 from frmcore.history.files import attempt
+from frmcore.history.quality import doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,8 +33,8 @@ def label_update(policy: Policy) -> str | None:
     return next((name for name in NAMES if name in told), None)
 
 
-def from_file(space: Workspace, source: Source, policy: Policy) -> None:
-    """The table `labels`: id, value, told_at (NULL: known at once)."""
+def from_file(space: Workspace, source: Source, policy: Policy) -> list[str]:
+    """The table `labels`: id, value, told_at (NULL: known at once). Returns what is odd about the file, as notes."""
     ident = source.one_of("id", policy.id_field, *(f.path[-1] for f in policy.fields if f.name == policy.id_field))
     value = source.one_of(*NAMES)
     if ident is None:
@@ -42,8 +43,38 @@ def from_file(space: Workspace, source: Source, policy: Policy) -> None:
         source.need("label")
     at = source.time("at") if source.has("at") else "NULL::BIGINT"
     columns = f"{source.text(str(ident))} AS id, {source.text(str(value))} AS value, {at} AS told_at"
-    sql = f"SELECT {columns} FROM {source.scan}"
+    odd = f"{source.text('at')} IS NOT NULL AND told_at IS NULL" if source.has("at") else "false"
+    sql = f"SELECT {columns}, {odd} AS odd FROM {source.scan}"
     attempt(source.what, partial(space.db.execute, f"CREATE TABLE labels AS {sql}"))
+    found = space.row(
+        "SELECT count(*) FILTER (id IS NULL OR value IS NULL) AS blank, count(*) FILTER (odd) AS odd, "
+        "min(told_at) AS first, max(told_at) AS last FROM labels"
+    )
+    notes = doubtful("labels", found["first"], found["last"])
+    if found["odd"]:
+        notes.append(f"labels whose `at` is no time: {found['odd']:,}; they count as known at once")
+    if found["blank"]:
+        notes.append(f"labels without an id or a value: {found['blank']:,}; they count as nothing")
+    return notes
+
+
+def doubts(space: Workspace, known: str, where: str) -> list[str]:
+    """What the tables `labels` and `truth` have that fits nothing, as notes. known: SQL of the ids that there are, as
+    `id`; where: what has them."""
+    notes = []
+    counts = f"count(*) AS n, count(*) FILTER (id NOT IN (SELECT id FROM ({known}) WHERE id IS NOT NULL)) AS strangers"
+    found = space.row(f"SELECT {counts} FROM truth")
+    if found["strangers"]:
+        which = f"labels that name no event of {where}: {found['strangers']:,} of {found['n']:,}"
+        notes.append(f"{which}; are the ids spelled alike? An event without a label counts as good once it is old enough")
+    both = space.row(
+        "SELECT count(*) AS n, count(*) FILTER (undated) AS undated FROM (SELECT bool_or(told_at IS NULL) AS undated FROM "
+        "labels JOIN meanings USING (value) WHERE id IS NOT NULL GROUP BY id HAVING count(DISTINCT fraud) > 1)"
+    )
+    if both["n"]:
+        rest = f"; {both['undated']:,} without times, where the last row counts" if both["undated"] else ""
+        notes.append(f"events that labels call fraud and good: {both['n']:,}; the label told last counts{rest}")
+    return notes
 
 
 def from_updates(space: Workspace, policy: Policy) -> None:
@@ -57,7 +88,7 @@ def none(space: Workspace) -> None:
 
 
 def judge(space: Workspace, fraud: Collection[str], good: Collection[str]) -> dict[str, Any]:
-    """The table `truth` from `labels`: id, fraud, told_at; the label told last counts. `fraud`, `good`: what values
+    """The table `truth` from `labels`: id, fraud, told_at; the label told last counts, of those without times the last row. `fraud`, `good`: what values
     mean, beside the usual ones. Raises HistoryError for a value that means neither. Returns counts."""
     meanings = dict.fromkeys(GOOD, False) | dict.fromkeys(FRAUD, True)
     meanings |= dict.fromkeys((text.lower() for text in good), False)
@@ -73,7 +104,7 @@ def judge(space: Workspace, fraud: Collection[str], good: Collection[str]) -> di
     space.create("meanings", known)
     space.append("meanings", known, [(value, meanings[value.lower()]) for value in values])
     space.db.execute(
-        "CREATE TABLE truth AS SELECT id, arg_max(m.fraud, coalesce(told_at, 0)) AS fraud, "
+        "CREATE TABLE truth AS SELECT id, arg_max(m.fraud, row(coalesce(told_at, 0), labels.rowid)) AS fraud, "
         "CASE WHEN count(told_at) = count(*) THEN max(told_at) END AS told_at FROM labels JOIN meanings m "
         "USING (value) "
         "WHERE id IS NOT NULL GROUP BY id"
