@@ -29,6 +29,10 @@ class HistoryError(FrmcoreError):
     """A history, or what goes with it (updates, labels, lists), can't be read, or does not say what was asked of it."""
 
 
+class WrongOption(HistoryError):
+    """An option of a backtest or a sweep names nothing that there is, or spells no value."""
+
+
 class InvalidEvent(FrmcoreError, ValueError):
     """An event or an update does not fit the schema, or lies ahead of the clock. Nothing was changed.
 

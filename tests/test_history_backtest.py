@@ -225,7 +225,8 @@ def test_of_labels_that_contradict_each_other_the_last_one_counts(tmp_path: Path
         ]  # fmt: skip
         (note,) = [note for note in measure(found).notes if "fraud and good" in note]
     assert note == (
-        "events that labels call fraud and good: 2; the label told last counts; 1 without times, where the last row counts"
+        "events that labels call fraud and good: 2; the label told last counts; 1 without times, where the last row "
+        "counts"
     )
 
 

@@ -12,7 +12,7 @@ from engines import DAY, HOUR, MINUTE, NOON
 
 import frmcore
 from frmcore._fast import ArrowRows, Columns
-from frmcore.errors import FrmcoreError, InvalidEvent
+from frmcore.errors import FrmcoreError, HistoryError, InvalidEvent
 from frmcore.history.backtest import Backtest, Setup, backtest
 from frmcore.history.decided import Facts
 from frmcore.history.log import from_log
@@ -297,6 +297,36 @@ def test_cells_of_csv_mean_what_they_mean_to_the_engine(tmp_path: Path, name: st
         found = [run.decision_of(run.space.kept(*each.values())).facts()[name] for each in rows]
         assert repr(found or run.quality.examples) == repr([f"event 1: {expected}"] if not found else [expected])
         assert bool(found) == (not run.quality.refused)
+
+
+def test_columns_of_parquet_of_other_types(tmp_path: Path) -> None:
+    """Nanoseconds with a zone, and decimals that are whole, are what they spell; a list is nobody's account."""
+    import pyarrow.parquet as pq
+
+    rows = [row | {"id": f"e{n}", "amount": 1_234} for n, row in enumerate(events(9, 3))]
+    columns = table(rows)
+    times = pa.array([row["ts"] * 1_000_000 for row in rows], pa.int64()).cast(pa.timestamp("ns", "UTC"))
+    whole = columns.column("amount").cast(pa.decimal128(19, 0))
+    given = columns.set_column(1, "ts", times).set_column(columns.schema.get_field_index("amount"), "amount", whole)
+    pq.write_table(given, tmp_path / "history.parquet")
+    with backtest(POLICY, Setup([str(tmp_path / "history.parquet")])) as run:
+        assert not run.quality.refused
+        found = run.space.rows("SELECT t, amount FROM decided ORDER BY n")
+        assert [(row["t"], row["amount"]) for row in found] == sorted((row["ts"], 1_234) for row in rows)
+    accounts = pa.array([[row["account"]] for row in rows])
+    pq.write_table(columns.set_column(3, "account", accounts), tmp_path / "history.parquet")
+    with pytest.raises(HistoryError, match=r"column account is VARCHAR\[\]"):
+        backtest(POLICY, Setup([str(tmp_path / "history.parquet")]))
+
+
+def test_a_file_that_is_no_utf_8_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(f"id,ts,kind,account\ne1,{NOON},login,Müller\n".encode("latin-1"))
+    with pytest.raises(HistoryError, match=r"it has no events; 1 rows were refused, the first in line 2: .*not utf-8"):
+        backtest(POLICY, Setup([str(path)]))
+    path.write_text(f"id,ts,kind,account\ne1,{NOON},login,a\ne2,{NOON},login,{'x' * 3_000_000}\n")
+    with pytest.raises(HistoryError, match="a row is larger than 2 MB"):
+        backtest(POLICY, Setup([str(path)]))
 
 
 # -- what stops alone --------------------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ def test_what_is_suggested(files: tuple[Path, Setup]) -> None:
     [
         ("testing", "tris=1..3", 'compares tris with no number; did you mean "tries"?'),
         ("testing", "tries", "expected NAME=LOW..HIGH"),
-        ("testing", "tries=5..1", "expected LOW..HIGH:STEP"),
+        ("testing", "tries=5..1", "--param tries=5..1: the low end is above the high one"),
+        ("testing", "amount=5..1", "--param amount=5..1: the low end is above the high one"),
         ("testing", "tries=1..9:0", "expected LOW..HIGH:STEP"),
         ("testing", "tries=a..b", "'a' is no int"),
         ("testing", "tries=1..1000", "fewer than 400 steps"),

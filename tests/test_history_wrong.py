@@ -18,6 +18,9 @@ from frmcore.errors import FrmcoreError
 
 CASES = sorted((Path(__file__).parent / "data" / "wrong_history").glob("*.txt"))
 EXITS = dict.fromkeys(("history_all_refused", "from_after_all", "warm_longer_than_history"), 1)
+EXITS |= dict.fromkeys(
+    ("labels_both_ways", "memory_no_size", "stops_unknown", "amount_unknown", "sweep_unknown_rule"), 2
+)
 POLICY = """\
 policy: example
 version: 1

@@ -13,9 +13,10 @@ from engines import DAY, NOON
 from test_history_backtest import EVENTS, POLICY
 from typer.testing import CliRunner
 
-from frmcore.cli import app
+from frmcore.cli import app, backtest_tables
 from frmcore.history.backtest import Setup, backtest
 from frmcore.history.measures import measure
+from frmcore.report import files
 from frmcore.report.page import render
 from frmcore.report.plots import Series, lines
 
@@ -128,6 +129,60 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> 
         frame = pl.read_parquet(out)
         assert frame["feature.tries"].to_list() == [1, 2, 3, 1, 1, 1, 1]
         assert frame["outcome"].to_list()[2] == "block"
+
+
+def test_excel_has_amounts_in_the_currency_that_the_heading_names(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
+    (tmp_path / "labels.csv").write_text("id,label\ne4,fraud\n")
+    setup = Setup([str(tmp_path / "history.jsonl")], labels=str(tmp_path / "labels.csv"))
+    with backtest(POLICY, setup) as run:
+        tables = measure(run).tables()
+    found = files.in_major(tables, "EUR")
+    assert (tables["total"][0]["amount_caught"], found["total"][0]["amount_caught (EUR)"]) == (20_000, 200.0)
+    assert found["reviews"][0]["amount_a_day (EUR)"] == 200 / 3
+    assert "amount_caught" in files.in_major(tables, "")["total"][0]
+    assert files.in_major({"t": [{"amount": 5}]}, "JPY") == {"t": [{"amount (JPY)": 5.0}]}
+    assert [files.is_part(name) for name in ("precision", "average_precision", "auc_roc")] == [True, False, False]
+
+
+def test_of_reviews_the_same_part_is_told_of_events_and_of_customers(tmp_path: Path) -> None:
+    """Found / looked at and known: a day with less to look at than n does not make either of them less."""
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
+    (tmp_path / "labels.csv").write_text("id,label\ne3,fraud\ne4,legit\ne7,fraud\n")
+    setup = Setup([str(tmp_path / "history.jsonl")], labels=str(tmp_path / "labels.csv"), mature_ms=0)
+    with backtest(POLICY, setup) as run:
+        rows = measure(run, (1, 100)).reviews
+    assert [(row["precision"], row["card_precision"]) for row in rows] == [(1.0, 1.0), (2 / 3, 1.0)]
+
+
+@pytest.mark.parametrize("command", ["measure", "sweep"])
+def test_a_narrow_terminal_cuts_no_figure_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
+    (tmp_path / "scores.csv").write_text("score,label\n0.912345,1\n0.35,0\n0.8,0\n0.7,1\n")
+    swept = ["policy.yaml", "history.jsonl", "--rule", "many", "--param", "tries=2..4"]
+    args = {"measure": ["scores.csv"], "sweep": swept}
+    result = CliRunner().invoke(app, [command, *args[command]])
+    assert result.exit_code == 0
+    assert "…" not in result.stdout
+    assert ("0.333" if command == "measure" else "fraud caught") in result.stdout
+
+
+def test_what_is_left_out_of_the_changes_is_said(tmp_path: Path) -> None:
+    rules = "".join(f"  - {{id: r{n}, point: first, when: 'account == \"a{n}\"', outcome: block}}\n" for n in range(70))
+    events = [EVENTS[0] | {"id": f"e{n}", "account": f"a{n}"} for n in range(70)]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    policy = POLICY.replace("tries >= ", "tries >= 99")
+    with backtest(policy + rules, Setup([str(tmp_path / "history.jsonl")], baseline=policy)) as run:
+        measures = measure(run)
+        assert len(measures.changes) == 70
+        assert "And 10 more kinds of changes." in render(run, measures)
+        assert backtest_tables.changes(run, measures)[1:] == [
+            "and 55 more kinds of changes: --to has them as .xlsx or .json"
+        ]
+        assert backtest_tables.whole_units(run, 12_999) == "130"
 
 
 def test_ctrl_c_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

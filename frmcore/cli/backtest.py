@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -13,12 +14,15 @@ from frmcore.cli.console import complain
 from frmcore.cli.output import check_target, write
 from frmcore.cli.progress import Bar
 from frmcore.durations import format_timestamp, parse_duration, parse_timestamp
+from frmcore.errors import WrongOption
 from frmcore.history.backtest import Setup
 from frmcore.history.backtest import backtest as run
 from frmcore.history.measures import measure
 from frmcore.history.workspace import MEMORY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from frmcore.history.backtest import Backtest
 
 History: TypeAlias = Annotated[
@@ -90,12 +94,21 @@ def backtest(
         span("--mature", mature), stops, memory,
         pairs("--again", again),
     )  # fmt: skip
-    with Bar("backtest", "events") as bar, run(policy, setup, bar) as found:
+    with usage(), Bar("backtest", "events") as bar, run(policy, setup, bar) as found:
         measures = measure(found)
         show(found, measures, as_json)
         finished(found)
         if to is not None:
             write(to, found, measures)
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """An option that fits the policy, or its own form, no better than a misspelt one is wrong usage, like that one."""
+    try:
+        yield
+    except WrongOption as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def finished(found: Backtest) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from frmcore.history.measures import Measures
 
 CHANGES_SHOWN = 15
+_WIDEST = 400  # columns of a table that is shown whole
 LEGEND = """\
 good hit: part of the good events; caught: amount of fraud; alone: frauds, and good events, that \
 would not be stopped without it. * not live: what it would do, and what it would add"""
@@ -35,7 +36,7 @@ def show(run: Backtest, measures: Measures, as_json: bool) -> None:
             _rules(run, measures),
             LEGEND,
             *_reviews(run, measures),
-            *_changes(run, measures),
+            *changes(run, measures),
         ]
         Console().print(*tables, sep="\n")
     for note in measures.notes:
@@ -44,16 +45,28 @@ def show(run: Backtest, measures: Measures, as_json: bool) -> None:
         complain(f"refused: {example}")
     refused = sum(run.quality.refused.values())
     if refused:
-        complain(f"refused in all: {refused:,}")
+        kinds = run.quality.refused.most_common()
+        shown = ", ".join(f"{what}{f' ({name})' if name else ''} {n:,}" for (what, name), n in kinds)
+        complain(f"refused in all: {refused:,}: {shown}")
     complain(
         f"{run.decided:,} decisions, {run.warmed:,} events only filled windows; {run.seconds:,.1f} s, "
         f"{run.rate:,.0f} events/s; peak memory {size_of(run.memory_bytes)}"
     )
 
 
-def _short(run: Backtest, minor: float) -> str:
+def print_whole(table: Table) -> None:
+    """As wide as it is: a figure that is cut off is none. A narrow terminal breaks the lines."""
+    console = Console()
+    console.width = max(
+        console.width, console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    )
+    console.print(table, crop=False)
+
+
+def whole_units(run: Backtest, minor: float) -> str:
     """An amount without its currency, in whole units."""
-    return money(run, minor).partition(" ")[0].partition(".")[0] or "-"
+    number = money(run, minor).partition(" ")[0].replace(",", "")
+    return number if number == "-" else f"{float(number):,.0f}"
 
 
 def _total(run: Backtest, measures: Measures) -> Table:
@@ -95,7 +108,7 @@ def _rules(run: Backtest, measures: Measures) -> Table:
         recall = percent(row["recall"] if row["fired"] else None)
         alone = (f"{row['only_fraud']:,.0f}", f"{row['only_good']:,.0f}")
         parts = (percent(row["precision"]), recall, fine(row["false_positive_rate"]))
-        table.add_row(name, f"{row['fired']:,.0f}", *parts, _short(run, row["amount_caught"]), *alone)
+        table.add_row(name, f"{row['fired']:,.0f}", *parts, whole_units(run, row["amount_caught"]), *alone)
     return table
 
 
@@ -115,7 +128,7 @@ def _reviews(run: Backtest, measures: Measures) -> list[Table]:
     return [table]
 
 
-def _changes(run: Backtest, measures: Measures) -> list[Table | str]:
+def changes(run: Backtest, measures: Measures) -> list[Table | str]:
     if run.base is None and not run.from_store:
         return []
     if not measures.changes:
@@ -131,7 +144,8 @@ def _changes(run: Backtest, measures: Measures) -> list[Table | str]:
             *(f"{row[name]:,.0f}" for name in ("events", "fraud", "good")),
             money(run, row["fraud_amount"]),
         )
-    return [table]
+    more = len(measures.changes) - CHANGES_SHOWN
+    return [table, f"and {more:,} more kinds of changes: --to has them as .xlsx or .json"] if more > 0 else [table]
 
 
 def _part(total: dict[str, Any], part: str, whole: str) -> float | None:

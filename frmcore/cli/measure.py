@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from frmcore.cli.arguments import AsJson
-from frmcore.cli.backtest import Fraud, Good
+from frmcore.cli.backtest import Fraud, Good, usage
+from frmcore.cli.backtest_tables import print_whole
 from frmcore.history import kpi
 
 SHOWN_MAX = 60  # thresholds in the table; --json has all
@@ -27,7 +27,8 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure scores against labels: a row of measures for each threshold, AUC ROC, average precision."""
-    found = kpi.from_file(file, score, label, fraud or (), good or ())
+    with usage():
+        found = kpi.from_file(file, score, label, fraud or (), good or ())
     if as_json:
         typer.echo(msgspec.json.encode(found._asdict()))
         return
@@ -39,7 +40,7 @@ def measure(
     step = -(-len(found.rows) // SHOWN_MAX)
     for row in found.rows[:: step or 1]:
         table.add_row(f"{row['threshold']:g}", *(_short(row[name]) for name in kpi.COLUMNS[1:]))
-    Console().print(table)
+    print_whole(table)
     typer.echo(f"AUC ROC {kpi.finite(found.auc_roc)}, average precision {kpi.finite(found.average_precision)}")
 
 

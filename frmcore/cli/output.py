@@ -67,11 +67,13 @@ def whole(to: Path, make: Callable[[Path], None]) -> None:
 
 def write(to: Path, run: Backtest, measures: Measures) -> None:
     """A report of a run in the form that the ending names."""
+    from frmcore.history.backtest import currency_of  # noqa: PLC0415
     from frmcore.report import files, page  # noqa: PLC0415
 
+    currency = currency_of(run.policy, run.amount)
     kinds: dict[str, Callable[[Path], None]] = {
         ".html": lambda path: page.write(path, run, measures),
-        ".xlsx": lambda path: files.write_xlsx(path, measures.tables()),
+        ".xlsx": lambda path: files.write_xlsx(path, files.in_major(measures.tables(), currency)),
         ".json": lambda path: files.write_json(path, measures.tables() | {"notes": measures.notes}),
         ".parquet": lambda path: files.write_decisions(path, run),
     }

@@ -23,6 +23,7 @@ from frmcore.cli.backtest import (
     finished,
     instant,
     span,
+    usage,
 )  # fmt: skip
 from frmcore.cli.backtest_tables import show
 from frmcore.cli.output import check_target, write
@@ -59,6 +60,7 @@ def shadow(
         stops=stops, memory=memory,
     )  # fmt: skip
     with (
+        usage(),
         Bar("shadow", "decisions") as bar,
         backtest(candidate, setup, bar) if candidate is not None else from_log(setup, bar) as found,
     ):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from frmcore.cli.arguments import AsJson, PolicyFile
@@ -33,7 +32,9 @@ from frmcore.cli.backtest import (
     interrupted,
     pairs,
     span,
+    usage,
 )  # fmt: skip
+from frmcore.cli.backtest_tables import print_whole
 from frmcore.cli.console import complain, plain
 from frmcore.cli.demo_tables import percent
 from frmcore.cli.output import whole
@@ -88,7 +89,7 @@ def sweep(
         span("--warm", warm) or 0, live, major, amount, customer, tuple(fraud or ()), tuple(good or ()),
         span("--mature", mature), stops, memory, pairs("--again", again),
     )  # fmt: skip
-    with Bar("sweep", "events") as bar:
+    with usage(), Bar("sweep", "events") as bar:
         found = run(policy, setup, param, rule, bar)
     _show(found, as_json)
     if found.interrupted_at is not None:
@@ -115,7 +116,7 @@ def _show(found: Sweep, as_json: bool) -> None:
         values = [plain(row[name]) for name in names]
         parts = [percent(row["precision"]), percent(row["recall"]), fine(row["false_positive_rate"])]
         table.add_row(*values, f"{row['fired']:,.0f}", *parts, f"{row['fraud']:,.0f}", mark)
-    Console().print(table)
+    print_whole(table)
     _suggest(found)
 
 
@@ -141,7 +142,7 @@ def _write(to: Path, found: Sweep) -> None:
     from frmcore.report import files  # noqa: PLC0415
 
     if to.suffix.lower() == ".xlsx":
-        whole(to, lambda path: files.write_xlsx(path, {"sweep": found.points}))
+        whole(to, lambda path: files.write_xlsx(path, files.in_major({"sweep": found.points}, found.currency)))
     else:
         whole(
             to, lambda path: files.write_json(path, {"points": found.points, "rules": found.rules, "anew": found.anew})

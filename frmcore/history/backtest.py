@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import frmcore
 from frmcore.durations import format_duration
-from frmcore.errors import HistoryError
+from frmcore.errors import HistoryError, WrongOption
 from frmcore.history import truth
 from frmcore.history.decided import Facts
 from frmcore.history.events import Events, Options
@@ -114,7 +114,9 @@ class Backtest:
             return ""
         if self.quality.refused and not self.warmed:
             return "nothing was decided: every event was refused"
-        return "nothing is measured: --from, --until and --warm leave no event" if self.warmed else "there are no events"
+        return (
+            "nothing is measured: --from, --until and --warm leave no event" if self.warmed else "there are no events"
+        )
 
     @property
     def rate(self) -> float:
@@ -174,6 +176,8 @@ class _Run:
         except KeyboardInterrupt:
             out.interrupted_at = replay.last_time
         replay.finish()
+        if any("expected an integer of minor units" in each for each in out.quality.examples) and not self.setup.major:
+            out.quality.notes.append("amounts are whole numbers of minor units; of major ones, such as 129.90: --major")
         out.decided, out.warmed = replay.decided, replay.warmed
         judged(out)
         out.seconds = monotonic() - self.started
@@ -323,6 +327,12 @@ def amount_field(policy: Policy, name: str | None) -> str | None:
     return "amount" if "amount" in money else money[0] if len(money) == 1 else None
 
 
+def currency_of(policy: Policy, amount: str | None) -> str:
+    """Of the amounts that are added up, which are those of a field; "" where there are none."""
+    fields = {field.name: field.type.currency for field in policy.fields}
+    return "" if amount is None else fields.get(amount) or policy.base_currency or ""
+
+
 def customer_field(policy: Policy, name: str | None) -> str | None:
     """The field that says whose event it is: the one named, or the first of a likely entity."""
     fields = {field.entity: field.name for field in reversed(policy.fields) if field.entity}
@@ -334,7 +344,7 @@ def customer_field(policy: Policy, name: str | None) -> str | None:
 def _one_of(option: str, what: str, name: str, known: Sequence[str]) -> str:
     if name not in known:
         hint = nearest(name, known) or f"it has {', '.join(known) or 'none'}"
-        raise HistoryError(f"--{option}: the policy has no {what} {name!r}; {hint}")
+        raise WrongOption(f"--{option}: the policy has no {what} {name!r}; {hint}")
     return name
 
 

@@ -12,7 +12,7 @@ from frmcore.errors import HistoryError
 from frmcore.history.batches import NO_TIME, Batch
 from frmcore.history.casts import Cast, cast, change_of
 from frmcore.history.cells import nested
-from frmcore.history.files import attempt
+from frmcore.history.files import attempt, refused_lines
 from frmcore.history.workspace import literal, quoted
 from frmcore.names import nearest
 
@@ -141,7 +141,9 @@ class Events:
         order = f"CREATE TABLE events AS SELECT * FROM ({seen}) {kept} ORDER BY t, ordinal"
         attempt(source.what, partial(self._space.db.execute, order))
         if not self.count:
-            raise HistoryError(f"{source.what}: it has no events{' before --until' if kept else ''}")
+            lines = refused_lines(self._space)
+            why = f"; {len(lines):,} rows were refused, the first in line {lines[0][0]}: {lines[0][1]}" if lines else ""
+            raise HistoryError(f"{source.what}: it has no events{' before --until' if kept else ''}{why}")
 
     def _alone(self, batch: Batch, row: int, texts: list[str | None]) -> Batch:
         """An event with cells that are left to the engine to refuse, or to Python to make sense of."""

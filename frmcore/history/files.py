@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _FORMATS: Final = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json"}
 _SAMPLE: Final = 1_000  # objects that tell the keys of JSON lines
 _WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_PLAIN: Final = (
+    ("Maximum line size", "a row is larger than 2 MB: is a quote left open?"),
+    ("Error when sniffing file", "its rows are no CSV: is a quote left open?"),
+    ("Could not convert Timestamp", "a timestamp is too far away to be one: is it in another unit?"),
+)  # what duckdb says, and what that means
 _INSTANT: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*([Zz]|[+-][0-9]{2}:?[0-9]{2})"
 
 
@@ -118,7 +123,8 @@ def attempt(what: str, action: Any) -> Any:
             f"{what}: its rows are too wide to be sorted in so little memory: give more --memory"
         ) from error
     except duckdb.Error as error:
-        said = str(error).partition("\n")[0]
+        told = str(error)
+        said = next((plain for mark, plain in _PLAIN if mark in told), told.partition("\n")[0])
         for mark in ("Invalid Input Error: ", "IO Error: ", "Conversion Error: ", "Binder Error: "):
             said = said.removeprefix(mark)
         raise HistoryError(f"{what}: {said}") from error
@@ -129,7 +135,10 @@ def refused_lines(space: Workspace) -> list[tuple[int, str]]:
     known = space.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'")
     if not known:
         return []
-    found = space.rows("SELECT line, error_message FROM reject_errors ORDER BY scan_id, line")
+    found = space.rows(
+        "SELECT line, min(error_message) AS error_message FROM reject_errors GROUP BY scan_id, file_id, line "
+        "ORDER BY scan_id, file_id, line"
+    )
     return [(row["line"], str(row["error_message"]).partition("\n")[0]) for row in found]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from frmcore.errors import HistoryError
-from frmcore.history.backtest import backtest
+from frmcore.errors import HistoryError, WrongOption
+from frmcore.history.backtest import amount_field, backtest, currency_of
 from frmcore.history.rates import Confusion, knee, ratio
 from frmcore.history.variants import Axis, affected, axis, combined, feedback, variants
 from frmcore.names import nearest
@@ -42,6 +42,7 @@ class Sweep:
     live: int | None
     notes: tuple[str, ...]
     interrupted_at: int | None = None
+    currency: str = ""  # of the amounts, which are in its minor units
 
 
 def sweep(
@@ -59,17 +60,17 @@ def sweep(
     if rule is not None and meant is None:
         ids = [each.id for each in policy.rules]
         hint = nearest(rule, ids) or f"it has {', '.join(ids)}"
-        raise HistoryError(f"--rule {rule}: the policy has no such rule; {hint}")
+        raise WrongOption(f"--rule {rule}: the policy has no such rule; {hint}")
     if not 1 <= len(params) <= 2:
-        raise HistoryError(f"one or two values can be swept at once, not {len(params)}")
+        raise WrongOption(f"one or two values can be swept at once, not {len(params)}")
     axes = tuple(axis(policy, meant, spec) for spec in params)
     tried = variants(source, policy, meant, axes)
     rules = affected(policy, tried)
     if not rules:
-        raise HistoryError(f"no rule depends on {', '.join(each.name for each in axes)}")
+        raise WrongOption(f"no rule depends on {', '.join(each.name for each in axes)}")
     anew = feedback(policy, tried)
     found = _each(policy, tried, rules, setup, progress) if anew else _at_once(policy, tried, setup, progress)
-    return _judged(axes, tuple(rules), found, anew)
+    return _judged(axes, tuple(rules), found, anew, currency_of(policy, amount_field(policy, setup.amount)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _point(row: dict[str, Any], total: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judged(axes: tuple[Axis, ...], rules: tuple[str, ...], found: _Found, anew: str) -> Sweep:
+def _judged(axes: tuple[Axis, ...], rules: tuple[str, ...], found: _Found, anew: str, currency: str) -> Sweep:
     names = [each.name for each in axes]
     points: Table = [dict(zip(names, v.texts, strict=True)) | p for v, p in zip(found.tried, found.points, strict=True)]
     live = next(
@@ -155,7 +156,7 @@ def _judged(axes: tuple[Axis, ...], rules: tuple[str, ...], found: _Found, anew:
     at = knee([(points[i]["good"], points[i]["fraud"]) for i in order])
     return Sweep(
         axes, rules, points, anew, None if at is None or not most else order[at], next(iter(keeping), None), live,
-        found.notes, found.interrupted_at,
+        found.notes, found.interrupted_at, currency,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from frmcore.errors import HistoryError
+from frmcore.errors import HistoryError, WrongOption
 from frmcore.history.files import attempt
 from frmcore.history.quality import doubtful
 
@@ -66,10 +66,12 @@ def doubts(space: Workspace, known: str, where: str) -> list[str]:
     found = space.row(f"SELECT {counts} FROM truth")
     if found["strangers"]:
         which = f"labels that name no event of {where}: {found['strangers']:,} of {found['n']:,}"
-        notes.append(f"{which}; are the ids spelled alike? An event without a label counts as good once it is old enough")
+        notes.append(
+            f"{which}; are the ids spelled alike? An event without a label counts as good once it is old enough"
+        )
     both = space.row(
-        "SELECT count(*) AS n, count(*) FILTER (undated) AS undated FROM (SELECT bool_or(told_at IS NULL) AS undated FROM "
-        "labels JOIN meanings USING (value) WHERE id IS NOT NULL GROUP BY id HAVING count(DISTINCT fraud) > 1)"
+        "SELECT count(*) AS n, count(*) FILTER (undated) AS undated FROM (SELECT bool_or(told_at IS NULL) AS undated "
+        "FROM labels JOIN meanings USING (value) WHERE id IS NOT NULL GROUP BY id HAVING count(DISTINCT fraud) > 1)"
     )
     if both["n"]:
         rest = f"; {both['undated']:,} without times, where the last row counts" if both["undated"] else ""
@@ -88,8 +90,12 @@ def none(space: Workspace) -> None:
 
 
 def judge(space: Workspace, fraud: Collection[str], good: Collection[str]) -> dict[str, Any]:
-    """The table `truth` from `labels`: id, fraud, told_at; the label told last counts, of those without times the last row. `fraud`, `good`: what values
-    mean, beside the usual ones. Raises HistoryError for a value that means neither. Returns counts."""
+    """The table `truth` from `labels`: id, fraud, told_at; the label told last counts, of those without times the last
+    row. `fraud`, `good`: what values mean, beside the usual ones. Raises HistoryError for a value that means neither,
+    WrongOption for one that is said to mean both. Returns counts."""
+    both = {text.lower() for text in fraud} & {text.lower() for text in good}
+    if both:
+        raise WrongOption(f"--fraud {min(both)} --good {min(both)}: a label means one of them")
     meanings = dict.fromkeys(GOOD, False) | dict.fromkeys(FRAUD, True)
     meanings |= dict.fromkeys((text.lower() for text in good), False)
     meanings |= dict.fromkeys((text.lower() for text in fraud), True)

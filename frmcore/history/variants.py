@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from frmcore.currency import format_money, parse_money
 from frmcore.durations import parse_duration
-from frmcore.errors import HistoryError
+from frmcore.errors import WrongOption
 from frmcore.names import nearest
 from frmcore.plan import Kind, Mode
 from frmcore.policy import load
@@ -48,25 +48,25 @@ class Variant(NamedTuple):
 
 
 def axis(policy: Policy, rule: Rule | None, spec: str) -> Axis:
-    """`max_tries=3..20`, `amount=5..50:5`, `window=5m,10m,1h`. Raises HistoryError."""
+    """`max_tries=3..20`, `amount=5..50:5`, `window=5m,10m,1h`. Raises WrongOption."""
     name, mark, values = spec.partition("=")
     if not (name and mark and values):
-        raise HistoryError(f"--param {spec}: expected NAME=LOW..HIGH, NAME=LOW..HIGH:STEP or NAME=A,B,C")
+        raise WrongOption(f"--param {spec}: expected NAME=LOW..HIGH, NAME=LOW..HIGH:STEP or NAME=A,B,C")
     if name in policy.params:
         const: Const = policy.params[name]
     elif rule is not None:
         const = _literal(rule, name)
     else:
         hint = nearest(name, policy.params) or "name the rule whose literal is meant: --rule"
-        raise HistoryError(f"--param {name}: the policy has no parameter of that name; {hint}")
+        raise WrongOption(f"--param {name}: the policy has no parameter of that name; {hint}")
     return Axis(name, _texts(name, values, const.type), name in policy.params, spelled(const))
 
 
 def variants(source: str | Path, policy: Policy, rule: Rule | None, axes: Sequence[Axis]) -> list[Variant]:
-    """Every combination of the axes' values as a whole policy. Raises HistoryError beyond GRID_MAX."""
+    """Every combination of the axes' values as a whole policy. Raises WrongOption beyond GRID_MAX."""
     grid = list(product(*(each.texts for each in axes)))
     if len(grid) > GRID_MAX:
-        raise HistoryError(f"the grid has {len(grid):,} points, more than {GRID_MAX}: give a greater step")
+        raise WrongOption(f"the grid has {len(grid):,} points, more than {GRID_MAX}: give a greater step")
     return [Variant(texts, _variant(source, policy, rule, axes, texts)) for texts in grid]
 
 
@@ -191,7 +191,7 @@ def mapped(node: Any, change: Callable[[Any], Any]) -> Any:
 
 # -- literals ----------------------------------------------------------------------------------------------------------
 def _literal(rule: Rule, name: str) -> Const:
-    """The literal that the rule compares `name` with. Raises HistoryError where there is none, or more than one."""
+    """The literal that the rule compares `name` with. Raises WrongOption where there is none, or more than one."""
     found = [_compared(node, name) for node in walk(rule.when)]
     consts = [const for const in found if const is not None]
     if len(consts) != 1:
@@ -201,7 +201,7 @@ def _literal(rule: Rule, name: str) -> Const:
             or f"it reads {', '.join(names)}; a value under params: can be swept wherever it stands"
         )
         many = f"compares {name} with {len(consts)} values" if consts else f"compares {name} with no number"
-        raise HistoryError(f"--param {name}: rule {rule.id} {many}; {hint}")
+        raise WrongOption(f"--param {name}: rule {rule.id} {many}; {hint}")
     return consts[0]
 
 
@@ -234,7 +234,7 @@ def constant(text: str, kind: Type) -> Callable[[Const], Const]:
 
 
 def _value(text: str, kind: Type) -> tuple[int | float, Type]:
-    """A text in register form, and its type. Raises HistoryError."""
+    """A text in register form, and its type. Raises WrongOption."""
     try:
         if kind.kind is Kind.MONEY:
             found = parse_money(text.removeprefix("-"), kind.currency)
@@ -251,7 +251,7 @@ def _value(text: str, kind: Type) -> tuple[int | float, Type]:
             return int(whole + part), replace(kind, kind=Kind.DECIMAL, scale=len(part)) if part else INT
     except ValueError:
         pass
-    raise HistoryError(f"--param: {text!r} is no {kind.kind.name.lower()}")
+    raise WrongOption(f"--param: {text!r} is no {kind.kind.name.lower()}")
 
 
 def spelled(const: Const) -> str:
@@ -273,12 +273,18 @@ def _texts(name: str, values: str, kind: Type) -> tuple[str, ...]:
     if kind.kind in (Kind.INT, Kind.DECIMAL, Kind.FLOAT):
         return _numbers(name, float(match["low"]), float(match["high"]), match["step"], digits)
     step = _value(match["step"], kind)[0] if match["step"] else max((high - low) // _PARTS, 1)
-    if step <= 0 or low > high or (high - low) / step >= GRID_MAX:
-        raise HistoryError(f"--param {name}={values}: expected LOW..HIGH:STEP with fewer than {GRID_MAX} steps")
+    _upwards(name, values, low, high)
+    if step <= 0 or (high - low) / step >= GRID_MAX:
+        raise WrongOption(f"--param {name}={values}: expected LOW..HIGH:STEP with fewer than {GRID_MAX} steps")
     found = [low + i * step for i in range(int((high - low) // step) + 1)]
     if kind.kind is Kind.MONEY:
         return tuple(format_money(int(value), kind.currency).rpartition(" ")[0] for value in found)
     return tuple(_span(int(value)) for value in found)
+
+
+def _upwards(name: str, values: str, low: float, high: float) -> None:
+    if low > high:
+        raise WrongOption(f"--param {name}={values}: the low end is above the high one; expected LOW..HIGH")
 
 
 def _span(ms: int) -> str:
@@ -292,6 +298,7 @@ def _span(ms: int) -> str:
 def _numbers(name: str, low: float, high: float, step: str | None, digits: int) -> tuple[str, ...]:
     size = float(step) if step else 1.0 if digits == 0 else 10.0**-digits
     digits = max(digits, len((step or "").partition(".")[2]))
-    if size <= 0 or low > high or (high - low) / size >= GRID_MAX:
-        raise HistoryError(f"--param {name}: expected LOW..HIGH:STEP with fewer than {GRID_MAX} steps")
+    _upwards(name, f"{low:g}..{high:g}", low, high)
+    if size <= 0 or (high - low) / size >= GRID_MAX:
+        raise WrongOption(f"--param {name}: expected LOW..HIGH:STEP with fewer than {GRID_MAX} steps")
     return tuple(f"{low + i * size:.{digits}f}" for i in range(int((high - low) / size + 1e-9) + 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from frmcore.errors import HistoryError
+from frmcore.errors import HistoryError, WrongOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,13 +36,13 @@ def needs_duckdb() -> Any:
 class Workspace:
     """`db` is a duckdb connection that may use `memory` ("1GB"); beyond it, it spills into its folder (0700).
 
-    Raises HistoryError for a `memory` that is none.
+    Raises WrongOption for a `memory` that is none.
     """
 
     def __init__(self, memory: str = MEMORY) -> None:
         size = _MEMORY.fullmatch(memory)
         if size is None or float(size[1]) * _MEGABYTES[size[2].upper()] < _MEGABYTES_MIN:
-            raise HistoryError(f'--memory {memory}: expected a size such as "1GB", at least {_MEGABYTES_MIN}MB')
+            raise WrongOption(f'--memory {memory}: expected a size such as "1GB", at least {_MEGABYTES_MIN}MB')
         duckdb = needs_duckdb()
         self._folder = TemporaryDirectory(prefix="frmcore-")
         config = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from frmcore.currency import exponent
 from frmcore.errors import HistoryError
 from frmcore.history.decided import COLUMNS
 from frmcore.history.workspace import arrow_types
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from frmcore.history.backtest import Backtest
     from frmcore.policy.tree import Type
+
+    Table = list[dict[str, Any]]
 
 ROWS_MAX: Final = 1_048_575  # of a sheet, below its header
 _BATCH: Final = 8_192
@@ -57,7 +60,22 @@ def _sheet(sheet: Any, rows: list[dict[str, Any]], bold: Any, part: Any) -> None
 
 def is_part(name: str) -> bool:
     """Is it a ratio of 0 to 1?"""
-    return name.endswith(("precision", "recall", "_rate", "share"))
+    return name.endswith(("precision", "recall", "_rate", "share")) and name != "average_precision"
+
+
+def in_major(tables: Mapping[str, Table], currency: str) -> dict[str, Table]:
+    """With amounts in units that people count in, and the currency in their headings: 12990 is 129.90."""
+    unit = 10 ** (exponent(currency) or 0)
+    return {
+        name: [dict(_major(*cell, unit, currency) for cell in row.items()) for row in rows]
+        for name, rows in tables.items()
+    }
+
+
+def _major(name: str, value: Any, unit: int, currency: str) -> tuple[str, Any]:
+    if not currency or "amount" not in name:
+        return name, value
+    return f"{name} ({currency})", None if value is None else value / unit
 
 
 def write_decisions(path: Path, run: Backtest) -> None:

@@ -8,6 +8,7 @@ from frmcore.currency import format_money
 from frmcore.durations import format_duration, format_timestamp
 from frmcore.errors import HistoryError
 from frmcore.history import examples
+from frmcore.history.backtest import currency_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,7 @@ def render(run: Backtest, measures: Measures) -> str:
         missed=examples.missed(run) if measures.total["fraud"] else [],
         overlap=measures.overlap[:OVERLAPS_MAX],
         changes=measures.changes[:CHANGES_MAX],
+        more_changes=max(len(measures.changes) - CHANGES_MAX, 0),
         young=sum(not day["mature"] for day in measures.days) if run.labels else 0,
         daily=_daily(plots, measures, run),
     )
@@ -92,9 +94,8 @@ def _daily(plots: Any, measures: Measures, run: Backtest) -> dict[str, Any]:
 
 def money(run: Backtest, minor: float | None) -> str:
     """An amount in the currency that the run adds up, for people."""
-    fields = {field.name: field.type.currency for field in run.policy.fields}
-    currency = fields.get(run.amount or "") or run.policy.base_currency
-    if minor is None or not currency or run.amount is None:
+    currency = currency_of(run.policy, run.amount)
+    if minor is None or not currency:
         return "-"
     number, _, code = format_money(round(minor), currency).rpartition(" ")
     whole, mark, part = number.partition(".")
