@@ -51,6 +51,14 @@ def test_a_candidate_is_compared_with_what_live_did(store: str) -> None:
     assert (change["before"], change["now"], change["fires_now"], change["fraud"]) == ("allow", "review", "quiet", 1)
 
 
+def test_labels_that_name_no_decision_are_noted_where_none_does(store: str, tmp_path: Path) -> None:
+    """Some may be of events outside of the span, or observed only."""
+    for rows, noted in ((["e1,fraud", "e99,legit"], 0), (["E1,fraud", "e99,legit"], 1)):
+        (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]) + "\n")
+        with from_log(Setup([store], labels=str(tmp_path / "labels.csv"))) as found:
+            assert sum("name no event of those measured: 2 of 2" in note for note in measure(found).notes) == noted
+
+
 def test_a_span_of_the_log(store: str) -> None:
     with from_log(Setup([store], since=NOON + DAY, until=NOON + 2 * DAY)) as found:
         assert [row["id"] for row in found.space.rows("SELECT id FROM decided ORDER BY n")] == ["e5", "e6"]

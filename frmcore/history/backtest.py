@@ -103,7 +103,7 @@ class Backtest:
     mature_ms: int = 0
     mature_line: int = 0  # events from then on are immature without a label, epoch ms
     from_store: bool = False
-    ids: str = "SELECT id FROM decided"  # SQL of the events that labels can name
+    ids: str = ""  # SQL of all events that labels can name, as `id`; "" where only those measured are at hand
     ids_of: str = "those measured"
     _open: ExitStack = field(default_factory=ExitStack)
 

@@ -60,11 +60,11 @@ def from_file(space: Workspace, source: Source, policy: Policy) -> list[str]:
 
 def doubts(space: Workspace, known: str, where: str) -> list[str]:
     """What the tables `labels` and `truth` have that fits nothing, as notes. known: SQL of the ids that there are, as
-    `id`; where: what has them."""
+    `id`; "" where only some of them are at hand. where: what has them."""
     notes = []
-    counts = f"count(*) AS n, count(*) FILTER (id NOT IN (SELECT id FROM ({known}) WHERE id IS NOT NULL)) AS strangers"
-    found = space.row(f"SELECT {counts} FROM truth")
-    if found["strangers"]:
+    ids = f"SELECT id FROM ({known or 'SELECT id FROM decided'}) WHERE id IS NOT NULL"
+    found = space.row(f"SELECT count(*) AS n, count(*) FILTER (id NOT IN ({ids})) AS strangers FROM truth")
+    if found["strangers"] and (known or found["strangers"] == found["n"]):
         which = f"labels that name no event of {where}: {found['strangers']:,} of {found['n']:,}"
         notes.append(
             f"{which}; are the ids spelled alike? An event without a label counts as good once it is old enough"
