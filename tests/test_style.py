@@ -23,7 +23,7 @@ PIECES = [PACKAGE / "_fast.pyx", *sorted((PACKAGE / "_fast").glob("*.pxi"))]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 GROUND = ("errors", "limits", "names")
 SHARED = (*GROUND, "currency", "durations", "text", "plan", "values", "verify")  # what policy and hot path may both use
-ABOVE = ("authoring", "cli", "generate", "report")  # nothing of the library knows them
+ABOVE = ("__main__", "authoring", "cli", "generate", "report")  # nothing of the library knows them
 
 
 # -- the hot path ------------------------------------------------------------------------------------------------------

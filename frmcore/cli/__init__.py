@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 the policy or the data is wrong, 2 the command was used wr
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -59,11 +60,12 @@ app.add_typer(table)
 
 
 def main() -> None:
-    """The entry point of the `frmcore` script. A user's mistake ends in a short message, never in a traceback."""
+    """The entry point of the command line. A user's mistake ends in a short message, never in a traceback."""
+    _usable_streams()
     try:
-        app()
+        _run()
     except BrokenPipeError:  # the reader of stdout has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
     except FrmcoreError as error:
         complain(str(error))
@@ -71,3 +73,22 @@ def main() -> None:
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         sys.exit(1)
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer makes status 1 of it
+            raise end.__context__ from None
+        sys.stdout.flush()  # here, where a reader that has gone is no surprise
+        raise
+
+
+def _usable_streams() -> None:
+    """A stream that was closed (`>&-`) leads nowhere; one that can't say a character escapes it, as stderr does."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
