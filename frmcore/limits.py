@@ -60,6 +60,7 @@ JSON_BYTES_MAX: Final = 1 << 20  # one event as JSON
 FRAME_BYTES_MAX: Final = 4 << 20  # one frame of the owner's socket: a policy with its files has to fit too
 BATCH_EVENTS_MAX: Final = 256  # events of one frame: nobody waits longer than for as many decisions of somebody else's
 TIME_MS_MAX: Final = 8_640_000_000_000_000  # +-: the range of an ECMAScript Date, years -271821 to 275760
+SECONDS_MAX: Final = 100_000_000_000  # a time of today below it (1973) is one in seconds, not in milliseconds
 INT_MAX: Final = 2**63 - 1  # ints, decimals and money are 64-bit; -2**63 is left out so that negation can't overflow
 
 # -- defaults of `limits:` ---------------------------------------------------------------------------------------

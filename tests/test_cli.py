@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,7 @@ from frmcore.cli.console import micros, plain
 from frmcore.history.cells import epoch_ms, typed
 from frmcore.plan import Kind
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+NOON = 1_772_452_800_000
 FRMCORE = [sys.executable, "-c", "from frmcore.cli import main; main()"]
 
 
@@ -218,10 +216,88 @@ def test_parquet_times_are_utc_and_broken_files_are_refused(starter: Path, tmp_p
     pyarrow.parquet.write_table(pyarrow.table(columns), source)
     assert frmcore("run", starter / "policy.yaml", source).returncode == 0
     assert frmcore("run", starter / "policy.yaml", source).stdout.count('"event_id":"a"') == 1
+    columns["later"] = pyarrow.array([1], pyarrow.duration("ns"))  # which no policy reads, and Python has no form for
+    columns["deep"] = pyarrow.array([{"at": 1}], pyarrow.struct([("at", pyarrow.timestamp("ns"))]))
+    pyarrow.parquet.write_table(pyarrow.table(columns), source)
+    assert frmcore("run", starter / "policy.yaml", source).returncode == 0
     source.write_bytes(b"PAR1 nonsense PAR1")
     told = frmcore("run", starter / "policy.yaml", source)
     assert told.returncode == 1
     assert "times.parquet:1: no Parquet: " in told.stderr
+
+
+def test_parquet_that_is_no_utf8_is_refused_row_by_row_and_a_damaged_one_by_name(starter: Path, tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    source = tmp_path / "rows.parquet"
+    text = pyarrow.array([b"anna", b"j\xf6rg", b"bert"]).view(pyarrow.string())
+    plain = {"id": ["a", "b", "c"], "time": [NOON, NOON, NOON], "kind": ["login"] * 3, "country": ["DE"] * 3}
+    pyarrow.parquet.write_table(pyarrow.table(plain | {"account": text}), source)
+    told = frmcore("run", starter / "policy.yaml", source)
+    assert (told.returncode, [d["event_id"] for d in decisions(told.stdout)]) == (1, ["a", "c"])
+    assert "rows.parquet:2: it can't be read: 'utf-8' codec" in told.stderr
+    table = pyarrow.table(plain | {"account": [f"{number:0200}" for number in range(3)]})
+    pyarrow.parquet.write_table(table, source, use_dictionary=False)
+    with pyarrow.parquet.ParquetFile(source) as file:
+        at = file.metadata.row_group(0).column(4).data_page_offset
+    damaged = bytearray(source.read_bytes())
+    damaged[at + 20 : at + 60] = b"\xff" * 40
+    source.write_bytes(damaged)
+    told = frmcore("run", starter / "policy.yaml", source)
+    assert (told.returncode, "rows.parquet:1: no Parquet: " in told.stderr) == (1, True), told.stderr
+
+
+ROWS = "id,time,kind,account,country\na,1772442000000,login,anna,DE\nb,1772442000000,login,bert,DE\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (ROWS.replace(",", ";").encode(), "separated by semicolons, not by commas"),
+        (ROWS.replace(",", "\t").encode(), "separated by tabs, not by commas"),
+        (ROWS.partition("\n")[2].encode(), "the first line has to name the columns"),
+        (ROWS.replace("id", "nr").encode(), "there is no column id; its columns: 'nr', 'time', 'kind', 'account', "),
+        (ROWS.encode("utf-16"), "it is UTF-16: save it as UTF-8"),
+        (b"x" * 2_000_000, "no CSV: field larger than field limit"),
+    ],
+)  # fmt: skip
+def test_a_table_without_its_columns_is_refused_once(starter: Path, tmp_path: Path, content: bytes, said: str) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_bytes(content)
+    told = frmcore("run", starter / "policy.yaml", source)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.count("rows.csv:1: ") == 1 and said in told.stderr, told.stderr
+    assert "p50" not in told.stderr and "refused rows: 1\n" in told.stderr
+
+
+def test_a_file_with_tabs_and_one_with_a_mark_of_its_encoding_are_read(starter: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.tsv").write_text(ROWS.replace(",", "\t"))
+    (tmp_path / "rows.csv").write_text(ROWS, "utf-8-sig")
+    lines = (starter / "events.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "rows.jsonl").write_text("".join(lines[:2]), "utf-8-sig")
+    for name in ("rows.tsv", "rows.csv", "rows.jsonl"):
+        told = frmcore("run", starter / "policy.yaml", tmp_path / name, "--out", tmp_path / "out.tsv")
+        assert (told.returncode, "2 decisions" in told.stderr) == (0, True), told.stderr
+        assert (tmp_path / "out.tsv").read_text().startswith("event_id\tpoint\toutcome\t")
+
+
+def test_times_in_seconds_are_noticed(starter: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS.replace("000,", ","))
+    told = frmcore("run", starter / "policy.yaml", tmp_path / "rows.csv")
+    assert "the first event is of 1970-01-21: are its times in seconds?" in told.stderr
+    assert "seconds" not in frmcore("run", starter / "policy.yaml", starter / "events.jsonl").stderr
+
+
+def test_what_is_read_is_not_replaced(starter: Path, tmp_path: Path) -> None:
+    for name in ("rows.csv", "updates.csv"):
+        (tmp_path / name).write_text(ROWS)
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    for option, name in (("--out", "rows.csv"), ("--out", "link.csv"), ("--invalid", "updates.csv")):
+        arguments = ("rows.csv", "--updates", "updates.csv", option, tmp_path / name)
+        told = frmcore("run", starter / "policy.yaml", *arguments, cwd=tmp_path)
+        assert (told.returncode, "would be replaced" in told.stderr) == (2, True), told.stderr
+    assert (tmp_path / "rows.csv").read_text() == (tmp_path / "updates.csv").read_text() == ROWS
 
 
 def test_csv_that_is_no_utf8_is_refused_row_by_row(starter: Path, tmp_path: Path) -> None:
@@ -332,19 +408,36 @@ def test_parquet_without_pyarrow_says_what_to_install(starter: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
-def test_a_closed_pipe_ends_quietly() -> None:
-    process = subprocess.Popen(
-        [*FRMCORE, "generate", "--events", "200000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().startswith('{"txn_id"')
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(30) in (0, 1)
+@pytest.mark.parametrize("arguments", [["generate", "--events", "200000"], ["generate", "--events", "1"]])
+def test_a_closed_pipe_ends_quietly(arguments: list[str]) -> None:
+    """While rows are written, and with the last of them."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen([*FRMCORE, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    if arguments[-1] != "1":
+        assert os.read(reader, 10) == b'{"txn_id":'
+    os.close(reader)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+
+
+def test_closed_streams_lead_nowhere(starter: Path, tmp_path: Path) -> None:
+    run = f"{sys.executable} -m frmcore run {starter / 'policy.yaml'}"
+    for command in (f"{run} {starter / 'events.jsonl'} >&-", f"{run} - <&-", f"{run} - <&- >&- 2>&-"):
+        told = subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True, text=True)
+        assert (told.returncode, told.stdout, "Traceback" in told.stderr) == (0, "", False), told.stderr
+
+
+def test_a_terminal_that_has_no_such_letters_gets_them_escaped(starter: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text((starter / "policy.yaml").read_text().replace("starter", "j\xf6rg\u2019s"), "utf-8")
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "120"}
+    told = subprocess.run([*FRMCORE, "check", policy], env=env, check=False, capture_output=True, text=True)
+    assert (told.returncode, "j\\xf6rg\\u2019s, version 1: fine" in told.stdout) == (0, True), told.stderr
 
 
 def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
+    """Even while the command line is still being loaded."""
     process = subprocess.Popen(
         [*FRMCORE, "generate", "--events", "5000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -354,6 +447,10 @@ def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in told
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+    early = subprocess.run([sys.executable, "-m", "frmcore"], env=env, check=False, capture_output=True, text=True)
+    assert (early.returncode, early.stdout, early.stderr) == (130, "", "")
 
 
 # -- small parts -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import typer
 from frmcore.cli.console import complain
 
 BATCH: Final = 16_384  # rows of Parquet held at a time
-_FORMATS: Final = {".csv": "csv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+_FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 
 
 def format_of(path: str) -> str:
@@ -19,10 +19,17 @@ def format_of(path: str) -> str:
         return "json"
     found = _FORMATS.get(Path(path).suffix.lower())
     if found is None:
-        raise typer.BadParameter(f"{path}: the ending says the format: .csv, .jsonl or .parquet (or - for JSON lines)")
+        raise typer.BadParameter(
+            f"{path}: the ending says the format: .csv, .tsv, .jsonl or .parquet (or - for JSON lines)"
+        )
     if found == "parquet":
         arrow()
     return found
+
+
+def separator(path: str) -> str:
+    """What stands between the cells of a .csv or .tsv file."""
+    return "\t" if path.lower().endswith(".tsv") else ","
 
 
 def arrow() -> Any:

@@ -30,6 +30,15 @@ def check_target(to: Path | None) -> None:
         raise typer.BadParameter(f"--to {to}: there is no folder {to.parent}")
 
 
+def keep_inputs(to: str | Path | None, *inputs: str | Path | None) -> None:
+    """A usage error for a file to write that is one to read."""
+    if to is None or not Path(to).is_file():
+        return
+    for path in inputs:
+        if path is not None and Path(path).exists() and Path(to).samefile(path):
+            raise typer.BadParameter(f"{to} would be replaced, and is read: name another file")
+
+
 @contextmanager
 def replacing(to: Path) -> Iterator[Path]:
     """The name of a file (0600) beside `to`, which becomes it at the end of the block, and is gone where that fails.

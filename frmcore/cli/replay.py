@@ -42,15 +42,17 @@ class Replay:
         self._latency = latency
         self._kinds = {field.name: field.type.kind for field in engine.policy.updates}
         fields = event_fields(engine.policy)
-        self._rows = read_rows(source, fields)
+        self._rows = read_rows(source, fields, (engine.policy.id_field, engine.policy.time_field))
         self._time = fields[engine.policy.time_field][0]
+        self.first: int | None = None  # the time of the first event that has one
 
     def results(self) -> Iterator[Decision | Invalid]:
         """A decision or a refusal for each event in order; refused updates between them."""
-        waiting = read_rows(self._updates, UPDATE_FIELDS) if self._updates else iter(())
+        waiting = read_rows(self._updates, UPDATE_FIELDS, UPDATE_FIELDS) if self._updates else iter(())
         update = next(waiting, None)
         for row in self._rows:
             reached = self._time_of(row)
+            self.first = reached if self.first is None else self.first
             while update is not None and reached is not None and _at(update) <= reached:
                 yield from self._tell(update)
                 update = next(waiting, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import msgspec
 
-from frmcore.cli.formats import BATCH, arrow, format_of
+from frmcore.cli.formats import BATCH, arrow, format_of, separator
 from frmcore.cli.output import replacing
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def writer(path: str, columns: Columns) -> Iterator[Write]:
         sys.stdout.buffer.flush()
     elif kind == "csv":
         with replacing(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as text:
-            yield _csv_rows(csv.writer(text, lineterminator="\n"), columns)
+            yield _csv_rows(csv.writer(text, delimiter=separator(path), lineterminator="\n"), columns)
     elif kind == "parquet":
         with replacing(Path(path)) as part, _parquet_rows(part, columns) as write:
             yield write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,8 +14,11 @@ import frmcore
 from frmcore.cli.arguments import PolicyFile, Source, Updates
 from frmcore.cli.console import Meter, complain, micros
 from frmcore.cli.formats import format_of
+from frmcore.cli.output import keep_inputs
 from frmcore.cli.replay import Invalid, Replay
 from frmcore.cli.rows_out import LIST, writer
+from frmcore.history.cells import EPOCH
+from frmcore.limits import SECONDS_MAX
 from frmcore.plan import Kind, Rep
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ def run(
     """Decide the events of a file in their order. Rows that are no valid event are left out, reported and counted."""
     for path in (source, out, updates or "-", invalid or "-"):
         format_of(path)
+    for target in (out, invalid):
+        keep_inputs(target, source, updates)
     engine = frmcore.Engine(None, policy=policy, clock=None)
     flat = format_of(out) != "json"
     outcomes = Counter(dict.fromkeys(engine.policy.outcomes, 0))
@@ -57,7 +63,8 @@ def run(
     with ExitStack() as files, Meter(None) as meter:
         write = files.enter_context(writer(out, columns(engine.policy)))
         refuse = files.enter_context(writer(invalid, {"file": str, "line": int, "error": str})) if invalid else None
-        for result in Replay(engine, source, updates, meter.latency).results():
+        replay = Replay(engine, source, updates, meter.latency)
+        for result in replay.results():
             if isinstance(result, Invalid):
                 refused += 1
                 _report(result, refused)
@@ -68,6 +75,9 @@ def run(
             write(row(result, flat))
             meter.show(meter.latency.count, outcomes)
         meter.show(meter.latency.count, outcomes, at_once=True)
+    if replay.first is not None and 0 < replay.first < SECONDS_MAX:
+        day = f"{EPOCH + timedelta(milliseconds=replay.first):%Y-%m-%d}"
+        complain(f"note: the first event is of {day}: are its times in seconds? They are epoch milliseconds")
     _totals(meter, outcomes, refused, as_json)
     if refused and not skip_invalid:
         raise typer.Exit(1)
@@ -112,6 +122,7 @@ def _totals(meter: Meter, outcomes: Counter[str], refused: int, as_json: bool) -
         typer.echo(msgspec.json.encode(totals | {"seconds": round(meter.seconds, 3)}), err=True)
         return
     counts = ", ".join(f"{outcome} {n:,}" for outcome, n in outcomes.items())
-    complain(f"{decided:,} decisions ({counts}) in {meter.seconds:.1f} s, p50 {micros(p50)}, p99 {micros(p99)}")
+    took = f", p50 {micros(p50)}, p99 {micros(p99)}" if latency.count else ""
+    complain(f"{decided:,} decisions ({counts}) in {meter.seconds:.1f} s{took}")
     if refused:
         complain(f"refused rows: {refused:,}")
