@@ -18,7 +18,7 @@ from frmcore import text
 from frmcore._fast import checked_text, epoch_ms, shorten
 from frmcore.durations import parse_duration
 from frmcore.errors import InvalidEvent, ReadOnlyList, UnknownName
-from frmcore.limits import LIST_CHANGE_VALUES, STRING_BYTES_MAX, TIME_MS_MAX
+from frmcore.limits import LIST_CHANGE_VALUES, SECONDS_MAX, STRING_BYTES_MAX, TIME_MS_MAX
 from frmcore.names import nearest
 from frmcore.plan import Kind
 from frmcore.policy.networks import canonical_network, nearest_network
@@ -136,6 +136,10 @@ class EntityList:
             return (Entry(value, source="policy") for value in self._spec.values)
         now = self._now()
         return (entry for entry in list(self._entries.values()) if _in_force(entry, now))
+
+    def check(self, value: str) -> None:
+        """Raises InvalidEvent for what can be no value of this list."""
+        _network(self._spec, value) if self._spec.network else _raw_value(self._spec, value)
 
     def entries(self) -> Iterator[tuple[str, int | None]]:
         """Every value with its expiry, until the horizon is past that; of a read-only list none."""
@@ -375,4 +379,6 @@ def expiry(name: str, expires: Expiry, now: int | None) -> int | None:
             'a duration ("90d", a timedelta), or epoch milliseconds, an aware datetime, RFC 3339 text with offset'
         )
         raise InvalidEvent(f"{name}: expected {expected}, got {shorten(expires)}", name)
+    if isinstance(expires, int) and 0 < until < SECONDS_MAX <= (now or 0):
+        raise InvalidEvent(f"{name}: expected epoch milliseconds, got {until}: that is a time in seconds", name)
     return until

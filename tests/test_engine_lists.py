@@ -113,6 +113,22 @@ def test_a_longer_horizon_brings_no_value_back() -> None:
     assert it.decide(0, card="c").score == 0
 
 
+def test_a_time_in_seconds_is_refused() -> None:
+    """Of an engine that lives in made-up times of the seventies it is none."""
+    it = world(clock=lambda: NOON)
+    for change in (
+        lambda until: it.engine.lists["cards"].add("c", expires=until),
+        lambda until: it.engine.holds.add("account", "a", until=until),
+        lambda until: it.engine.snooze("card", until=until),
+    ):
+        with pytest.raises(frmcore.InvalidEvent, match="expected epoch milliseconds, got 1893456000"):
+            change(1_893_456_000)
+    assert (len(it.engine.lists["cards"]), len(it.engine.holds), it.engine.controls.snoozes) == (0, 0, ())
+    old = world(clock=lambda: 5_000)
+    old.engine.lists["cards"].add("c", expires=7_000)
+    assert "c" in old.engine.lists["cards"]
+
+
 def test_a_duration_needs_a_now() -> None:
     it = world()
     cards = it.engine.lists["cards"]

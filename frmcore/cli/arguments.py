@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from time import time
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from frmcore.errors import InvalidEvent
+from frmcore.lists import expiry
+
 PolicyFile: TypeAlias = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy's main file.")]
 Source: TypeAlias = Annotated[
-    str, typer.Argument(metavar="INPUT", help="Events: .csv, .jsonl, .parquet, or - for JSON lines.")
+    str, typer.Argument(metavar="INPUT", help="Events: .csv, .tsv, .jsonl, .parquet, or - for JSON lines.")
 ]
 Updates: TypeAlias = Annotated[
     str | None, typer.Option(help="A file of updates to tell at their times: id, at, field, value.")
@@ -24,6 +28,17 @@ SnapshotFile: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A
 Wait: TypeAlias = Annotated[float, typer.Option(min=0, help="Seconds to wait for the engine that has the store open.")]
 
 PRIVATE_KEY: Final = "FRMCORE_PRIVATE_KEY"
+
+
+def still_ahead(option: str, end: str | None) -> None:
+    """A usage error for an end that is no time, or over already: nothing would be in force."""
+    now = int(time() * 1000)
+    try:
+        until = expiry(option, end, now)
+    except InvalidEvent as error:
+        raise typer.BadParameter(str(error)) from None
+    if until is not None and until <= now:
+        raise typer.BadParameter(f"{option} {end} is over already")
 
 
 def private_key() -> bytes | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from frmcore.cli.arguments import StorePath, Wait, private_key
+from frmcore.cli.arguments import StorePath, Wait, private_key, still_ahead
 from frmcore.cli.console import complain
 from frmcore.commands import visiting
 from frmcore.controls import KINDS, STATES
@@ -55,6 +55,7 @@ def snooze(
     """Put a rule in shadow until a time, for one entity or for all events."""
     if (until is None) != end:
         raise typer.BadParameter("say how long: --until 4h; or --end, to end a snooze")
+    still_ahead("--until", until)
     action = "unsnooze" if end else "snooze"
     _do(store, wait, Command(action, name=rule, entity=entity or "", expires=until, reason=reason, owner=by))  # type: ignore[arg-type]
     whom = f" for {entity}" if entity else ""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key
+from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key, still_ahead
 from frmcore.cli.console import complain, plain
 from frmcore.cli.explain import instant
 from frmcore.commands import visiting
@@ -74,6 +74,7 @@ def add(
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Hold subjects: until then they can't be erased."""
+    still_ahead("--until", until)
     with visiting(store, private_key=private_key(), wait=wait) as visit:
         count = visit.hold(subjects, reason=reason, source=source, until=until)
     complain(f"{count:,} held")

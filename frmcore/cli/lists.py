@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -13,22 +14,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key
+from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key, still_ahead
 from frmcore.cli.console import complain, plain
 from frmcore.cli.explain import instant
 from frmcore.cli.formats import format_of
 from frmcore.cli.rows_in import read_rows
 from frmcore.cli.rows_out import writer
-from frmcore.commands import visiting
+from frmcore.commands import Visit, visiting
+from frmcore.errors import HistoryError, InvalidEvent
 from frmcore.history.cells import Fields
-from frmcore.lists import Entry
+from frmcore.lists import Entry, checked_note, expiry
 from frmcore.plan import Kind
 from frmcore.store.archive import Archive
 from frmcore.store.inbox import WAIT_SECONDS
 from frmcore.store.view import viewing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from frmcore.lists import EntityList
 
 lists = typer.Typer(name="lists", help="Change and show the lists of a store.", no_args_is_help=True)
 
@@ -60,6 +64,7 @@ def add(
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Add values to a list. An engine that has the store open decides by it within its next flush."""
+    still_ahead("--expires", expires)
     with visiting(store, private_key=private_key(), wait=wait) as visit:
         count = visit.change_list(name, "add", values, reason=reason, source=source, owner=owner, expires=expires)
     complain(f"{count:,} new in {name}, {len(values) - count:,} were listed already")
@@ -140,30 +145,60 @@ def import_list(
     expires: Expires = None,
     wait: Wait = WAIT_SECONDS,
 ) -> None:
-    """Add the values of a file to a list. Its columns reason, source, owner and expires go before the options."""
-    given = Entry("", reason, source, owner)
-    total = count = 0
+    """Add the values of a file to a list. Its columns reason, source, owner and expires go before the options. All
+    rows are checked before the first is added; one that is over already is left out."""
+    still_ahead("--expires", expires)
+    options = (reason, source, owner, expires)
+    with viewing(store) as view:
+        checked = _Checked(file, Archive(view, private_key()).lists()[name])
+    rows = [row for row in _read(file, options) if checked.is_ahead(*row)]
     with visiting(store, private_key=private_key(), wait=wait) as visit:
-        for said, part in groupby(_read(file, given, expires), key=lambda entry: entry[1]):
-            values = [value for value, _ in part]
-            why, origin, who, until = said
-            count += visit.change_list(name, "add", values, reason=why, source=origin, owner=who, expires=until)
-            total += len(values)
-    complain(f"{count:,} new in {name}, {total - count:,} were listed already")
+        count = sum(_add(visit, name, said, part) for said, part in groupby(rows, key=lambda row: row[2]))
+    complain(f"{count:,} new in {name}, {len(rows) - count:,} were listed already")
+    if checked.over:
+        complain(f"{checked.over:,} left out: their end is past")
+        raise typer.Exit(int(not rows))
 
 
-def _read(file: str, given: Entry, expires: str | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """(value, (reason, source, owner, expires)) of every row."""
-    options = (given.reason, given.source, given.owner, expires)
+def _add(visit: Visit, name: str, said: tuple[Any, ...], rows: Iterable[tuple[int, str, tuple[Any, ...]]]) -> int:
+    reason, source, owner, expires = said
+    values = (value for _, value, _ in rows)
+    return visit.change_list(name, "add", values, reason=reason, source=source, owner=owner, expires=expires)
+
+
+class _Checked:
+    """Finds what is wrong with a row before a change is made: one that fails later would leave half of the file."""
+
+    def __init__(self, file: str, target: EntityList) -> None:
+        self._file, self._target = file, target
+        self._now = int(time() * 1000)
+        self.over = 0
+
+    def is_ahead(self, line: int, value: str, said: tuple[Any, ...]) -> bool:
+        *notes, expires = said
+        try:
+            self._target.check(value)
+            for name, text in zip(_NOTES, notes, strict=True):
+                checked_note(name, text)
+            until = expiry("expires", expires, self._now)
+        except InvalidEvent as error:
+            raise HistoryError(f"{self._file}:{line}: {error}; nothing was added") from None
+        ahead = until is None or until > self._now
+        self.over += not ahead
+        return ahead
+
+
+def _read(file: str, options: tuple[str | None, ...]) -> Iterator[tuple[int, str, tuple[Any, ...]]]:
+    """(line, value, (reason, source, owner, expires)) of every row."""
     if file.lower().endswith(".txt"):
-        with Path(file).open(encoding="utf-8-sig") as lines:
-            yield from ((line.strip(), options) for line in lines if line.strip())
+        with Path(file).open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            yield from ((number, line.strip(), options) for number, line in enumerate(lines, 1) if line.strip())
         return
-    for row in read_rows(file, _FIELDS):
+    for row in read_rows(file, _FIELDS, ("value",)):
         if row.event is None or not isinstance(row.event.get("value"), str):
-            raise typer.BadParameter(f"{file}:{row.line}: {row.error or 'it has no column value'}")
+            raise HistoryError(f"{file}:{row.line}: {row.error or 'it has no value'}; nothing was added")
         own = (row.event.get(name) or option for name, option in zip((*_NOTES, "expires"), options, strict=True))
-        yield row.event["value"], tuple(own)
+        yield row.line, row.event["value"], tuple(own)
 
 
 def _show_json(found: object) -> None:
