@@ -178,6 +178,56 @@ def test_lists(tmp_path: Path) -> None:
     assert "2 new" in run("lists", "import", path, "blocked", tmp_path / "l.txt", "--reason", "feed")[1]
 
 
+def test_an_end_that_is_over_is_refused(tmp_path: Path) -> None:
+    """Nothing would be in force, and nobody would notice."""
+    opened(tmp_path / "store").close()
+    path = tmp_path / "store"
+    (tmp_path / "l.txt").write_text("p\n")
+    for arguments in (
+        ("lists", "add", path, "blocked", "x", "--expires"),
+        ("lists", "import", path, "blocked", tmp_path / "l.txt", "--expires"),
+        ("hold", "add", path, "account:a", "--until"),
+        ("snooze", path, "busy", "--until"),
+    ):
+        status, said = run(*arguments, "2020-01-01T00:00:00Z")
+        assert (status, "2020-01-01T00:00:00Z is over already" in said) == (2, True), said
+        assert run(*arguments, "0d")[0] == run(*arguments, "soon")[0] == 2
+    assert inspect(path).lists["blocked"] == 0
+
+
+def test_a_file_of_values_comes_whole_or_not_at_all(tmp_path: Path) -> None:
+    opened(tmp_path / "store").close()
+    path = tmp_path / "store"
+    for name, list_name, content, said in (
+        ("a.csv", "blocked", b"value,expires\nx1,90d\nx2,30d\nx3,soon\n", "a.csv:4: expires: expected a duration"),
+        ("b.csv", "blocked", b"value,expires\nx1,90d\nx2,1893456000\n", "b.csv:3: expires: expected epoch millisec"),
+        ("c.csv", "nets", b"value,reason\n10.0.0.0/8,a\n10.0.0.1/8,b\n", "c.csv:3: list nets: expected a network"),
+        ("d.csv", "blocked", b"val,reason\nx1,a\n", "d.csv:1: there is no column value; its columns: 'val', 'reason'"),
+        ("e.txt", "blocked", b"x1\nJ\xf6rg\n", "e.txt:2: list blocked: expected text of 1 to 16384 bytes of valid"),
+        ("f.jsonl", "blocked", b'{"value": "x1"}\n{"value": 2}\n', "f.jsonl:2: it has no value"),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        assert (status := run("lists", "import", path, list_name, tmp_path / name))[0] == 1, status
+        assert said in status[1] and "nothing was added" in status[1], status
+    assert set(inspect(path).lists.values()) == {0}
+    (tmp_path / "g.csv").write_text("value,expires\nx1,2020-01-01T00:00:00Z\nx2,90d\nx3,\n")
+    status, said = run("lists", "import", path, "blocked", tmp_path / "g.csv")
+    assert (status, "2 new" in said, "1 left out: their end is past" in said) == (0, True, True), said
+    (tmp_path / "g.csv").write_text("value,expires\nx1,2020-01-01T00:00:00Z\n")
+    assert run("lists", "import", path, "blocked", tmp_path / "g.csv")[0] == 1
+
+
+def test_inspect_of_a_store_that_began_without_events(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    opened(path).close()
+    run("lists", "add", path, "blocked", "x")
+    assert (inspect(path).first, inspect(path).from_time) == (1, None)
+    with opened(path) as engine:
+        engine.decide(event(1))
+    found = inspect(path)
+    assert (found.first, found.from_time, found.until_time) == (1, event(1)["ts"], event(1)["ts"])
+
+
 def test_reload_and_compact(tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
     policy.write_text(SECOND)

@@ -142,7 +142,8 @@ def test_private_values_are_not_in_the_file(made: Made) -> None:
 # -- files -------------------------------------------------------------------------------------------------------------
 def test_the_file_is_private_and_appears_whole(made: Made, tmp_path: Path) -> None:
     file = tmp_path / "a.snap"
-    file.write_text("an older one")
+    file.touch()
+    take_snapshot(made.folder, file)
     take_snapshot(made.folder, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["a.snap"]
@@ -153,6 +154,15 @@ def test_the_file_is_private_and_appears_whole(made: Made, tmp_path: Path) -> No
     with pytest.raises(StoreUnavailable, match="is no store"):
         take_snapshot(tmp_path, file)
     assert verify(file).problems == []
+
+
+def test_only_a_snapshot_is_replaced(made: Made, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("important")
+    for path in (notes, Path("/dev/null")):
+        with pytest.raises(StoreUnavailable, match="is no snapshot: name another file"):
+            take_snapshot(made.folder, path)
+    assert notes.read_text() == "important" and not Path("/dev/null").is_file()
 
 
 def test_a_restored_folder_is_private(made: Made, tmp_path: Path) -> None:

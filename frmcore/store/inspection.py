@@ -119,10 +119,14 @@ def _tables(view: StoreView) -> dict[str, TableRow]:
 
 
 def _journal_start(view: StoreView) -> tuple[int, int | None]:
+    """The first sequence number of the journal, and the time of its first stretch that has events."""
+    first = None
     for _, value in view.reader.items(JOURNAL):
-        head = stretch_head(value)
-        return head[1], head[3]
-    return view.drained["seq"] + 1, None
+        _, seq, _, least, greatest, _ = stretch_head(value)
+        first = seq if first is None else first
+        if least <= greatest:
+            return first, least
+    return view.drained["seq"] + 1 if first is None else first, None
 
 
 def _erasures(view: StoreView) -> list[int]:

@@ -26,7 +26,7 @@ from frmcore.store.layout import (
     unpack,
 )
 from frmcore.store.notes import note_snapshot
-from frmcore.store.snapfile import SECTIONS, Description, SnapshotReader, SnapshotWriter
+from frmcore.store.snapfile import MAGIC, SECTIONS, Description, SnapshotReader, SnapshotWriter
 from frmcore.store.sound import sensible
 from frmcore.store.view import viewing
 from frmcore.store.walk import Walk
@@ -45,11 +45,10 @@ COMMIT_BYTES: Final = 64 << 20  # of a restored store in one commit
 
 def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lambda _done, _all: None) -> Description:
     """Writes what a store holds at this moment into one file (0600), whoever has the store open; what its journal's
-    ring has and its database has not is there as well. The file appears whole or not at all; one of its name is
+    ring has and its database has not is there as well. The file appears whole or not at all; a snapshot of its name is
     replaced. The store notes its name. progress(done, all): rows. Raises StoreError. Memory: a few MiB."""
     path = Path(file)
-    if path.is_dir():
-        raise StoreUnavailable(f"{path} is a folder: name the file that the snapshot goes to")
+    _check_name(path)
     with viewing(store) as view:
         description = _describe(view)
         with _new_file(path) as out:
@@ -63,6 +62,20 @@ def take_snapshot(store: str | Path, file: str | Path, progress: Progress = lamb
     if os.access(Path(store) / DATA_FILE, os.W_OK):  # a store on a read-only disk is never erased from
         note_snapshot(Path(store), path, description.seq)
     return description
+
+
+def _check_name(path: Path) -> None:
+    """Another snapshot, or an empty file, is replaced: nothing else that somebody may still need."""
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a folder: name the file that the snapshot goes to")
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+        if start in (b"", MAGIC):
+            return
+    raise StoreUnavailable(f"{path} is there already, and is no snapshot: name another file")
 
 
 def snapshot_by_child(folder: Path, file: str | Path, progress: Progress | None = None) -> None:
