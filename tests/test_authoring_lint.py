@@ -45,6 +45,10 @@ def said(rules: str, head: str = HEAD) -> list[str]:
             "id: a, when: 'items > 5 and items < 6', outcome: block",
             'rule "a" can never fire (items > 5 contradicts items < 6)',
         ),
+        (
+            "id: a, when: 'items / 0 > 5', outcome: block",
+            "items / 0 is always absent (a division by zero has no result)",
+        ),
         ("id: a, when: 'tries < 0', outcome: block", 'rule "a" can never fire (tries < 0 is never true)'),
         ("id: a, when: 'refused_1d > 1', outcome: block", 'rule "a" can never fire (refused_1d > 1 is never true)'),
         ("id: a, when: 'missing(account)', outcome: block", 'rule "a" can never fire (missing(account) is never true)'),

@@ -317,6 +317,15 @@ def test_hostile_text_does_not_steer_the_terminal(starter: Path) -> None:
     assert "\x07" not in told.stderr
 
 
+def test_check_looks_at_the_tests_beside_rules(starter: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((starter / "policy.yaml").read_text().replace("expect: fires", "expects: fires", 1))
+    told = frmcore("check", wrong)
+    assert (told.returncode, "expects" in told.stderr, "2 problems found" in told.stderr) == (1, True, True), (
+        told.stderr
+    )
+
+
 # -- explain -----------------------------------------------------------------------------------------------------
 def test_explain_shows_rules_values_and_evidence(starter: Path) -> None:
     told = frmcore("explain", starter / "policy.yaml", starter / "events.jsonl", "p-9")
@@ -406,6 +415,14 @@ def test_parquet_without_pyarrow_says_what_to_install(starter: Path) -> None:
     assert told.returncode == 1
     assert 'pip install "frmcore[parquet]"' in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_version_and_help() -> None:
+    import frmcore as library
+
+    assert frmcore("--version").stdout == f"frmcore {library.__version__}\n"
+    for arguments in (["-h"], ["lists", "add", "-h"]):
+        assert (told := frmcore(*arguments)).returncode == 0 and "Usage: " in told.stdout
 
 
 @pytest.mark.parametrize("arguments", [["generate", "--events", "200000"], ["generate", "--events", "1"]])

@@ -15,7 +15,7 @@ from frmcore.authoring.table_notes import conditions, dead_rows, logic_of
 from frmcore.durations import format_duration
 from frmcore.plan import Mode
 from frmcore.policy.source import Problem, Problems
-from frmcore.policy.tree import Aggregate, BoolOp, Const, Duration, Fired, Ref
+from frmcore.policy.tree import Aggregate, Arith, BoolOp, Const, Duration, Fired, Ref
 from frmcore.policy.unused import nodes_of
 from frmcore.policy.words import quoted
 from frmcore.store.options import StoreOptions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from frmcore.policy.tree import Expr, Point, Rule
 
 
+_DIVIDING: Final = ("/", "//", "%")
 KEEP_MS: Final = StoreOptions().keep_ms
 
 
@@ -43,6 +44,7 @@ def lint(policy: Policy, path: Path | None, keep_ms: int = KEEP_MS) -> tuple[Pro
     idle(policy, problems)
     implied(policy, logic, problems)
     _thresholds(policy, problems)
+    _divisions(policy, problems)
     _lists(policy, problems)
     _windows(policy, keep_ms, problems)
     return problems.found
@@ -116,6 +118,13 @@ def _score_most(policy: Policy, point: Point) -> int:
             key = single.get(rule.id, f"rule {rule.id}")
             most[key] = max(most.get(key, 0), rule.score)
     return sum(most.values())
+
+
+def _divisions(policy: Policy, problems: Problems) -> None:
+    features = [feature.aggregate or feature.expression for feature in policy.features]
+    for node in nodes_of([*(rule.when for rule in policy.rules), *features]):
+        if isinstance(node, Arith) and node.op in _DIVIDING and isinstance(node.right, Const) and not node.right.value:
+            problems.add(node.place, f"{node.text} is always absent", "a division by zero has no result")
 
 
 def _lists(policy: Policy, problems: Problems) -> None:

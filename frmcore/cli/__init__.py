@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -40,11 +41,13 @@ from frmcore.cli.test import test
 from frmcore.cli.top import top
 from frmcore.cli.verify import verify
 from frmcore.errors import FrmcoreError
+from frmcore.version import VERSION
 
 app = typer.Typer(
     name="frmcore",
     help="Fraud decisions: write a policy, check it, run it over events, explain what it decided; look after stores.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -57,6 +60,21 @@ for command in (
 app.add_typer(lists)
 app.add_typer(hold)
 app.add_typer(table)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"frmcore {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from frmcore.authoring.lint import lint
 from frmcore.authoring.needs import Memory, memory, work
+from frmcore.authoring.suite import beside_rules
 from frmcore.cli.arguments import AsJson, PolicyFile
-from frmcore.cli.console import complain, plain
+from frmcore.cli.console import complain, counted, plain
 from frmcore.durations import parse_duration
 from frmcore.errors import PolicyError
 from frmcore.names import nearest
@@ -42,6 +43,7 @@ def check(
     counts = _counts(entities or [])
     try:
         checked = load(policy)
+        beside_rules(checked, policy)
     except PolicyError as error:
         _refuse(error, as_json)
         raise typer.Exit(1) from None
@@ -134,8 +136,7 @@ def _refuse(error: PolicyError, as_json: bool) -> None:
         typer.echo(msgspec.json.encode({"ok": False, "problems": problems}))
         return
     complain(str(error))
-    count = len(error.problems)
-    complain(f"\n{count} problem{'s' if count > 1 else ''} found")
+    complain(f"\n{counted(len(error.problems), 'problem')} found")
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -26,6 +26,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, what: str) -> str:
+    """`1 hold`, `2,000 holds`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def complain(message: str) -> None:
     err.print(Text(plain(message)), soft_wrap=True)
 

@@ -13,7 +13,7 @@ from frmcore.authoring.coverage import coverage
 from frmcore.authoring.runner import run
 from frmcore.authoring.suite import beside_rules, files_for, of_file
 from frmcore.cli.arguments import AsJson, PolicyFile
-from frmcore.cli.console import complain, plain
+from frmcore.cli.console import complain, counted, plain
 from frmcore.policy import load
 
 
@@ -43,7 +43,10 @@ def test(
         raise typer.Exit(int(refused))
     for result in failed:
         _print(f"FAILED {told.title(result)}", *told.lines(result), "")
-    _print(f"{len(results)} tests: {len(results) - len(failed)} passed, {len(failed)} failed", *told.missing(reached))
+    _print(
+        f"{counted(len(results), 'test')}: {len(results) - len(failed)} passed, {len(failed)} failed",
+        *told.missing(reached),
+    )
     if require_tests and reached.untested:
         complain(f"rules without a test: {', '.join(reached.untested)}")
     raise typer.Exit(int(refused))

@@ -189,7 +189,7 @@ def _hint(path: Path, error: Exception) -> str:
     """For a main file that can't be read."""
     if isinstance(error, IsADirectoryError):
         return f"name the policy's main file in it: {path / 'policy.yaml'}"
-    return "a policy given as text has a line break in it"
+    return "" if path.suffix in (".yaml", ".yml") else "a policy given as text has a line break in it"
 
 
 def _reason(error: Exception) -> str:
