@@ -504,7 +504,7 @@ def test_by_other_processes(tmp_path: Path) -> None:
         code, said = other(store, "erase", "account:subject-1")
         assert code == 1
         assert "under a legal hold (a case of subject-1)" in said
-        assert other(store, "hold", "remove", "account:subject-1") == (0, "1 holds ended, 0 subjects had none\n")
+        assert other(store, "hold", "remove", "account:subject-1") == (0, "1 hold ended, 0 subjects had none\n")
         code, said = other(store, "erase", "account:subject-1", "card:secret-1")
         assert code == 0, said
         assert "18 events erased" in said

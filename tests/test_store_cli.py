@@ -134,6 +134,8 @@ def test_export(store: Path, tmp_path: Path) -> None:
         assert [row["outcome"] for row in csv.DictReader(file)] == [row["outcome"] for row in rows]
     status, said = run("export", store, "--since", "1m")
     assert [row["time"] for row in lines(said)] == [each["time"] for each in decided if each["time"] >= NOW + 299_000]
+    assert len(lines(run("export", store, "--since", "2025-10-09")[1])) == len(decided)
+    assert lines(run("export", store, "--since", "2025-10-10")[1]) == []
     assert run("export", store, "--since", "yesterday")[0] == 2
 
 
@@ -142,6 +144,7 @@ def test_explain(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (status, "e3 at first" in said) == (0, True), said
     found = json.loads(run("explain", store, "e359", "--json")[1])
     assert found["decision"]["policy"] != json.loads(run("explain", store, "e3", "--json")[1])["decision"]["policy"]
+    assert "window from" not in said and "its events" not in said  # which are not recorded
     status, said = run("explain", store, "nope")
     assert (status, "was not decided here" in said) == (1, True)
     assert run("explain", store / DATA_FILE, "e3")[0] == 2
@@ -248,6 +251,20 @@ def test_reload_and_compact(tmp_path: Path) -> None:
         assert (status, f"open in process {os.getpid()}" in said) == (1, True), said
     policy.write_text(SECOND.replace("tries_1h > 5", "tries > 5"))
     assert run("reload", tmp_path / "store", policy)[0] == 1
+
+
+def test_one_is_no_plural_and_a_stranger_is_told_from_a_subject(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with opened(path) as engine:
+        engine.decide(event(1))
+    assert "1 event erased, in 1 record (operation " in (
+        said := run("erase", path, f"account:{event(1)['account']}")[1]
+    )
+    assert "are they spelled" not in said
+    status, said = run("erase", path, "account:nobody")
+    assert (status, "no event and no list names them: are they spelled" in said) == (0, True), said
+    run("hold", "add", path, "account:a")
+    assert "1 hold ended, 1 subject had none" in run("hold", "remove", path, "account:a", "account:b")[1]
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frmcore.cli.arguments import AsJson, StorePath, Wait, private_key, still_ahead
-from frmcore.cli.console import complain, plain
+from frmcore.cli.console import complain, counted, plain
 from frmcore.cli.explain import instant
 from frmcore.commands import visiting
 from frmcore.store.archive import Archive
@@ -51,7 +51,10 @@ def erase(
 
 
 def _told(erased: Erased) -> list[str]:
-    told = [f"{erased.events:,} events erased, in {erased.records:,} records (operation {erased.seq:,})"]
+    events, records = counted(erased.events, "event"), counted(erased.records, "record")
+    told = [f"{events} erased, in {records} (operation {erased.seq:,})"]
+    if not erased.records and not erased.lists:
+        told.append("no event and no list names them: are they spelled as events spell them?")
     if erased.lists:
         told.append(f"taken off {', '.join(erased.lists)}")
     if erased.policy_lists:
@@ -85,7 +88,7 @@ def remove(store: StorePath, subjects: Subjects, wait: Wait = WAIT_SECONDS) -> N
     """End holds."""
     with visiting(store, private_key=private_key(), wait=wait) as visit:
         count = visit.release(subjects)
-    complain(f"{count:,} holds ended, {len(subjects) - count:,} subjects had none")
+    complain(f"{counted(count, 'hold')} ended, {counted(len(subjects) - count, 'subject')} had none")
 
 
 @hold.command("list")

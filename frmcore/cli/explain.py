@@ -146,16 +146,19 @@ def _grow(branch: Tree, node: Node) -> None:
 
 
 def _features(found: Explanation) -> Table:
-    table = Table(title="Features")
-    table.add_column("feature", no_wrap=True)
-    for heading in ("value", "window from", "until", "its events, newest first"):
-        table.add_column(heading)
+    """With the columns that have anything to show: what a store recorded has no bounds and no evidence."""
+    rows = [("feature", "value", "window from", "until", "its events, newest first")]
     for feature in found.features:
         ids = [plain(event_id) for event_id in feature.evidence[:EVIDENCE_SHOWN]]
         more = len(feature.evidence) - len(ids)
         evidence = ", ".join(ids) + (f" and {more} more" if more else "")
-        cells = (feature.name, plain(feature.shown), instant(feature.start), instant(feature.end), evidence)
-        table.add_row(*(Text(cell) for cell in cells))
+        rows.append((feature.name, plain(feature.shown), instant(feature.start), instant(feature.end), evidence))
+    table = Table(title="Features")
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    for heading, *_ in columns:
+        table.add_column(heading, no_wrap=heading == "feature")
+    for cells in list(zip(*columns, strict=True))[1:]:
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from frmcore.cli.arguments import StorePath
-from frmcore.cli.console import complain
+from frmcore.cli.console import complain, counted
 from frmcore.cli.formats import format_of
 from frmcore.cli.progress import Bar
 from frmcore.cli.rows_out import writer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from frmcore.store.view import StoreView
 
 Since = Annotated[
-    str | None, typer.Option(help='Only events from then on: "7d" before now or the last event, or RFC 3339.')
+    str | None, typer.Option(help='Only events from then on: "7d" before now or the last event, a day, or RFC 3339.')
 ]
 
 
@@ -40,7 +40,7 @@ def export(
                 write({**row(decision, flat), "time": decision.time})
                 count += 1
                 bar(decision.seq, view.seq)
-    complain(f"{count:,} decisions written to {'stdout' if to == '-' else to}")
+    complain(f"{counted(count, 'decision')} written to {'stdout' if to == '-' else to}")
 
 
 def _columns(view: StoreView) -> dict[str, Any]:
@@ -56,12 +56,12 @@ def _line(view: StoreView, since: str | None) -> int | None:
     """The event time from which on decisions are wanted, epoch ms."""
     if since is None:
         return None
-    instant = parse_timestamp(since)
+    instant = parse_timestamp(since if "T" in since.upper() else f"{since}T00:00:00Z")
     if instant is not None:
         return instant
     span = parse_duration(since)
     if span is None:
-        raise typer.BadParameter(f'--since {since}: expected a duration such as "7d", or RFC 3339 such as '
-                                 "2026-03-02T09:00:00Z")  # fmt: skip
+        raise typer.BadParameter(f'--since {since}: expected a duration such as "7d", a day such as '
+                                 "2026-03-02, or RFC 3339 such as 2026-03-02T09:00:00Z")  # fmt: skip
     now = int(time() * 1000)
     return min(now, now if view.watermark is None else view.watermark) - span

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frmcore.cli.arguments import AsJson, StorePath
-from frmcore.cli.console import plain
+from frmcore.cli.console import counted, plain
 from frmcore.cli.explain import instant
 from frmcore.cli.progress import size_of
 from frmcore.store.inspection import inspect as look
@@ -46,10 +46,12 @@ def _state(name: str, found: Inspection) -> Table:
     table.add_row("journal in the database", journal)
     table.add_row("event times", times)
     table.add_row("file", f"{size_of(found.file_bytes)}, last commit {instant(found.last_commit)} UTC")
-    table.add_row("recovery", f"would read {found.replay:,} operations again")
-    table.add_row("a power cut now", f"would lose {found.at_risk:,} operations that only the journal's ring has")
+    table.add_row("recovery", f"would read {counted(found.replay, 'operation')} again")
+    table.add_row(
+        "a power cut now", f"would lose {counted(found.at_risk, 'operation')} that only the journal's ring has"
+    )
     if found.waiting:
-        table.add_row("inbox", f"{found.waiting:,} commands wait for an engine")
+        table.add_row("inbox", f"{counted(found.waiting, 'command')} waiting for an engine")
     for seq in found.erasures:
         table.add_row("erasure", f"operation {seq:,} is not complete: it goes on while an engine has the store open")
     return table

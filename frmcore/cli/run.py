@@ -12,7 +12,7 @@ import typer
 
 import frmcore
 from frmcore.cli.arguments import PolicyFile, Source, Updates
-from frmcore.cli.console import Meter, complain, micros
+from frmcore.cli.console import Meter, complain, counted, micros
 from frmcore.cli.formats import format_of
 from frmcore.cli.output import keep_inputs
 from frmcore.cli.replay import Invalid, Replay
@@ -123,6 +123,6 @@ def _totals(meter: Meter, outcomes: Counter[str], refused: int, as_json: bool) -
         return
     counts = ", ".join(f"{outcome} {n:,}" for outcome, n in outcomes.items())
     took = f", p50 {micros(p50)}, p99 {micros(p99)}" if latency.count else ""
-    complain(f"{decided:,} decisions ({counts}) in {meter.seconds:.1f} s{took}")
+    complain(f"{counted(decided, 'decision')} ({counts}) in {meter.seconds:.1f} s{took}")
     if refused:
         complain(f"refused rows: {refused:,}")

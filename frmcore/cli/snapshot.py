@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from frmcore.cli.arguments import SnapshotFile, StorePath
-from frmcore.cli.console import complain
+from frmcore.cli.console import complain, counted
 from frmcore.cli.progress import Bar, size_of
 from frmcore.store.snapshot import restore_snapshot, take_snapshot
 
@@ -16,7 +16,7 @@ def snapshot(store: StorePath, file: SnapshotFile) -> None:
     with Bar("snapshot") as bar:
         found = take_snapshot(store, file, bar)
     size = size_of(file.stat().st_size)
-    complain(f"{file}: {found.seq:,} operations of {found.policy}, {size}, in {monotonic() - began:.1f} s")
+    complain(f"{file}: {counted(found.seq, 'operation')} of {found.policy}, {size}, in {monotonic() - began:.1f} s")
 
 
 def restore(file: SnapshotFile, store: StorePath) -> None:
@@ -24,4 +24,4 @@ def restore(file: SnapshotFile, store: StorePath) -> None:
     began = monotonic()
     with Bar("restore") as bar:
         found = restore_snapshot(file, store, bar)
-    complain(f"{store}: {found.seq:,} operations of {found.policy}, in {monotonic() - began:.1f} s")
+    complain(f"{store}: {counted(found.seq, 'operation')} of {found.policy}, in {monotonic() - began:.1f} s")

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from frmcore.cli.arguments import AsJson
-from frmcore.cli.console import complain
+from frmcore.cli.console import complain, counted
 from frmcore.cli.progress import Bar
 from frmcore.store.verify import verify as walk
 
@@ -26,8 +26,7 @@ def verify(target: Target, as_json: AsJson = False) -> None:
         for problem in report.problems:
             complain(str(problem))
         span = f"records {report.first:,} to {report.last:,}" if report.records else "no records"
-        count = len(report.problems)
-        found = f"{count} problem{'s' if count > 1 else ''}" if count else "fine"
-        complain(f"{target}: {found}; {sum(report.rows.values()):,} rows, {span}")
+        found = counted(len(report.problems), "problem") if report.problems else "fine"
+        complain(f"{target}: {found}; {counted(sum(report.rows.values()), 'row')}, {span}")
     if report.problems:
         raise typer.Exit(1)
