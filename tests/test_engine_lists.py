@@ -129,6 +129,15 @@ def test_a_time_in_seconds_is_refused() -> None:
     assert "c" in old.engine.lists["cards"]
 
 
+def test_a_value_is_checked_without_a_change() -> None:
+    lists = world().engine.lists
+    for name, value in (("networks", "10.0.0.1/8"), ("addresses", "x"), ("cards", ""), ("cards", "\udcf6")):
+        with pytest.raises(frmcore.InvalidEvent, match=f"list {name}: expected"):
+            lists[name].check(value)
+    lists["networks"].check("10.0.0.0/8")
+    assert not lists["networks"]
+
+
 def test_a_duration_needs_a_now() -> None:
     it = world()
     cards = it.engine.lists["cards"]
