@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
-from faults.forks import FAST
+from faults.forks import FAST, forked
 from faults.images import Disk, Op, entries
 from faults.tracer import Tracer
 from faults.workload import Clock, Found, Reference, Stream, remember_policies
@@ -155,20 +155,33 @@ def run(count: int, durability: str, *, seed: int = 1, lying: bool = False, oper
             while owed >= 1:
                 owed -= 1
                 how = HOW[images % len(HOW)]
-                found[_one(judge, disk, cut, durability, random, how, seed)] += 1
+                found[_one(judge, disk, cut, durability, random, how, seed, lying=lying)] += 1
                 images += 1
     seconds = time.monotonic() - started
     return Figures(images, found["lost"], found["unreadable"], found["different"], found["untyped"], points, seconds)
 
 
-def _one(judge: Judge, disk: Disk, cut: Cut, durability: str, random: Random, how: str, seed: int) -> str:
+def _one(
+    judge: Judge, disk: Disk, cut: Cut, durability: str, random: Random, how: str, seed: int, *, lying: bool
+) -> str:
     folder = judge.root / "image"
     disk.build(folder, random, how, FILES)
-    verdict = judge.verdict(folder, cut, durability)
+    verdict = _apart(judge, folder, cut, durability) if lying else judge.verdict(folder, cut, durability)
     shutil.rmtree(folder)
     if verdict not in {"sound", "unfinished"} and "FAULTS_QUIET" not in os.environ:
         print(f"seed {seed}, {durability}, {how}, {cut}: {verdict}", flush=True)
     return verdict.split(":")[0]
+
+
+def _apart(judge: Judge, folder: Path, cut: Cut, durability: str) -> str:
+    """The verdict of another process: pages that were never written may make LMDB end the one that reads them."""
+
+    def work(pipe: int) -> int:
+        os.write(pipe, judge.verdict(folder, cut, durability).replace("\n", " ").encode() + b"\n")
+        return 0
+
+    status, said = forked(work)
+    return said[0] if said else f"unreadable: the process ended with {status}"
 
 
 def main(count: int) -> int:
