@@ -145,14 +145,14 @@ def test_excel_has_amounts_in_the_currency_that_the_heading_names(tmp_path: Path
     assert [files.is_part(name) for name in ("precision", "average_precision", "auc_roc")] == [True, False, False]
 
 
-def test_of_reviews_the_same_part_is_told_of_events_and_of_customers(tmp_path: Path) -> None:
-    """Found / looked at and known: a day with less to look at than n does not make either of them less."""
+def test_reviews_are_over_what_is_known_and_customers_over_as_many_as_are_looked_at(tmp_path: Path) -> None:
+    """Two customers found out in three days: over 1 and 100 a day, as card precision is defined, whoever was there."""
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
     (tmp_path / "labels.csv").write_text("id,label\ne3,fraud\ne4,legit\ne7,fraud\n")
     setup = Setup([str(tmp_path / "history.jsonl")], labels=str(tmp_path / "labels.csv"), mature_ms=0)
     with backtest(POLICY, setup) as run:
         rows = measure(run, (1, 100)).reviews
-    assert [(row["precision"], row["card_precision"]) for row in rows] == [(1.0, 1.0), (2 / 3, 1.0)]
+    assert [(row["precision"], row["card_precision"]) for row in rows] == [(1.0, 2 / 3), (2 / 3, 2 / 300)]
 
 
 @pytest.mark.parametrize("command", ["measure", "sweep"])

@@ -81,8 +81,8 @@ cdef dict alerts_of(Book book, const RecordHead* head):
         raw = reg_object(&reg, book.fact_rep[about])
         shown = raw.hex() if book.specs[about].is_private else _feature_value(book.plain_spec(about), raw)
         alerts.append({
-            "rule": plan.id, "about": book.names[about], "entity": shown, "key": alert_key(book, about, &reg), "typology": plan.alert.typology,
-            "event": event, "time": head.time, "until": head.time + plan.alert.once_ms, "evidence": evidence,
+            "rule": plan.id, "about": book.names[about], "entity": shown, "key": alert_key(book, about, &reg),
+            "typology": plan.alert.typology, "event": event, "time": head.time, "until": head.time + plan.alert.once_ms, "evidence": evidence,
         })
     return {"event": event, "point": book.plan.points[head.point].name, "alerts": alerts}
 
@@ -94,7 +94,9 @@ cdef int remember_alert(Core core, dict alert) except -1:
     for value in list(_islice(times, ALERTS_SWEPT)):
         if times[value][1] <= core.list_line:
             del times[value]
-    key = alert["entity"] if isinstance(alert["key"], int) and isinstance(alert["entity"], str) else alert["key"]  # 0.1: a code
+    key = alert["key"]
+    if isinstance(key, int) and isinstance(alert["entity"], str):  # a store of before: an enum's code
+        key = alert["entity"]
     times.pop(key, None)
     times[key] = time, until
     return 0

@@ -24,7 +24,7 @@ cdef extern from *:
     uint64_t forks "frm_forks"
     void watch_forks "frm_watch_forks"() noexcept
     int64_t system_ms "frm_system_ms"() noexcept
-    const int64_t SECONDS_MAX "FRM_SECONDS_MAX"  # beyond it no time is in seconds
+    const int64_t SECONDS_MAX "FRM_SECONDS_MAX"  # limits.SECONDS_MAX
     const int64_t YEAR_SECONDS "FRM_YEAR_SECONDS"
 
 cdef extern from "Python.h":
@@ -1340,7 +1340,7 @@ cdef class Core:
         return self.watermark_ if self.any_recorded else None
 
     def stats(self):
-        """Counts since the engine was opened, and what its memory holds."""
+        """Counts (of a store's engine: since it was made), and what its memory holds."""
         self.check_open()
         groups = []
         for store in self.store_list:

@@ -205,11 +205,7 @@ cdef bint carry_told(Book old, Book book, uint32_t source, uint32_t i, const Eve
         translate_label(old, book, source, i, value)
         new.told = told.told if value.present else TOLD_LOST
     if says_more(&new, out):
-        if value.n:
-            value.v.s = <const char*>malloc(value.n)
-            if value.v.s == NULL:
-                raise MemoryError
-            memcpy(<void*>value.v.s, told.value.v.s, value.n)
+        own_text(value)
         tell(out, value, told.at, told.seq)
         out.told = new.told
     return new.told == TOLD
@@ -289,6 +285,17 @@ cdef uint32_t update_named(Book book, object name) except? 0xFFFFFFFF:
     return book.field_count + book.derived_count + <uint32_t>names.index(name)
 
 
+# A text becomes the state's own copy.
+cdef int own_text(Reg* value) except -1:
+    cdef const char* text = value.v.s
+    if value.present and value.n:
+        value.v.s = <const char*>malloc(value.n)
+        if value.v.s == NULL:
+            raise MemoryError
+        memcpy(<void*>value.v.s, text, value.n)
+    return 0
+
+
 cdef int apply_tellings(EventState* state, Telling* tellings, uint32_t count, int64_t at, uint64_t seq) except -1:
     cdef uint32_t i
     cdef Told* told
@@ -296,11 +303,7 @@ cdef int apply_tellings(EventState* state, Telling* tellings, uint32_t count, in
     for i in range(count):
         told = &state.final if tellings[i].index == state.update_count else &state.told[tellings[i].index]
         value = tellings[i].value
-        if value.present and value.n:
-            value.v.s = <const char*>malloc(value.n)
-            if value.v.s == NULL:
-                raise MemoryError
-            memcpy(<void*>value.v.s, tellings[i].value.v.s, value.n)
+        own_text(&value)
         if not tell(told, &value, at, seq) and value.n:
             free(<void*>value.v.s)
     return 0

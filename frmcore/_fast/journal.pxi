@@ -4,6 +4,7 @@
 # starts anew at its beginning.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 cdef enum:
@@ -132,13 +133,19 @@ cdef class JournalRing:
         return 0
 
     cdef int spill(self, const void* record, uint32_t size) except -1:
+        cdef uint64_t need = frame_size(size), at
+        cdef char* out
         if not self.spilling:
             self.spilling, self.spilled_from = True, (<const RecordHead*>record).seq
-        if self.waiting or self.spilled_bytes + frame_size(size) > self.spill_max:
+        if self.waiting or self.spilled_bytes + need > self.spill_max:
             return self.wait(<const RecordHead*>record)
-        self.spilled_bytes += frame_size(size)
-        self.block += frames_of([(<const char*>record)[:size]], self.epoch)
-        if len(self.block) >= SPILL_BLOCK:
+        at = <uint64_t>len(self.block)
+        PyByteArray_Resize(self.block, <Py_ssize_t>(at + need))
+        out = PyByteArray_AS_STRING(self.block) + at
+        memset(out, 0, need)
+        put_frame(out, record, size, self.epoch, FRAME_RECORD)
+        self.spilled_bytes += need
+        if at + need >= SPILL_BLOCK:
             self.end_block()
         return 0
 

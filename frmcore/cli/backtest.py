@@ -11,7 +11,7 @@ import typer
 from frmcore.cli.arguments import AsJson, PolicyFile
 from frmcore.cli.backtest_tables import show
 from frmcore.cli.console import complain
-from frmcore.cli.output import check_target, write
+from frmcore.cli.output import check_target, keep_inputs, write
 from frmcore.cli.progress import Bar
 from frmcore.durations import format_timestamp, parse_duration, parse_timestamp
 from frmcore.errors import WrongOption
@@ -88,6 +88,7 @@ def backtest(
 ) -> None:
     """Try a policy on the past: what it would have caught, what it would have cost, which rule earns its place."""
     check_target(to)
+    keep_inputs(to, *history, updates, labels, lists)
     setup = Setup(
         tuple(history), updates, labels, lists, baseline, instant("--from", since), instant("--until", until),
         span("--warm", warm) or 0, live, major, amount, customer, tuple(fraud or ()), tuple(good or ()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -17,8 +16,7 @@ from frmcore.cli.formats import format_of
 from frmcore.cli.output import keep_inputs
 from frmcore.cli.replay import Invalid, Replay
 from frmcore.cli.rows_out import LIST, writer
-from frmcore.history.cells import EPOCH
-from frmcore.limits import SECONDS_MAX
+from frmcore.history.quality import doubtful
 from frmcore.plan import Kind, Rep
 
 if TYPE_CHECKING:
@@ -75,9 +73,8 @@ def run(
             write(row(result, flat))
             meter.show(meter.latency.count, outcomes)
         meter.show(meter.latency.count, outcomes, at_once=True)
-    if replay.first is not None and 0 < replay.first < SECONDS_MAX:
-        day = f"{EPOCH + timedelta(milliseconds=replay.first):%Y-%m-%d}"
-        complain(f"note: the first event is of {day}: are its times in seconds? They are epoch milliseconds")
+    for note in doubtful(source, replay.first, None):
+        complain(f"note: {note}")
     _totals(meter, outcomes, refused, as_json)
     if refused and not skip_invalid:
         raise typer.Exit(1)

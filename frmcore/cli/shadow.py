@@ -26,7 +26,7 @@ from frmcore.cli.backtest import (
     usage,
 )  # fmt: skip
 from frmcore.cli.backtest_tables import show
-from frmcore.cli.output import check_target, write
+from frmcore.cli.output import check_target, keep_inputs, write
 from frmcore.cli.progress import Bar
 from frmcore.history.backtest import Setup, backtest
 from frmcore.history.log import from_log
@@ -54,6 +54,7 @@ def shadow(
 ) -> None:
     """What the shadow rules of a store, or a candidate policy, would have done on live decisions."""
     check_target(to)
+    keep_inputs(to, labels)
     setup = Setup(
         (str(store),), labels=labels, since=instant("--from", since), until=instant("--until", until), amount=amount,
         customer=customer, fraud=tuple(fraud or ()), good=tuple(good or ()), mature_ms=span("--mature", mature),

@@ -18,6 +18,7 @@ from frmcore.holds import Hold
 from frmcore.lists import Entry
 from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents, load_contents
+from frmcore.serve.protocol import BATCHES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from frmcore.values import Value
 
 T = TypeVar("T")
-BATCHES: Final = frozenset({"decide_many", "observe_many"})
 FRAMES_AT_ONCE: Final = 4  # of decide_many
 
 

@@ -236,9 +236,9 @@ def _maturity(space: Workspace) -> Table:
 def _reviews(run: Backtest, sizes: Sequence[int]) -> Table:
     """What n reviews a day find, when the most suspicious events (by outcome, then score) are taken first.
 
-    precision: frauds among them / those of them whose truth is known. card_precision: the same of n customers a day,
-    each customer that was found out once being left out from then on (Fraud Detection Handbook, chapter 4, "Card
-    precision top-k"). Ties are broken by time.
+    precision: frauds among them / those of them whose truth is known. card_precision: of n customers a day those found
+    out, each being left out from then on, over n, however many there were to look at (Fraud Detection Handbook, chapter
+    4, "Card precision top-k"). Ties are broken by time.
     """
     days = run.space.row("SELECT count(DISTINCT day) AS n FROM scored")["n"]
     cards = card_precision(run.space, sizes)
@@ -261,28 +261,27 @@ def _at_reviews(space: Workspace, n: int, days: int) -> dict[str, Any]:
 
 
 def card_precision(space: Workspace, sizes: Sequence[int]) -> list[float | None]:
-    """For each number of customers looked at a day: those found out / those whose truth is known, over all days.
-    O(customers x days) in time; memory for those found out."""
+    """For each number of customers looked at a day, the mean over days of the part of them found out. O(customers x
+    days) in time; memory for those found out."""
     cursor = space.db.cursor().execute(
-        "SELECT day, customer, bool_or(truth = 'fraud') AS fraud, coalesce(max(weight) FILTER (truth IN ('fraud', "
-        "'good')), 0) AS weight FROM scored WHERE customer IS NOT NULL "
+        "SELECT day, customer, bool_or(truth = 'fraud') AS fraud FROM scored WHERE customer IS NOT NULL "
         "AND (rank > 0 OR score > 0) "
         "GROUP BY day, customer ORDER BY day, max(rank) DESC, max(score) DESC, min(n)"
     )
+    days = space.row("SELECT count(DISTINCT day) AS n FROM scored")["n"]
     found: list[set[str]] = [set() for _ in sizes]
-    caught, seen, room, today = [0.0] * len(sizes), [0.0] * len(sizes), list(sizes), None
+    caught, room, today = [0] * len(sizes), list(sizes), None
     while rows := cursor.fetchmany(10_000):
-        for day, customer, fraud, weight in rows:
+        for day, customer, fraud in rows:
             if day != today:
                 today, room = day, list(sizes)
             for i, known in enumerate(found):
                 if room[i] and customer not in known:
                     room[i] -= 1
-                    seen[i] += weight
                     if fraud:
                         known.add(customer)
-                        caught[i] += weight
-    return [ratio(part, whole) for part, whole in zip(caught, seen, strict=True)]
+                        caught[i] += 1
+    return [ratio(n, size * days) for n, size in zip(caught, sizes, strict=True)]
 
 
 def _changes(space: Workspace) -> Table:

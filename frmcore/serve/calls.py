@@ -15,7 +15,7 @@ import msgspec
 from frmcore._fast import shorten
 from frmcore.errors import FrmcoreError, InvalidEvent, ProtocolError
 from frmcore.limits import BATCH_EVENTS_MAX
-from frmcore.serve.protocol import NOTHING, VERSION
+from frmcore.serve.protocol import BATCHES, NOTHING, VERSION
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ _telling: Final = msgspec.msgpack.Decoder(Telling | None)
 _AT_MOST: Final = msgspec.Meta(max_length=BATCH_EVENTS_MAX)
 _events: Final = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], _AT_MOST])
 _greeting: Final = msgspec.msgpack.Decoder(dict[str, Any])
-BATCHES: Final = frozenset({"decide_many", "observe_many"})  # wait for room in the journal
 RECORDING: Final = BATCHES | {"decide", "decide_again", "observe", "update", "report"}  # answers that wait for the disk
 REPORTS_KNOWN: Final = 10_000  # one that is sent again comes soon
 NO_OPTIONS: Final = Deciding()

@@ -20,6 +20,7 @@ HEAD_BYTES: Final = 4  # a frame's length, big-endian, without itself
 PAGE_VALUES: Final = 10_000  # values of a list in one answer
 PAGE_BYTES: Final = 1 << 20  # of alerts in one answer
 CONNECTIONS_MAX: Final = 256
+BATCHES: Final = frozenset({"decide_many", "observe_many"})  # wait for room in the journal, and so does what is behind
 NOTHING: Final = msgspec.Raw(b"\xc0")
 
 T = TypeVar("T")

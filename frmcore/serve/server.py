@@ -17,11 +17,11 @@ import msgspec
 from frmcore._fast import Decision, Gate, ready_soon
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
-from frmcore.serve.calls import BATCHES, RECORDING, Batch, Calls
+from frmcore.serve.calls import RECORDING, Batch, Calls
 from frmcore.serve.chores import Chores
 from frmcore.serve.connection import Connection
 from frmcore.serve.meter import RequestMeter
-from frmcore.serve.protocol import CONNECTIONS_MAX, decode_request
+from frmcore.serve.protocol import BATCHES, CONNECTIONS_MAX, decode_request
 from frmcore.serve.socketfile import identity, is_welcome, listen
 
 if TYPE_CHECKING:

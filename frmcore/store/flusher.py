@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
@@ -232,9 +233,9 @@ class Flusher:
     def _take_spilled(self) -> bytes:
         """The next frames that no ring has, up to STRETCH_BYTES; b"" when all were taken."""
         first, size = self._taken, 0
-        for frames in self._spilled[first : first + STRETCH_BYTES // WAITING_BYTES]:
+        for frames in islice(self._spilled, first, None):
             size += len(frames)
-            if self._taken > first and size > STRETCH_BYTES:
+            if size > STRETCH_BYTES and self._taken > first:
                 break
             self._taken += 1
         return b"".join(self._spilled[first : self._taken])
