@@ -28,7 +28,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def measured_on() -> str:
     """The machines, one a script, and whether they had time."""
     rows = []
-    for name in ("percentiles", "regression", "growth", "peers", "memory", "imports"):
+    for name in ("percentiles", "regression", "growth", "peers", "memory", "history", "imports"):
         found = results(name)
         if found:
             on = found["machine"]
@@ -145,6 +145,21 @@ def memory() -> str:
     return table(("bytes of one", "frmcore", "Redis", "ratio"), rows)
 
 
+def history() -> str:
+    found = results("history")
+    rows = [
+        (
+            f"{run['events']:,}",
+            f"{run['file_mb']:,} MB",
+            f"{run['seconds']:g} s",
+            f"{run['rate']:,}/s",
+            f"{run['peak_mb']:,} MB",
+        )
+        for run in found.get("runs", [])
+    ]
+    return table(("events", "Parquet", "takes", "rate", f"peak memory, `--memory {found.get('memory', '')}`"), rows)
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "machine": measured_on,
     "budgets": budgets,
@@ -154,6 +169,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "whole": whole,
     "alone": alone,
     "memory": memory,
+    "history": history,
 }
 
 

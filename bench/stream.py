@@ -25,32 +25,8 @@ if TYPE_CHECKING:
 START_MS: Final = 1_749_945_600_000  # 2025-06-15T00:00:00Z
 DAYS: Final = 7
 HOUR_MS: Final = 3_600_000
-RHYTHM: Final = (
-    7,
-    8,
-    8,
-    8,
-    8,
-    9,
-    10,
-    11,
-    12,
-    15,
-    21,
-    28,
-    27,
-    20,
-    15,
-    13,
-    11,
-    9,
-    9,
-    8,
-    8,
-    7,
-    8,
-    8,
-)  # by hour of the day
+# By hour of the day.
+RHYTHM: Final = (7, 8, 8, 8, 8, 9, 10, 11, 12, 15, 21, 28, 27, 20, 15, 13, 11, 9, 9, 8, 8, 7, 8, 8)  # fmt: skip
 OWN_CARD, OWN_DEVICE, OWN_ADDRESS = 0.95, 0.90, 0.70
 RUN_EVENTS, RUN_MS, RUN_SHARE = 100, 120_000, 0.005
 BURST_EVENTS, BURST_MS, BURST_SHARE = 40, 600_000, 0.0025

@@ -74,13 +74,17 @@ class World:
 
     @cached_property
     def policy(self) -> Policy:
+        return load(self.policy_file)
+
+    @cached_property
+    def policy_file(self) -> Path:
         """R1 with its million listed values, as list files."""
         folder = self.folder()
         text = re.sub(r"(bl_\w+): \{of: (\w+)\}", r"\1: {of: \2, file: \1.txt}", POLICY.read_text())
         for name, values in self.stream.lists().items():
             (folder / f"{name}.txt").write_text("\n".join(dict.fromkeys(values)) + "\n")
         (folder / "r1.yaml").write_text(text)
-        return load(folder / "r1.yaml")
+        return folder / "r1.yaml"
 
     @cached_property
     def decode(self) -> Any:
