@@ -82,7 +82,7 @@ bench-peers: $(VENV)/built ## what others take for the same work
 bench-baseline: $(VENV)/built ## measures anew what `make bench` compares with
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s --rebase
 
-bench-hashes: $(VENV)/built ## quality and speed of the hashes
+bench-hashes: $(VENV)/built ## writes anew what each benchmark decides, which `make test` compares
 	@$(BIN)/python -m bench.hashes
 
 instructions: $(VENV)/built ## counts instructions of a decision, beside their ceiling

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from bench.stream import Shape
+from typing import Final
 
 CURRENCIES: Final = {
     "US": "USD", "GB": "GBP", "DE": "EUR", "FR": "EUR", "ES": "EUR", "IN": "INR", "BR": "BRL", "IT": "EUR", "CN": "CNY",
@@ -62,6 +60,19 @@ DOMAINS: Final = {
     "gmail.com": 396, "outlook.com": 213, "yahoo.com": 158, "proton.me": 41, "mailinator.com": 9, "yopmail.com": 8,
     **{f"company{number}.com": 10 for number in range(18)},
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many there are of each."""
+
+    accounts: int = 200_000
+    cards: int = 250_000
+    devices: int = 150_000
+    addresses: int = 100_000
+    merchants: int = 5_000
+    listed: tuple[int, ...] = (400_000, 200_000, 200_000, 200_000)  # cards, devices, addresses, e-mails
+    live: int = 500  # of each that can occur in the stream
 
 
 class People:

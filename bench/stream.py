@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections import deque
-from dataclasses import dataclass
 from heapq import merge
 from itertools import accumulate, islice
 from random import Random
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from bench.people import CHANNELS, CURRENCIES, People
+from bench.people import CHANNELS, CURRENCIES, People, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,20 +34,6 @@ LISTED = 0.001
 ABROAD, IN_DOLLARS, OTHER_EMAIL = 0.05, 0.05, 0.01
 AMOUNT_MEDIAN, AMOUNT_SIGMA = 3000, 1.2  # minor units, log-normal
 LISTS: Final = {"bl_card": "card_id", "bl_device": "device_id", "bl_ip": "ip", "bl_email": "email"}
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How many there are of each."""
-
-    accounts: int = 200_000
-    cards: int = 250_000
-    devices: int = 150_000
-    addresses: int = 100_000
-    merchants: int = 5_000
-    listed: tuple[int, ...] = (400_000, 200_000, 200_000, 200_000)  # cards, devices, addresses, e-mails
-    live: int = 500  # of each that can occur in the stream
-
 
 R1: Final = Shape()
 SMALL: Final = Shape(2_000, 2_500, 1_500, 1_000, 500, (4_000, 2_000, 2_000, 2_000), 50)

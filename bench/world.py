@@ -16,12 +16,13 @@ import msgspec
 
 import frmcore
 from bench.kernel import Floor, batch_ns
-from bench.stream import R1, SMALL, Shape, Stream
+from bench.stream import R1, SMALL, Stream
 from frmcore.policy import Policy, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.people import Shape
     from frmcore.store.flusher import Flusher
 
 HERE: Final = Path(__file__).parent

@@ -20,9 +20,10 @@ from bench.kernel import Histogram, closed_loop, open_loop
 from bench.peers.answers import Mismatch, answer_of, check
 from bench.peers.python_engine import PythonEngine
 from bench.peers.rules import OUTCOMES, RULES, context, fused, judged, lambdas
+from bench.people import Shape
 from bench.percentiles import Percentiles
 from bench.ratio import Measured, complaint, measured, slip
-from bench.stream import R1, SMALL, Shape, Stream
+from bench.stream import R1, SMALL, Stream
 from bench.world import POLICY, SMOKE, World
 from frmcore.policy import load
 

@@ -29,8 +29,8 @@ from bench.peers.redis_engine import RedisEngine
 from bench.peers.rules import context
 from bench.peers.sql import DuckdbEngine, PostgresEngine, SqliteEngine
 from bench.peers.windows import COVERED, River
+from bench.people import Shape
 from bench.percentiles import shown
-from bench.stream import Shape
 from bench.world import RESULTS, Scale, World
 from frmcore._fast import ListTable
 
