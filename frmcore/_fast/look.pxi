@@ -2,7 +2,6 @@
 
 cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
     cdef Book book = core.book
-    cdef list raw = [None] * book.feature_count
     cdef uint32_t i
     try:
         place_entities(core, frame, given)
@@ -10,12 +9,11 @@ cdef dict features_of(Core core, Frame* frame, dict given, int64_t at):
         hash_keys(core, book, frame)
         find_rings(core, book, frame)
         read_windows(core, frame, <uint64_t>-1)
-        for i in range(book.feature_count):
-            raw[i] = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
         found = {}
-        for i, spec in enumerate(book.plan.features):
+        for i, spec in enumerate(book.plan.features):  # other features are not computed: their registers hold what was there
             if spec.group >= 0 and all([frame.regs[<uint32_t>reg].present for reg in spec.keys]):
-                found[spec.name] = _feature_value(spec, raw[i])
+                raw = reg_object(&frame.regs[book.features[i].reg], book.features[i].rep)
+                found[spec.name] = _feature_value(spec, raw)
         return found
     finally:
         core.give_frame(frame)
