@@ -624,6 +624,13 @@ class Regex:
 def _text(name: str, given: bytes, *args: Any) -> Any:
     """Door: text functions by their names in frmcore/text.py, on UTF-8 or address bytes; None is absent."""
 
+def provide_pages() -> int:
+    """Clears huge pages ahead of need, for all engines of the process: for a thread beside those that decide, as it
+    lets go of the GIL for some milliseconds. Nothing until an engine has grown to one. Returns how many."""
+
+def drop_pages() -> None:
+    """Gives those that nobody took back to the system, until an engine wants one again."""
+
 @final
 class _SlabDoor:
     def __init__(self, record_size: int) -> None: ...

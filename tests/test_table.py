@@ -313,6 +313,29 @@ print("held", count)
 """
 
 
+AHEAD = """
+from frmcore._fast import _TableDoor, drop_pages, provide_pages
+table = _TableDoor()
+keys = [(n * 0x9E3779B97F4A7C15 % 2**64, n) for n in range(1, 700_001)]
+assert provide_pages() == 0, "nothing has grown"
+for lo, hi in keys[:200_000]:
+    table.insert(lo, hi)
+made, again = provide_pages(), provide_pages()
+for lo, hi in keys[200_000:]:
+    table.insert(lo, hi)
+assert all(table.find(lo, hi) for lo, hi in keys)
+print(made, again, provide_pages() > 0)
+drop_pages()
+print(provide_pages())
+"""
+
+
+def test_huge_pages_are_cleared_ahead_of_need() -> None:
+    """In a process of its own, because all engines of one share them."""
+    done = subprocess.run([sys.executable, "-c", AHEAD], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("4 0 True\n0\n", "")
+
+
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory exceeds the limit")
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit and the memory's size are Linux's")
 def test_out_of_memory_loses_nothing() -> None:

@@ -6,8 +6,10 @@ cdef extern from *:
     """
     #include <sys/mman.h>
     #define FRM_PAGE_BYTES ((size_t)2 << 20)
-    /* Zeroed memory that costs nothing until touched, aligned to a huge page; NULL: out of memory. */
-    static void *frm_page_map(size_t bytes, int huge) {
+    #define FRM_READY 4  /* pages: 80,000 decisions a second of R1 take as many in the 100 ms between two turns of the watcher */
+    static void *frm_ready[FRM_READY];
+    static int frm_ready_wanted;
+    static void *frm_page_new(size_t bytes, int huge) {
         size_t room = bytes + FRM_PAGE_BYTES;
         char *start = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (start == MAP_FAILED) return NULL;
@@ -20,6 +22,42 @@ cdef extern from *:
         return start + before;
     }
     static inline void frm_page_unmap(void *page, size_t bytes) { munmap(page, bytes); }
+    static void *frm_ready_take(void) {
+        for (int i = 0; i < FRM_READY; i++) {
+            void *page = __atomic_exchange_n(&frm_ready[i], NULL, __ATOMIC_ACQ_REL);
+            if (page) return page;
+        }
+        return NULL;
+    }
+    /* Zeroed memory that costs nothing until touched, aligned to a huge page; NULL: out of memory. The kernel takes 0.6 ms to
+       clear a huge page when it is first touched, so one that was touched already is taken where there is one. */
+    static void *frm_page_map(size_t bytes, int huge) {
+        void *page = NULL;
+        if (huge && bytes == FRM_PAGE_BYTES) {
+            frm_ready_wanted = 1;
+            page = frm_ready_take();
+        }
+        return page ? page : frm_page_new(bytes, huge);
+    }
+    /* Huge pages for whoever wants one next, cleared by the calling thread. How many it made. */
+    static int frm_ready_provide(void) {
+        int made = 0;
+        for (int i = 0; frm_ready_wanted && i < FRM_READY; i++) {
+            void *none = NULL;
+            if (__atomic_load_n(&frm_ready[i], __ATOMIC_ACQUIRE)) continue;
+            char *page = frm_page_new(FRM_PAGE_BYTES, 1);
+            if (!page) break;
+            for (size_t at = 0; at < FRM_PAGE_BYTES; at += 4096) ((volatile char *)page)[at] = 0;
+            if (__atomic_compare_exchange_n(&frm_ready[i], &none, page, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) made++;
+            else munmap(page, FRM_PAGE_BYTES);
+        }
+        return made;
+    }
+    static void frm_ready_drop(void) {
+        void *page;
+        frm_ready_wanted = 0;
+        while ((page = frm_ready_take())) munmap(page, FRM_PAGE_BYTES);
+    }
     static inline void frm_page_forget(void *start, size_t bytes) { madvise(start, bytes, MADV_DONTNEED); }
     /* Moves a page of small ones, of which the first `used` bytes count, into a huge one at the same address. Without the
        memory for it, or outside Linux, all stays as it is. Takes what the first touch of a huge page takes anyway. */
@@ -38,6 +76,8 @@ cdef extern from *:
     # The contents are lost; the memory costs nothing until touched again.
     void page_forget "frm_page_forget"(void* start, uint64_t bytes) noexcept nogil
     void page_make_huge "frm_page_make_huge"(void* start, uint64_t used) noexcept nogil
+    int ready_provide "frm_ready_provide"() noexcept nogil
+    void ready_drop "frm_ready_drop"() noexcept nogil
 
 cdef enum:
     PAGE_BYTES = 2097152  # one huge page: 10-30 % faster cold look-ups than 4 KiB pages
@@ -260,6 +300,20 @@ cdef inline void slab_unlink(Slab* slab, uint32_t number) noexcept nogil:
     if page.next:
         slab.pages[page.next].previous = page.previous
     page.next = page.previous = 0
+
+
+def provide_pages():
+    """Clears huge pages ahead of need, for all engines of the process: for a thread beside those that decide, as it lets go
+    of the GIL for some milliseconds. Nothing until an engine has grown to one. Returns how many."""
+    with nogil:
+        made = ready_provide()
+    return made
+
+
+def drop_pages():
+    """Gives those that nobody took back to the system, until an engine wants one again."""
+    with nogil:
+        ready_drop()
 
 
 @cython.final

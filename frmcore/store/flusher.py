@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from frmcore._fast import frame_operations, frames_split, record_head, stretch_head, stretch_of
+from frmcore._fast import (
+    drop_pages,
+    frame_operations,
+    frames_split,
+    provide_pages,
+    record_head,
+    stretch_head,
+    stretch_of,
+)
 from frmcore.errors import StoreError, StoreFull, StoreUnavailable
 from frmcore.store.database import Put
 from frmcore.store.layout import JOURNAL, META, NO_TIME, OPERATIONS, pack, seq_key
@@ -99,6 +107,7 @@ class Flusher:
         for thread in (self._thread, self._watcher):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
+        drop_pages()
 
     def detach(self) -> None:
         self.halt()
@@ -144,7 +153,9 @@ class Flusher:
         return True
 
     def watch(self) -> None:
-        """One turn of the other thread. A ring that fills up does not wait for `flush_ms`."""
+        """One turn of the other thread. A ring that fills up does not wait for `flush_ms`; memory is cleared before a
+        decision needs it."""
+        provide_pages()
         if self._ring.spilling or 2 * self._ring.used > self._ring.size:
             self.wake()
         if self._ring.spilling and not self._told:
