@@ -66,7 +66,7 @@ go: $(VENV)/built ## tests the Go client
 bench: $(VENV)/built ## measures everything beside its budget
 	@$(BIN)/python -m pytest bench -p no:cacheprovider -s
 	@echo "percentiles, growth, memory: some minutes"
-	@for part in percentiles growth memory history imports; do $(BIN)/python -m bench.$$part || exit 1; done
+	@for part in percentiles parts growth memory history imports; do $(BIN)/python -m bench.$$part || exit 1; done
 	@$(BIN)/python -m bench.instructions --keep
 	@$(BIN)/python -m bench.plots
 	@$(BIN)/python -m bench.page

@@ -28,7 +28,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def measured_on() -> str:
     """The machines, one a script, and whether they had time."""
     rows = []
-    for name in ("percentiles", "regression", "growth", "peers", "memory", "history", "imports"):
+    for name in ("percentiles", "parts", "regression", "growth", "peers", "memory", "history", "imports"):
         found = results(name)
         if found:
             on = found["machine"]
@@ -41,6 +41,15 @@ def measured_on() -> str:
 
 def budgets() -> str:
     return table(HEADER, (line.cells() for line in lines()))
+
+
+def parts() -> str:
+    rows, before = [], {"p50": 0, "mean": 0}
+    for what, times in results("parts").get("parts", {}).items():
+        added = (f"{(times[key] - before[key]) / 1000:.2f}" for key in before)
+        rows.append((what, *added, *(_us(times[key]) for key in before)))
+        before = times
+    return table(("with", "adds, p50", "adds, mean", "so far, p50", "so far, mean (us)"), rows)
 
 
 def percentiles() -> str:
@@ -163,6 +172,7 @@ def history() -> str:
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "machine": measured_on,
     "budgets": budgets,
+    "parts": parts,
     "percentiles": percentiles,
     "regression": regression,
     "growth": growth,

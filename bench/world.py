@@ -112,9 +112,9 @@ class World:
         path = self.folder() / "store" if stored else None
         return frmcore.Engine(path, policy=policy or self.policy, clock=None, **KEYS)
 
-    def warm(self, *, stored: bool = False) -> frmcore.Engine:
-        """An engine of R1 that has decided the first events."""
-        engine = self.engine(stored=stored)
+    def warm(self, policy: Any = None, *, stored: bool = False) -> frmcore.Engine:
+        """An engine (of R1) that has decided the first events."""
+        engine = self.engine(policy, stored=stored)
         for event in self.events[: self.scale.warm]:
             engine.decide(self.decode(event))
         return engine
