@@ -232,7 +232,7 @@ func TestReload(t *testing.T) {
 	}
 	_, err := client.Reload(ctx, []File{{"p.yaml", "policy: x\nfoo: 1\n"}})
 	var told *Error
-	if !errors.Is(err, PolicyError) || !errors.As(err, &told) || told.Problems[2].Place.Line != 2 || told.Problems[2].Source != "foo: 1" {
+	if !errors.Is(err, PolicyError) || !errors.As(err, &told) || told.Problems[2].Place != (Place{"p.yaml", 2, 1, 3, ""}) || told.Problems[2].Source != "foo: 1" {
 		t.Error(err)
 	}
 	if _, err := client.Reload(ctx, nil); err == nil || errors.Is(err, OwnerUnavailable) {
