@@ -97,7 +97,7 @@ def _leave_lists(
         (spec.name, value)
         for spec in policy.lists
         for entity, value in subjects
-        if spec.of == entity and not spec.network and lists[spec.name].keeps(value)
+        if spec.of == entity and lists[spec.name].keeps(value)
     ]
     changing = [(name, value) for name, value in naming if not lists[name].read_only]
     for name, value in changing:

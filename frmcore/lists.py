@@ -154,8 +154,9 @@ class EntityList:
         return self.get(value) is not None
 
     def keeps(self, value: str) -> bool:
-        """Is it there, even if it has expired: for late events it counts until `limits.horizon` is past that."""
-        return value in self if self.read_only else self._canonical(value) in self._entries
+        """Is it there, even if it has expired: for late events it counts until `limits.horizon` is past that. Of
+        networks the one that holds this address alone."""
+        return value in self if self.read_only and not self.network else self._canonical(value) in self._entries
 
     def __len__(self) -> int:
         if self._spec.values is not None:

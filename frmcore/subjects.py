@@ -9,6 +9,7 @@ from frmcore._fast import checked_text, shorten
 from frmcore.errors import InvalidEvent, UnknownName
 from frmcore.names import nearest
 from frmcore.plan import Kind
+from frmcore.policy.networks import canonical_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +53,11 @@ def kept_form(core: Core, policy: Policy, entity: str, value: str) -> str:
     if field.type.kind is Kind.INT and plain and plain.removeprefix("-").isdecimal():
         return str(int(plain))
     return text.ip_text(raw) if field.type.kind is Kind.IP else raw.decode()
+
+
+def kept_network(policy: Policy, entity: str, value: str) -> str | None:
+    """As lists of networks have an address: the network that holds it alone. None where the identifier is none."""
+    return canonical_network(value) if _field(policy, entity).type.kind is Kind.IP else None
 
 
 def _field(policy: Policy, entity: str) -> Field:

@@ -263,6 +263,54 @@ def test_lists_are_left_and_those_of_the_policy_are_named(tmp_path: Path) -> Non
         assert list(engine.lists["blocked"]) == ["b"]
 
 
+NETS = POLICY.replace(
+    "  words:",
+    "  nets: {of: ip, match: network}\n  bad: {of: ip, match: network, values: [10.1.2.3, 10.2.0.0/16]}\n  words:",
+)
+
+
+@pytest.mark.parametrize("folder", [None, "store"])
+@pytest.mark.parametrize(
+    ("address", "wider", "policy_lists"),
+    [
+        ("10.1.2.3", ["10.1.2.0/24", "10.1.2.2/31"], ("bad",)),
+        ("::ffff:10.1.2.3", ["10.1.2.2/31"], ("bad",)),
+        ("10.2.3.4", ["10.2.0.0/16"], ()),
+        ("2001:db8::7", ["2001:db8::/32", "2001:db8::6/127"], ()),
+    ],
+)
+def test_a_network_of_one_address_is_that_address(
+    address: str, wider: list[str], policy_lists: tuple[str, ...], folder: str | None, tmp_path: Path
+) -> None:
+    path = folder and tmp_path / folder
+    with Engine(path, policy=NETS, clock=None, **KEYS) as engine:
+        nets = engine.lists["nets"]
+        nets.add_many([address, *wider])
+        erased = engine.erase("ip", address)
+        assert (erased.lists, erased.policy_lists) == (("nets",), policy_lists)
+        assert (list(nets), address in nets) == (wider, True)  # a wider one holds the address, and tells nobody's
+        nets.remove(wider[0])
+        assert engine.erase("ip", address).lists == ()
+        assert (address in nets) == (len(wider) > 1)
+        before = engine.state_hash()
+    if path:
+        with Engine(path, policy=NETS, clock=None, **KEYS) as engine:
+            assert (list(engine.lists["nets"]), engine.state_hash()) == (wider[1:], before)
+
+
+def test_of_a_network_of_one_address_nothing_is_left(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with Engine(store, policy=NETS, clock=None, **KEYS) as engine:
+        engine.lists["nets"].add_many(["10.1.2.3", "10.1.2.2/31"], source="both")
+        engine.flush()
+        assert b"10.1.2.3/32" in everything(store)
+        engine.erase("ip", "10.1.2.3")
+        assert b"10.1.2.3" not in (store / "journal.ring").read_bytes()
+    compact(store)
+    assert b"10.1.2.3" not in everything(store).replace(b"values: [10.1.2.3,", b"")  # the policy's own
+    assert b"10.1.2.2/31" in everything(store)
+
+
 def test_an_entry_that_has_expired_goes_too_for_it_still_counts_for_late_events(tmp_path: Path) -> None:
     with Engine(tmp_path / "s", policy=SMALL, clock=None) as engine:
         engine.decide({"id": "e1", "ts": NOW, "kind": "login", "account": "other"})
@@ -518,6 +566,15 @@ def test_by_other_processes(tmp_path: Path) -> None:
     assert run("hold", "remove", store, "account:subject-2")[0] == 0
     assert "frmcore compact" in run("erase", store, "account:subject-3")[1]
     assert verify(tmp_path / "store").problems == []
+
+
+def test_a_network_of_one_address_by_another_process(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    with Engine(store, policy=NETS, clock=None, store=StoreOptions(flush_ms=10), **KEYS) as engine:
+        engine.lists["nets"].add_many(["10.1.2.3", "10.1.2.0/24"])
+        code, said = other(store, "erase", "ip:10.1.2.3")
+        assert (code, "nets" in said) == (0, True), said
+        assert list(engine.lists["nets"]) == ["10.1.2.0/24"]
 
 
 def other(store: str, name: str, *words: str) -> tuple[int, str]:

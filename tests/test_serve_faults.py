@@ -26,6 +26,7 @@ from frmcore.serve.http import CONNECTIONS_MAX, Watch, serve_http
 from frmcore.serve.protocol import framed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GONE = "the socket's file was taken away: nobody can connect any more"
@@ -313,6 +314,49 @@ def test_a_report_of_what_the_owner_had_decided_says_what_took_effect(tmp_path: 
         assert engine.explain("e-1").final == "block"
         assert engine.features(account="a", at=event(1)["ts"] + 10)["spend"] == 0
         assert client.ask(5, "report", event(1, amount=7), {"final": "block"})[2]["error"] == "EventConflict"
+
+
+@pytest.mark.parametrize("ends", [Owner.kill, Owner.stop])
+def test_a_report_that_the_owner_did_not_live_to_answer_counts_once(
+    ends: Callable[[Owner], object], tmp_path: Path
+) -> None:
+    with Owner(tmp_path) as owner:
+        told = {"final": "block", "at": event(1)["ts"] + 5}
+        with frmcore.connect(owner.store, timeout=30) as client:
+            Raw(owner.store / "socket").send(2, "report", event(1), told)
+            eventually(lambda: client.stats["updates"] == 1)
+            before = client.state_hash()
+        ends(owner)
+        owner.start().wait_ready()
+        with frmcore.connect(owner.store, timeout=30) as client:
+            raw = Raw(owner.store / "socket")
+            assert raw.ask(2, "report", event(1), told)[1]["duplicate"]
+            assert (client.stats["updates"], client.state_hash()) == (1, before)
+            raw.ask(3, "report", event(1), {**told, "at": told["at"] + 1})  # that is another fact
+            assert (client.stats["updates"], client.explain("e-1").final) == (2, "block")
+
+
+def test_a_report_is_known_again_under_a_policy_with_other_outcomes(tmp_path: Path) -> None:
+    told = {"final": "block", "at": event(1)["ts"] + 5}
+    with serving(tmp_path, path=tmp_path / "store") as (_, path):
+        Raw(path).ask(2, "report", event(1), told)
+    other = POLICY.replace("version: 1", "version: 2\noutcomes: [allow, challenge, review, block]")
+    with serving(tmp_path, path=tmp_path / "store", policy=other) as (engine, path):
+        seq = engine.stats["seq"]
+        client = Raw(path)
+        client.ask(2, "report", event(1), told)
+        assert engine.stats["seq"] == seq
+        client.ask(3, "report", event(1), {**told, "final": "challenge"})
+        assert (engine.stats["seq"], engine.explain("e-1").final) == (seq + 1, "challenge")
+
+
+def test_a_report_that_says_what_was_decided_is_told_once_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as (engine, path):
+        client = Raw(path)
+        for number in (2, 3):
+            client.ask(number, "report", event(1), {"final": "allow", "at": event(1)["ts"]})
+            served()._calls._reported.clear()  # as a new owner has none
+            assert engine.stats["updates"] == 1
 
 
 def test_an_answer_that_came_too_late_is_no_batchs(tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def test_a_subject_is_erased(both: tuple[frmcore.Engine, Client]) -> None:
         client.erase("account", "")
 
 
+def test_a_network_of_one_address_is_erased(both: tuple[frmcore.Engine, Client]) -> None:
+    _, client = both
+    client.lists["nets"].add_many(["10.0.0.7", "10.0.0.0/24"])
+    assert client.erase("ip", "10.0.0.7").lists == ("nets",)
+    assert list(client.lists["nets"]) == ["10.0.0.0/24"]
+
+
 def test_holds_stand_against_it(both: tuple[frmcore.Engine, Client]) -> None:
     engine, client = both
     client.decide(event(1))

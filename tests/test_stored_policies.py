@@ -3,6 +3,7 @@
 import pytest
 from store_cases import SMALL
 
+import frmcore
 from frmcore.policy.files import TEXT_NAME
 from frmcore.policy.stored import load_contents
 
@@ -32,3 +33,13 @@ def test_a_name_that_no_file_of_a_policy_has_is_refused(name: str) -> None:
 def test_a_text_is_never_taken_for_the_name_of_a_file() -> None:
     with pytest.raises(ValueError, match="more than one line"):
         load_contents({TEXT_NAME: "/etc/passwd"})
+
+
+@pytest.mark.parametrize("main", ["shop.yaml", "<policy>"])
+def test_problems_stand_in_the_files_as_they_were_sent(main: str) -> None:
+    files = {main: f"{SMALL}include: [rules/a.yaml]\nnonsense: 1\n", "rules/a.yaml": "rules:\n  - {id: x, whn: true}\n"}
+    with pytest.raises(frmcore.PolicyError) as told:
+        load_contents(files)
+    assert {problem.place.file for problem in told.value.problems} == {main, "rules/a.yaml"}
+    assert "rules/a.yaml:2:" in str(told.value)
+    assert "frmcore-" not in str(told.value)

@@ -163,65 +163,21 @@ func (c *Client) DecideAgain(ctx context.Context, eventID, point string, told To
 
 // Features says what is known of entities now: {"account": "a-17"}.
 func (c *Client) Features(ctx context.Context, entities map[string]string) (map[string]any, error) {
+	return c.FeaturesAt(ctx, time.Time{}, entities)
+}
+
+// FeaturesAt says it as of that time.
+func (c *Client) FeaturesAt(ctx context.Context, at time.Time, entities map[string]string) (map[string]any, error) {
 	if entities == nil {
 		entities = map[string]string{}
 	}
+	var options any
+	if !at.IsZero() {
+		options = map[string]any{"at": at.UnixMilli()}
+	}
 	var told Values
-	err := c.ask(ctx, &told, "features", entities)
+	err := c.ask(ctx, &told, "features", entities, options)
 	return told, err
-}
-
-// Change is what is said of values that a list gets. Expires: "90d" from now, or RFC 3339; empty: for good.
-type Change struct {
-	Reason, Source, Owner, Expires string
-}
-
-// ListAdd adds values to a list, as many as a frame takes; how many are new.
-func (c *Client) ListAdd(ctx context.Context, list string, values []string, said Change) (int, error) {
-	options := map[string]any{
-		"values": orEmpty(values), "reason": said.Reason, "source": said.Source, "owner": said.Owner, "expires": orNil(said.Expires),
-	}
-	var changed int
-	err := c.ask(ctx, &changed, "list_add", list, options)
-	return changed, err
-}
-
-// ListRemove removes values from a list; how many were there.
-func (c *Client) ListRemove(ctx context.Context, list string, values []string, said Change) (int, error) {
-	options := map[string]any{"values": orEmpty(values), "reason": said.Reason, "source": said.Source}
-	var changed int
-	err := c.ask(ctx, &changed, "list_remove", list, options)
-	return changed, err
-}
-
-// ListContains says whether a list holds a value now.
-func (c *Client) ListContains(ctx context.Context, list, value string) (bool, error) {
-	var listed bool
-	err := c.ask(ctx, &listed, "list_contains", list, map[string]any{"value": value})
-	return listed, err
-}
-
-// Health of the owner.
-type Health struct {
-	Ready    bool   `msgpack:"ready"`
-	Degraded bool   `msgpack:"degraded"`
-	Failure  string `msgpack:"failure"`
-}
-
-// Health asks the owner whether it decides, and whether its store can be written.
-func (c *Client) Health(ctx context.Context) (Health, error) {
-	var told Health
-	err := c.ask(ctx, &told, "health")
-	return told, err
-}
-
-// Final says which outcome took effect for an event, as known now.
-func (c *Client) Final(ctx context.Context, eventID string) (string, error) {
-	var told struct {
-		Final string `msgpack:"final"`
-	}
-	err := c.ask(ctx, &told, "explain", eventID)
-	return told.Final, err
 }
 
 // orEmpty because nil would go out as none at all.

@@ -86,10 +86,14 @@ func (c *Client) ask(ctx context.Context, result any, asked ...any) error {
 
 // timed gives a context a deadline where it has none.
 func (c *Client) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return within(ctx, c.options.Timeout)
+}
+
+func within(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, c.options.Timeout)
+	return context.WithTimeout(ctx, patience)
 }
 
 func (c *Client) use(ctx context.Context, work func(context.Context, *wire) error) error {

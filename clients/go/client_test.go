@@ -472,9 +472,7 @@ func TestOutcomesAreThoseOfThePolicyInForce(t *testing.T) {
 	defer client.Close()
 	policy := string(must(os.ReadFile(filepath.Join(vectors, "policy.yaml")))(t))
 	policy = strings.Replace(policy, "version: 1", "version: 2\noutcomes: [allow, challenge, review, block]", 1)
-	if err := client.ask(ctx, nil, "reload", map[string]string{"policy.yaml": policy}); err != nil {
-		t.Fatal(err)
-	}
+	must(client.Reload(ctx, []File{{"policy.yaml", policy}}))(t)
 	if decision := must(client.Decide(ctx, paid(1), Otherwise("challenge")))(t); decision.Fallback {
 		t.Errorf("%+v", decision)
 	}

@@ -2,6 +2,7 @@ package frmcore
 
 import (
 	"math"
+	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -48,6 +49,14 @@ type Alert struct {
 	Evidence []string `msgpack:"evidence"` // ids of events
 }
 
+// DecodeMsgpack makes a whole number an int64, as those of Values.
+func (a *Alert) DecodeMsgpack(decoder *msgpack.Decoder) error {
+	type plain Alert
+	err := decoder.Decode((*plain)(a))
+	a.Entity = whole(a.Entity)
+	return err
+}
+
 // Values are features by name. A whole number is an int64 whatever its size, so that a type assertion holds for all.
 type Values map[string]any
 
@@ -62,4 +71,16 @@ func (v *Values) DecodeMsgpack(decoder *msgpack.Decoder) error {
 	}
 	*v = told
 	return err
+}
+
+// whole makes a whole number that stands alone an int64, too; beyond that it is a uint64.
+func whole(value any) any {
+	number := reflect.ValueOf(value)
+	switch {
+	case number.CanInt():
+		return number.Int()
+	case number.CanUint() && number.Uint() <= math.MaxInt64:
+		return int64(number.Uint())
+	}
+	return value
 }

@@ -17,4 +17,8 @@
 //
 // An event is a struct with msgpack tags, named as in the policy, or a map. Optional fields are pointers, or have
 // omitempty. A Client is safe for concurrent use; each call that is under way has a connection of its own.
+//
+// What a Decision rests on is in Explain. Lists are changed with ListAdd and ListRemove, rules steered with Switch,
+// Snooze and Reload, persons erased with Erase unless Hold stands against it. An error of the owner is an *Error, whose
+// Class errors.Is finds.
 package frmcore

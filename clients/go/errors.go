@@ -22,6 +22,8 @@ const (
 	StoreDamaged     Class = "StoreDamaged"
 	StoreFull        Class = "StoreFull"
 	StoreVersion     Class = "StoreVersion"
+	EngineClosed     Class = "EngineClosed"
+	ValueError       Class = "ValueError" // of an argument: a snapshot's path that is not whole
 	OwnerUnavailable Class = "OwnerUnavailable"
 	ProtocolError    Class = "ProtocolError"
 )
@@ -39,8 +41,26 @@ type Error struct {
 	Message  string    `msgpack:"message"`
 	Field    string    `msgpack:"field"`    // of an InvalidEvent: the culprit, where one is
 	Decision *Decision `msgpack:"decision"` // of an EventConflict: the first decision
+	Problems []Problem `msgpack:"problems"` // of a PolicyError
 
 	cause error // of an OwnerUnavailable: the context's error, where that ended the call
+}
+
+// Problem is one mistake in a policy: where, what, and how to mend it.
+type Problem struct {
+	Place   Place  `msgpack:"place"`
+	Message string `msgpack:"message"`
+	Hint    string `msgpack:"hint"`
+	Source  string `msgpack:"source"` // the line it stands on
+}
+
+// Place in a policy's file, from 1 on; Cell is of a table.
+type Place struct {
+	File   string `msgpack:"file"`
+	Line   int    `msgpack:"line"`
+	Column int    `msgpack:"column"`
+	Length int    `msgpack:"length"`
+	Cell   string `msgpack:"cell"`
 }
 
 // Unwrap gives context.Canceled or context.DeadlineExceeded where the context ended the call.

@@ -1,6 +1,9 @@
 package frmcore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Subject is an entity by its identifier: {"account", "a-17"}.
 type Subject [2]string
@@ -25,9 +28,11 @@ type Erased struct {
 	} `msgpack:"snapshots"` // taken before: they hold the subjects still
 }
 
-// Erase erases the subjects of one person. The owner reads its whole journal: give the context minutes. Where its time
-// is over the owner goes on all the same.
+// Erase erases the subjects of one person. The owner reads its whole journal: a context without a deadline gives it an
+// hour. Where its time is over the owner goes on all the same; erasing again is harmless.
 func (c *Client) Erase(ctx context.Context, subjects []Subject, said Said) (*Erased, error) {
+	ctx, cancel := within(ctx, max(readTime, c.options.Timeout))
+	defer cancel()
 	erased := new(Erased)
 	options := map[string]any{"reason": said.Reason, "source": said.Source}
 	if err := c.ask(ctx, erased, "erase", orEmpty(subjects), options); err != nil {
@@ -49,55 +54,43 @@ func (c *Client) Release(ctx context.Context, subject Subject) (bool, error) {
 	return released, err
 }
 
+// Hold is a subject under legal hold; of a private entity Value is a hash. Times are epoch milliseconds.
+type Hold struct {
+	Entity string `msgpack:"entity"`
+	Value  string `msgpack:"value"`
+	Reason string `msgpack:"reason"`
+	Source string `msgpack:"source"`
+	Since  *int64 `msgpack:"since"`
+	Until  *int64 `msgpack:"until"` // nil: for good
+}
+
+// HoldOf gives the hold of a subject that is in force; nil where there is none.
+func (c *Client) HoldOf(ctx context.Context, subject Subject) (*Hold, error) {
+	var found *Hold
+	err := c.ask(ctx, &found, "hold_get", subject)
+	return found, err
+}
+
+// Holds gives all that are in force. They come page by page: what changes meanwhile may be met twice, or not at all.
+func (c *Client) Holds(ctx context.Context) ([]Hold, error) {
+	ctx, cancel := c.timed(ctx)
+	defer cancel()
+	return all(func(start int) ([]Hold, error) {
+		var page struct {
+			Holds []Hold `msgpack:"holds"`
+		}
+		err := c.ask(ctx, &page, "holds", nil, from(start))
+		return page.Holds, err
+	})
+}
+
 // Alerts gives those that were raised since the store was made, from that one on, some 1 MiB of them: go on behind
-// them, until there are none.
+// them, until there are none. The owner reads its operations again each time: a context without a deadline gives it a
+// minute.
 func (c *Client) Alerts(ctx context.Context, start int) ([]Alert, error) {
+	ctx, cancel := within(ctx, max(time.Minute, c.options.Timeout))
+	defer cancel()
 	var alerts []Alert
-	err := c.ask(ctx, &alerts, "alerts", nil, map[string]any{"start": start})
+	err := c.ask(ctx, &alerts, "alerts", nil, from(start))
 	return alerts, err
-}
-
-// Kind is what can be switched.
-type Kind string
-
-// A rule, or a group of rules.
-const (
-	Rule  Kind = "rule"
-	Group Kind = "group"
-)
-
-// Steered is why, and by whom.
-type Steered struct {
-	Reason, By string
-}
-
-func (s Steered) options() map[string]any {
-	return map[string]any{"reason": s.Reason, "by": s.By}
-}
-
-// Switch switches a rule or a group "on", "off" or to "shadow".
-func (c *Client) Switch(ctx context.Context, kind Kind, name, state string, said Steered) error {
-	options := said.options()
-	options["kind"], options["state"] = kind, state
-	return c.ask(ctx, nil, "switch", name, options)
-}
-
-// Snooze puts a rule in shadow, for one entity ("account:a-17") or, where that is empty, for all. Until: "2h" from now,
-// or RFC 3339.
-func (c *Client) Snooze(ctx context.Context, rule, entity, until string, said Steered) error {
-	options := said.options()
-	options["entity"], options["until"] = orNil(entity), until
-	return c.ask(ctx, nil, "snooze", rule, options)
-}
-
-// Unsnooze ends a snooze.
-func (c *Client) Unsnooze(ctx context.Context, rule, entity string, said Steered) error {
-	options := said.options()
-	options["entity"] = orNil(entity)
-	return c.ask(ctx, nil, "unsnooze", rule, options)
-}
-
-// ResetBreaker makes a rule live again that its breaker put in shadow.
-func (c *Client) ResetBreaker(ctx context.Context, rule string, said Steered) error {
-	return c.ask(ctx, nil, "reset_breaker", rule, said.options())
 }

@@ -179,11 +179,19 @@ func frameOf(request []any) ([]byte, error) {
 		return nil, unfit(err)
 	}
 	if len(payload) > frameBytesMax {
-		return nil, &Error{Class: InvalidEvent, Message: fmt.Sprintf("%d bytes in one frame, at most %d are taken", len(payload), frameBytesMax)}
+		return nil, tooLong(request, len(payload))
 	}
 	frame := make([]byte, headBytes, headBytes+len(payload))
 	binary.BigEndian.PutUint32(frame, uint32(len(payload)))
 	return append(frame, payload...), nil
+}
+
+func tooLong(request []any, size int) error {
+	told := fmt.Sprintf("%d bytes in one frame, at most %d are taken", size, frameBytesMax)
+	if request[1] == "reload" {
+		return &Error{Class: ProtocolError, Message: told + ": use `frmcore reload`"}
+	}
+	return &Error{Class: InvalidEvent, Message: told}
 }
 
 func idOf(payload []byte) (uint64, error) {

@@ -679,6 +679,16 @@ cdef class Core:
         finally:
             self.give_frame(frame)
 
+    def is_told(self, event_id, at, dict fields):
+        cdef uint32_t count
+        self.check_open()
+        told_at = self.told_at(at)
+        cdef Frame* frame = self.enter_told(fields, &count, None)
+        try:
+            return told_then(self, self.book, self.known_id(event_id), frame.tellings, count, told_at)
+        finally:
+            self.give_frame(frame)
+
     cdef int tell(self, IdRecord* known, Frame* frame, uint32_t count, int64_t at, uint64_t seq) except -1:
         cdef Book book = self.book
         cdef EventState* state = state_of(self, book, known)

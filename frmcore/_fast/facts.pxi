@@ -296,12 +296,16 @@ cdef int own_text(Reg* value) except -1:
     return 0
 
 
+cdef inline Told* told_of(EventState* state, uint32_t index) noexcept nogil:
+    return &state.final if index == state.update_count else &state.told[index]
+
+
 cdef int apply_tellings(EventState* state, Telling* tellings, uint32_t count, int64_t at, uint64_t seq) except -1:
     cdef uint32_t i
     cdef Told* told
     cdef Reg value
     for i in range(count):
-        told = &state.final if tellings[i].index == state.update_count else &state.told[tellings[i].index]
+        told = told_of(state, tellings[i].index)
         value = tellings[i].value
         own_text(&value)
         if not tell(told, &value, at, seq) and value.n:
@@ -315,13 +319,26 @@ cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, ui
     cdef EventState* state = state_of(core, book, known)
     cdef Told* told
     for i in range(count):
-        told = &state.final if tellings[i].index == book.update_count else &state.told[tellings[i].index]
+        told = told_of(state, tellings[i].index)
         if not told.told and tellings[i].index != book.update_count:
             return True
         rep = REP_INT if tellings[i].index == book.update_count else book.fact_rep[first + tellings[i].index]
         if not same_value(&told.value, &tellings[i].value, <uint8_t>rep):
             return True
     return False
+
+
+# Is each of these updates what is known already, from that very time? Told again they would say nothing.
+cdef bint told_then(Core core, Book book, IdRecord* known, Telling* tellings, uint32_t count, int64_t at) except -1:
+    cdef uint32_t i
+    cdef Told* told
+    if known.state == NULL or told_anew(core, book, known, tellings, count):
+        return False
+    for i in range(count):
+        told = told_of(known.state, tellings[i].index)
+        if told.told != TOLD or told.at != at:
+            return False
+    return True
 
 
 # The updates that an observed event carries.

@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from frmcore.errors import PolicyError
 from frmcore.plan import Zone
 from frmcore.policy import load
 from frmcore.policy.files import TEXT_NAME
@@ -18,6 +20,7 @@ from frmcore.policy.lookups import PARQUET
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from frmcore.policy.source import Problem
     from frmcore.policy.tree import Policy
 
 
@@ -47,8 +50,8 @@ def digest(text: str) -> str:
 
 
 def load_contents(files: Mapping[str, str]) -> Policy:
-    """The policy that consists of these files, the main one first. Raises PolicyError; ValueError for names that lead
-    elsewhere: the files may come from a snapshot that somebody sent."""
+    """The policy that consists of these files, the main one first. Raises PolicyError, which has their names;
+    ValueError for names that lead elsewhere: the files may come from a snapshot that somebody sent."""
     main, texts = next(iter(files), ""), {name: text for name, text in files.items() if name != ZONES_NAME}
     zones = msgspec.json.decode(files.get(ZONES_NAME, "{}"), type=dict[str, Zone])
     _check_names(texts)
@@ -60,9 +63,18 @@ def load_contents(files: Mapping[str, str]) -> Policy:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(text.encode("latin-1" if is_binary(name) else "utf-8"))
-        if main == TEXT_NAME:
-            return load(files[main], base=Path(folder), zones=zones)
-        return load(Path(folder, main), zones=zones)
+        try:
+            if main == TEXT_NAME:
+                return load(files[main], base=Path(folder), zones=zones)
+            return load(Path(folder, main), zones=zones)
+        except PolicyError as error:
+            raise PolicyError(tuple(_as_sent(problem, folder) for problem in error.problems)) from None
+
+
+def _as_sent(problem: Problem, folder: str) -> Problem:
+    """With the file's name as its author knows it."""
+    file = problem.place.file.removeprefix(f"{folder}/")
+    return replace(problem, place=replace(problem.place, file=file))
 
 
 def _check_names(names: Collection[str]) -> None:

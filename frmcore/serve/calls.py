@@ -135,16 +135,18 @@ class Calls:
 
     def report(self, request: Request) -> Decision:
         """An event that a client had to settle by itself: it is decided now, and its `final` is what took effect. Sent
-        again, because the answer got lost, it is nothing new."""
+        again, because the answer got lost, it is nothing new: an owner that was started since sees that by what is
+        known of the event, and one that runs still even when another `final` was told meanwhile."""
         told, outcomes = self._told(request), self._engine.policy.outcomes
         if told.final not in outcomes:  # refused before the event counts
             raise InvalidEvent(f"final: expected one of {', '.join(outcomes)}, got {shorten(told.final)}", "final")
         core = self._engine.unsettled()
         decision = core.decide(self._read(request.subject, strict=False), told.point)
         report = decision.event_id, str(told.at), told.final
-        if report in self._reported:
+        fields = {"final": told.final}
+        if report in self._reported or core.is_told(decision.event_id, told.at, fields):
             return decision
-        core.update(decision.event_id, told.at, None, "fallback", {"final": told.final})
+        core.update(decision.event_id, told.at, None, "fallback", fields)
         self.fallbacks[told.final] += 1
         self._reported[report] = None
         if len(self._reported) > REPORTS_KNOWN:

@@ -36,7 +36,7 @@ from frmcore.store.fill import PART_STRETCHES, SLICE_BYTES
 from frmcore.store.layout import JOURNAL, OPERATION_TYPES, OPERATIONS, RecordType, seq_key
 from frmcore.store.notes import noted_snapshots
 from frmcore.store.policies import have_books, operations, policies_of
-from frmcore.subjects import kept_form
+from frmcore.subjects import kept_form, kept_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -220,7 +220,9 @@ class Eraser:
     def _forms(self, entity: str, value: str) -> set[str]:
         """As records of operations may have an identifier: in the clear, or hashed under whatever policy."""
         policy = self._core.policy_at(self._core.cut()["book"])
-        return {value, kept_form(self._core, policy, entity, value), self._core.hide(value.encode()).hex()}
+        forms = {value, kept_form(self._core, policy, entity, value), self._core.hide(value.encode()).hex()}
+        network = kept_network(policy, entity, value)
+        return forms if network is None else {*forms, network}
 
     # ---- writing over ---------------------------------------------------------------------------------------------
 

@@ -15,8 +15,12 @@ from typing import NamedTuple
 from serving import NOON, POLICY, event
 
 import frmcore
+from frmcore._fast import record_head
 from frmcore.policy import load
 from frmcore.serve.owner import Service, run
+from frmcore.store.archive import Archive
+from frmcore.store.layout import RecordType
+from frmcore.store.view import viewing
 
 CLIENTS = 3
 BUDGET_MS = 40.0
@@ -162,6 +166,7 @@ def report(store: Path, told: dict[int, list[Told]], survivors: set[int], kills:
                 doubled += seqs.setdefault(call.seq, call.ident) != call.ident
         stats = engine.stats
         doubled += stats["decisions"] != stats["ids"]
+    doubled += reported_twice(store)
     took = sorted(call.took_ms for calls in told.values() for call in calls)
     late = sum(each > BUDGET_MS + SLACK_MS for each in took)
     answered = sum(not call.fallback for calls in told.values() for call in calls)
@@ -171,3 +176,12 @@ def report(store: Path, told: dict[int, list[Told]], survivors: set[int], kills:
         f"(longest {took[-1]:.1f} ms, p99 {took[99 * len(took) // 100]:.1f} ms)"
     )
     return lost + doubled + different + untold + late
+
+
+def reported_twice(store: Path) -> int:
+    """No event is decided by two calls, so none has two updates."""
+    with viewing(store) as view:
+        archive = Archive(view)
+        records = (record for _, _, record in view.records() if record_head(record)[1] == RecordType.UPDATE)
+        updated = [archive.content(record)["id"] for record in records]
+    return len(updated) - len(set(updated))
