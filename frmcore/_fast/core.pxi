@@ -1124,6 +1124,10 @@ cdef class Core:
                     gc_resume()
             self.tell_hooks(record)
 
+    def policies(self):
+        """Those at hand whose events are, the running one last."""
+        return [(<Book>book).policy for book in self.books if book is not None]
+
     def policy_at(self, uint32_t book):
         """The policy of an index that is at hand."""
         return (<Book>self.books[book]).policy

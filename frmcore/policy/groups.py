@@ -12,6 +12,7 @@ from frmcore.policy.tree import Aggregate, Calendar, Expr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frmcore.policy.earlier import Earlier
     from frmcore.policy.emit import Emitter
     from frmcore.policy.tree import Policy
 
@@ -82,8 +83,9 @@ def _widened(column: Column, values: Values) -> Column:
 class Grouping:
     """Places aggregates in groups, kept ones first, then writes the groups' code."""
 
-    def __init__(self, policy: Policy, emitter: Emitter, keep: Sequence[Group]) -> None:
+    def __init__(self, policy: Policy, emitter: Emitter, keep: Sequence[Group], earlier: Earlier) -> None:
         self._policy = policy
+        self._earlier = earlier
         self._emitter = emitter
         self._needs = Needs(policy, emitter.program.texts)
         self._kept: dict[str, list[Group]] = {}
@@ -97,7 +99,7 @@ class Grouping:
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
         """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
-        need, zone = self._needs.of(aggregate), self._zone(aggregate)
+        need, zone = self._need(aggregate), self._zone(aggregate)
         index = self._draft_for(need, self._home(need, query(aggregate, -1, dst, zone)))
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
@@ -106,6 +108,26 @@ class Grouping:
 
     def groups(self) -> tuple[Group, ...]:
         return tuple(map(self._group, self._drafts))
+
+    def _need(self, aggregate: Aggregate) -> Need:
+        """A value that older events may lack is asked for with care, and stays so while its ring does: recovery knows
+        the kept group alone."""
+        need, careful = self._needs.of(aggregate), self._needs.of(aggregate, careful=True)
+        if self._earlier.lacks(aggregate):
+            return careful
+        return careful if not self._suffices(need) and self._suffices(careful) else need
+
+    def _suffices(self, need: Need) -> bool:
+        """Does a kept group serve it."""
+        return any(self._keeps(group, need) for group in self._kept.get(need.members.signature, ()))
+
+    def _keeps(self, group: Group, need: Need) -> bool:
+        return not self._moved(need) and Draft(need, "", group, -1).serves(need)
+
+    def _moved(self, need: Need) -> bool:
+        """Do rings hold it as labels of the running policy had it."""
+        value = None if need.values is None else need.values.expr
+        return self._earlier.moved(need.members.where, need.members.since, value)
 
     def _zone(self, aggregate: Aggregate) -> int:
         over = aggregate.over
@@ -118,7 +140,7 @@ class Grouping:
         for group in self._kept.get(need.members.signature, ()):
             for told in (told for lookup in group.lookups for told in lookup.queries):
                 read = "" if told.column < 0 else group.columns[told.column].text
-                if told._replace(column=-1) == asked and read == text and Draft(need, "", group, -1).serves(need):
+                if told._replace(column=-1) == asked and read == text and self._keeps(group, need):
                     return group.signature
         return None
 
@@ -129,6 +151,7 @@ class Grouping:
             if (
                 draft.is_kept
                 and draft.members.signature == base
+                and not self._moved(need)
                 and draft.serves(need)
                 and home in {None, draft.signature}
             ):
@@ -157,7 +180,7 @@ class Grouping:
         for group in self._kept.get(need.members.signature, ()):
             if group.signature in used or home not in {None, group.signature}:
                 continue
-            if Draft(need, group.signature, group, -1).serves(need):
+            if self._keeps(group, need):
                 return group
         return None
 
