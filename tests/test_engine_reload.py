@@ -221,6 +221,23 @@ def test_older_events_lack_what_is_required_now_and_are_left_out_of_it(before: s
     engine.close()
 
 
+def test_a_store_opens_again_after_a_reload_that_leaves_a_column_unread(tmp_path: Path) -> None:
+    """The kept ring answers one feature as before; a new one, which comes first, could answer it as well."""
+    both = 'n: share({}, by=account, over="10m")\nm: since_first(by=account, over="10m")\n'
+    both += 'same: since_first(by=account, over="10m")'
+    engine = frmcore.Engine(tmp_path / "s", policy=policy_text(both.format("missing(card)")), clock=None)
+    world = World()
+    engine.decide(world.event())
+    now = policy_text(both.format("missing(note)"))
+    engine.reload(now)
+    engine.decide(world.event(S))
+    before = engine.state_hash()
+    engine.close()
+    with frmcore.Engine(tmp_path / "s", policy=now, clock=None) as engine:
+        assert engine.state_hash() == before
+        assert engine.features(account="a", at=NOON + S) == {"n": 1.0, "m": S, "same": S}
+
+
 def test_money_of_another_currency_is_another_value() -> None:
     world = World('s: sum(amount, by=account, over="1h")')
     world.decide(0, amount=500)

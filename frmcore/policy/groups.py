@@ -94,13 +94,14 @@ class Grouping:
         self._marked_by = {
             group.signature: keep[group.marks_group].signature for group in keep if group.marks_group >= 0
         }
+        self._taken: set[tuple[str, int]] = set()  # queries of kept groups, by place, that a feature asks again
         self._drafts: list[Draft] = []
         self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
         """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
         need, zone = self._need(aggregate), self._zone(aggregate)
-        index = self._draft_for(need, self._home(need, query(aggregate, -1, dst, zone)))
+        index = self._draft_for(need, self._home(need, query(aggregate, -1, -1, zone)))
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
         draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, zone))
@@ -135,12 +136,15 @@ class Grouping:
 
     def _home(self, need: Need, asked: Query) -> str | None:
         """The kept group that answers this so far: a policy lowered with its own groups gives the same plan again, as
-        recovery needs it. (Others may serve as well, and lack what this one has.)"""
+        recovery needs it. (Others may serve as well, and lack what this one has.) Each of its queries is one feature's:
+        registers don't tell which, as they differ where constants do."""
         text = "" if need.values is None else need.values.text
         for group in self._kept.get(need.members.signature, ()):
-            for told in (told for lookup in group.lookups for told in lookup.queries):
+            for at, told in enumerate(told for lookup in group.lookups for told in lookup.queries):
                 read = "" if told.column < 0 else group.columns[told.column].text
-                if told._replace(column=-1) == asked and read == text and self._keeps(group, need):
+                same = told._replace(dst=-1, column=-1) == asked and read == text
+                if same and (group.signature, at) not in self._taken and self._keeps(group, need):
+                    self._taken.add((group.signature, at))
                     return group.signature
         return None
 
