@@ -15,7 +15,12 @@ KINDS = ("pay", "login", "refund", "card")
 COUNTRIES = ("DE", "FR", "IT")
 LABELS = ("pending", "approved", "declined")
 OUTCOMES = ("ask", "review", "block")
-AMOUNTS = {"optional": "{type: int, optional: true}", "required": "int", "decimal": "{type: decimal, scale: 2}"}
+AMOUNTS = {
+    "optional": "{type: int, optional: true}",
+    "required": "int",
+    "required on": "{type: int, optional: true, required_on: [KIND]}",
+    "decimal": "{type: decimal, scale: 2}",
+}
 Truth = bool | None
 
 
@@ -72,6 +77,7 @@ CONDITIONS = [
         "amount > 5", (("amount", ""),), lambda facts: None if facts.of("amount") is None else facts.of("amount") > 5
     ),
     Condition("missing(country)", (("country", ""),), lambda facts: facts.of("country") is None),
+    Condition("score >= 1", (), lambda facts: facts.of("score") >= 1),
     Condition('fired("r")', (("r", ""),), lambda facts: facts.of("fired")),
 ]
 
@@ -161,7 +167,8 @@ class Schema:
     amount: str  # of AMOUNTS; "": no such field
     device: bool
     group: str  # the expression of a derived field; "": no such field
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # of the update `status`; none: no such update
+    told_as: str  # its type; a string takes every label
     default: bool
     outcomes: tuple[str, ...]
     rule: bool
@@ -171,34 +178,41 @@ class Schema:
 
     def has(self, name: str, label: str) -> bool:
         found = {
-            "kind": self.kinds, "country": self.countries, "status": self.labels, "final": self.outcomes,
-            "amount": [self.amount] * bool(self.amount), "device": [""] * self.device, "account": [""],
+            "kind": self.kinds, "country": self.countries, "status": self.statuses, "final": self.outcomes,
+            "amount": [self.amount] * bool(self.amount), "device": [""] * self.device, "account": [""], "note": [""],
             "group_": [self.group] * bool(self.group), "r": [""] * self.rule,
         }[name]  # fmt: skip
         return label in found if label else bool(found)
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        return LABELS if self.labels and self.told_as == "string" else self.labels
+
+    @property
+    def status(self) -> str:
+        if not self.labels:
+            return ""
+        default = f"default: {self.labels[0]}" if self.default else "optional: true"
+        values = f"values: [{', '.join(self.labels)}], " if self.told_as == "enum" else ""
+        return f"  updates:\n    status: {{type: {self.told_as}, {values}{default}}}\n"
 
     @property
     def text(self) -> str:
         fields = {
             "kind": f"{{type: enum, values: [{', '.join(self.kinds)}]}}",
             "country": f"{{type: enum, values: [{', '.join(self.countries)}], optional: true}}" * bool(self.countries),
-            "amount": AMOUNTS.get(self.amount, ""),
+            "amount": AMOUNTS.get(self.amount, "").replace("KIND", self.kinds[0]),
             "device": "{entity: device, optional: true}" if self.device else "",
         }  # fmt: skip
         rules = [f"{{id: r, when: note == 'x', outcome: {self.outcomes[-1]}}}".replace("'", '"')] * self.rule
         rules += ["{id: w, when: account in watched, score: 1}"] * self.listed
-        status = f"default: {self.labels[0]}" if self.default and self.labels else "optional: true"
         return (
             f"policy: schemas\nversion: 1\noutcomes: [{', '.join(self.outcomes)}]\n{self.limits}"
             "event:\n  id: id\n  time: ts\n  kind: kind\n  fields:\n    id: string\n    ts: timestamp\n"
             "    account: {entity: account}\n    note: {type: string, optional: true}\n"
             + "".join(f"    {name}: {text}\n" for name, text in fields.items() if text)
             + (f"  derived:\n    group_: {{is: '{self.group}', entity: group}}\n" if self.group else "")
-            + (
-                f"  updates:\n    status: {{type: enum, values: [{', '.join(self.labels)}], {status}}}\n"
-                if self.labels
-                else ""
-            )
+            + self.status
             + "points:\n  first: {}\n  again: {after: first}\n"
             + ("lists:\n  watched: {of: account}\n" if self.listed else "")
             + "features:\n  n: count(by=account)\n"
@@ -221,6 +235,7 @@ def random_schema(random: Random, limits: str, before: Schema | None) -> Schema:
         device=random.random() < 0.8,
         group=random.choice(("", "lower(note)", "upper(note)")),
         labels=some(random, LABELS),
+        told_as=random.choice(("enum", "enum", "string")),
         default=random.random() < 0.5,
         outcomes=("allow", *(some(random, OUTCOMES) or ("block",))),
         rule=random.random() < 0.7,
@@ -247,7 +262,8 @@ def random_feature(random: Random) -> Feature:
     function = random.choice(
         ("count", "count", "sum", "mean", "min", "max", "count_distinct", "share", "last", "since_last", "since_first")
     )
-    value: str | Condition = {"count_distinct": random.choice(("country", "amount", "device"))}.get(function, "amount")
+    values = {"count_distinct": ("country", "amount", "device", "note"), "last": ("country", "amount", "note")}
+    value: str | Condition = random.choice(values.get(function, ("amount",)))
     if function in ("count", "since_last", "since_first"):
         value = ""
     elif function == "share":

@@ -24,9 +24,9 @@ class Earlier:
 
     def __init__(self, policy: Policy, policies: Sequence[Policy]) -> None:
         self._policy = policy
-        self._policies = {each.hash: each for each in policies}.values()
+        self._policies = _distinct(policies)
         self._fields = _fields(policy)
-        self._moved = _moved(policy, policies)
+        self._moved = _moved(policy, self._policies)
 
     def lacks(self, aggregate: Aggregate) -> bool:
         """May an event of theirs lack the value that the aggregate looks at."""
@@ -64,6 +64,19 @@ def gains_labels(policy: Policy, running: Policy) -> bool:
     """Has an enum, or have the outcomes, a label that the running policy lacks? Some older one may have recorded it."""
     before = _labels(running)
     return any(not set(labels) <= set(before.get(name, labels)) for name, labels in _labels(policy).items())
+
+
+def _distinct(policies: Sequence[Policy]) -> list[Policy]:
+    """One of those that follow each other with one schema: most reloads change rules alone."""
+    found: list[Policy] = []
+    for policy in policies:
+        if not found or _schema(found[-1]) != _schema(policy):
+            found.append(policy)
+    return found
+
+
+def _schema(policy: Policy) -> tuple[object, ...]:
+    return policy.outcomes, policy.kind_field, policy.fields, policy.derived, policy.updates
 
 
 def _moved(policy: Policy, policies: Sequence[Policy]) -> frozenset[str]:
