@@ -14,9 +14,14 @@ from store_cases import killed
 import frmcore
 from frmcore import StoreOptions
 from frmcore.errors import EventTooOld, InvalidEvent, UnknownEvent
+from frmcore.policy import load
+from frmcore.policy.lower import lower
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from frmcore.plan import Group
+    from frmcore.policy.tree import Policy
 
 NOON = 1_760_011_200_000
 KEYS = {"key": bytes(16), "private_key": bytes(range(16))}
@@ -284,3 +289,19 @@ def test_with_a_store(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_with_a_store_and_little_memory(seed: int, tmp_path: Path) -> None:
     run(seed, tmp_path / "s", FORGETFUL)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_policy_with_its_own_groups_is_lowered_to_the_same_plan(seed: int) -> None:
+    """As recovery does, which does not know the policies before."""
+    random = Random(seed)
+    earlier: list[Policy] = []
+    schema: Schema | None = None
+    groups: tuple[Group, ...] = ()
+    for _ in range(6):
+        schema = random_schema(random, "", schema)
+        policy = load(schema.text)
+        plan = lower(policy, groups, earlier)
+        assert lower(policy, plan.groups) == plan
+        earlier.append(policy)
+        groups = plan.groups
