@@ -300,6 +300,8 @@ class Core:
         """An update's record without its texts; `book`: index of the policy that was in force."""
     def record_hold(self, content: dict[str, Any]) -> None:
         """Records that a hold was added or removed."""
+    def policies(self) -> list[Policy]:
+        """Those at hand whose events are, the running one last."""
     def policy_at(self, book: int) -> Policy:
         """The policy of an index that is at hand."""
     def skip_record(self, seq: int) -> None:

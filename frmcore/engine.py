@@ -291,12 +291,12 @@ class Engine:
         StoreError; the old policy stays then."""
         policy = policy if isinstance(policy, Policy) else load(policy)
         with self._reloading:
-            plan = _plan(policy, self._core.groups())
             if self._store is not None:
-                self._store.reload(self._core, plan, policy)
+                plan = self._store.reload(self._core, policy)
             else:
                 from frmcore.policy.stored import digests  # noqa: PLC0415
 
+                plan = _plan(policy, self._core.groups(), self._core.policies())
                 self._core.reload(plan, policy, list_contents(plan), digests(policy))
             self._take(policy, EntityLists(self._core, plan, self._lists, self._store_guard, self._settled))
         self._settled()
@@ -526,10 +526,10 @@ class Engine:
             raise self._core.unreadable(f"not an event as JSON: {error}") from None
 
 
-def _plan(policy: Policy, keep: Sequence[Group] = ()) -> Plan:
+def _plan(policy: Policy, keep: Sequence[Group] = (), earlier: Sequence[Policy] = ()) -> Plan:
     from frmcore.policy.lower import lower  # noqa: PLC0415  brings the compiler in
 
-    return lower(policy, keep)
+    return lower(policy, keep, earlier)
 
 
 def _decoder(policy: Policy) -> msgspec.json.Decoder[Any]:

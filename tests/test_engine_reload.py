@@ -124,6 +124,130 @@ def test_updates_are_known_to_new_windows() -> None:
     assert dict(world.decide(3 * S).features) == {"d": 0, "b": 0}
 
 
+KINDS = "[payment, login]"
+FILTERED = """
+    fine: count(by=account, over="1h", where=status != "declined")
+    bad: count(by=account, over="1h", where=status == "declined")
+"""
+
+
+def test_an_event_of_a_kind_that_is_gone_still_counts_where_any_kind_does() -> None:
+    world = World(FILTERED)
+    world.decide(0, kind="login")
+    world.decide(1)
+    more = FILTERED + 'all_: count(by=account, over="2h")'
+    world.engine.reload(policy_text(more, schema=SCHEMA.replace(KINDS, "[payment]")))
+    assert world.engine.features(account="a") == {"fine": 2, "bad": 0, "all_": 2}
+    world.engine.update("e1", status="declined")
+    assert world.engine.features(account="a") == {"fine": 1, "bad": 1, "all_": 2}
+
+
+def test_an_event_of_a_kind_that_is_gone_is_decided_again_by_rules_for_any_kind() -> None:
+    points = "points:\n  first: {}\n  answered: {after: first}\n"
+    rules = "  - {id: any, point: answered, when: not missing(id), score: 1}\n"
+    rules += "  - {id: some, point: answered, when: not missing(id), score: 2, on: payment}\n"
+    world = World(rules=rules, more=points)
+    world.decide(0, kind="login")
+    world.engine.reload(policy_text(rules=rules, more=points, schema=SCHEMA.replace(KINDS, "[payment]")))
+    assert world.engine.decide_again("e1", "answered").fired == ("any",)
+
+
+COUNTRIES = SCHEMA.replace("country: {type: string,", "country: {type: enum, values: [DE, FR, IT],")
+
+
+def test_a_label_that_goes_or_comes_back_changes_what_filters_say_of_older_events() -> None:
+    """Absent is neither FR nor another country."""
+    features = 'n: count(by=account, over="1h", where=country != "FR" and status != "declined")'
+    features += '\nothers: share(country != "IT", by=account, over="1h")'
+    world = World(features, schema=COUNTRIES)
+    for at, country in enumerate(("DE", "IT", "FR", "DE")):
+        world.decide(at, country=country)
+    assert world.engine.features(account="a") == {"n": 3, "others": 0.75}
+    world.engine.reload(policy_text(features, schema=COUNTRIES.replace("DE, ", "")))
+    assert world.engine.features(account="a") == {"n": 1, "others": 0.25}
+    world.engine.update("e1", status="declined")
+    assert world.engine.features(account="a") == {"n": 1, "others": 0.25}
+    world.engine.reload(policy_text(features, schema=COUNTRIES))
+    assert world.engine.features(account="a") == {"n": 2, "others": 0.75}
+    world.engine.update("e4", status="declined")
+    assert world.engine.features(account="a") == {"n": 1, "others": 0.75}
+
+
+def test_an_outcome_that_goes_or_comes_back_changes_what_filters_say_of_older_events() -> None:
+    """An event whose outcome has no name is taken for one of the weakest."""
+    features = 'good: count(by=account, over="1h", where=final == "allow")'
+    world = World(features)
+    for at in range(3):
+        world.decide(at)
+    world.engine.update("e1", final="review")
+    assert world.engine.features(account="a") == {"good": 2}
+    world.engine.reload(policy_text(features, more="outcomes: [allow, block]\n"))
+    assert world.engine.features(account="a") == {"good": 3}
+    world.engine.update("e1", final="block")
+    assert world.engine.features(account="a") == {"good": 2}
+    world.engine.update("e2", final="allow")
+    world.engine.reload(policy_text(features))
+    assert world.engine.features(account="a") == {"good": 2}
+
+
+REQUIRED = SCHEMA.replace("    account:", "    fee: int\n    account:")
+FEES = """
+    usual: mean(fee, by=account, over="2h")
+    least: min(fee, by=account, over="2h")
+    sorts: count_distinct(fee, by=account, over="2h")
+    some: share(fee > -1, by=account, over="2h")
+    all_: count(by=account, over="2h")
+"""
+
+
+@pytest.mark.parametrize("before", [SCHEMA, REQUIRED.replace("fee: int", "fee: {type: int, optional: true}")])
+def test_older_events_lack_what_is_required_now_and_are_left_out_of_it(before: str, tmp_path: Path) -> None:
+    engine = frmcore.Engine(tmp_path / "s", policy=policy_text(COUNT, schema=before), clock=None)
+    world = World(schema=before)
+    for at in range(3):
+        engine.decide(world.event(at))
+    engine.reload(policy_text(FEES, schema=REQUIRED))
+    assert engine.features(account="a") == {"usual": None, "least": None, "sorts": 0, "some": 0.0, "all_": 3}
+    engine.decide(world.event(3, fee=7))
+    found = {"usual": 7.0, "least": 7, "sorts": 1, "some": 0.25, "all_": 4}
+    assert engine.features(account="a") == found
+    for _ in range(2):
+        engine.close()
+        engine = frmcore.Engine(tmp_path / "s", policy=policy_text(FEES, schema=REQUIRED), clock=None)
+        assert engine.features(account="a") == found
+        engine.reload(policy_text(FEES + COUNT, schema=REQUIRED))
+        engine.reload(policy_text(FEES, schema=REQUIRED))
+        assert engine.features(account="a") == found
+    engine.close()
+
+
+def test_a_store_opens_again_after_a_reload_that_leaves_a_column_unread(tmp_path: Path) -> None:
+    """The kept ring answers one feature as before; a new one, which comes first, could answer it as well."""
+    both = 'n: share({}, by=account, over="10m")\nm: since_first(by=account, over="10m")\n'
+    both += 'same: since_first(by=account, over="10m")'
+    engine = frmcore.Engine(tmp_path / "s", policy=policy_text(both.format("missing(card)")), clock=None)
+    world = World()
+    engine.decide(world.event())
+    now = policy_text(both.format("missing(note)"))
+    engine.reload(now)
+    engine.decide(world.event(S))
+    before = engine.state_hash()
+    engine.close()
+    with frmcore.Engine(tmp_path / "s", policy=now, clock=None) as engine:
+        assert engine.state_hash() == before
+        assert engine.features(account="a", at=NOON + S) == {"n": 1.0, "m": S, "same": S}
+
+
+def test_money_of_another_currency_is_another_value() -> None:
+    world = World('s: sum(amount, by=account, over="1h")')
+    world.decide(0, amount=500)
+    world.engine.reload(
+        policy_text('s: sum(amount, by=account, over="1h")', schema=SCHEMA.replace("currency: EUR", "currency: USD"))
+    )
+    world.decide(1, amount=300)
+    assert world.engine.features(account="a") == {"s": 300}
+
+
 def test_labels_keep_their_meaning_when_their_order_changes() -> None:
     world = World(
         'p: count(by=account, over="1h", on=payment)\nd: count(by=account, over="1h", where=status == "declined")'

@@ -49,7 +49,7 @@ def columns(count: int, reload: bool = False) -> str:
 @pytest.mark.parametrize(
     ("text", "most", "where", "message"),
     [
-        (kinds, limits.KINDS_MAX, "kind", "more than 64 kinds of events"),
+        (kinds, limits.KINDS_MAX, "kind", "more than 63 kinds of events"),
         (groups, limits.RULE_GROUPS_MAX, "group", "more than 64 groups of rules"),
         (key, limits.KEY_PARTS_MAX, "(f0, f1, f2, f3, f4, f5, f6, f7, f8)", "a key has at most 8 parts, not 9"),
     ],

@@ -67,6 +67,45 @@ def text(version: int, more: str = "", ids: int = 60) -> str:
     return OLD.format(version=version, more=more, ids=ids)
 
 
+def test_a_label_or_an_outcome_that_the_new_policy_lacks_is_told_all_the_same(tmp_path: Path) -> None:
+    """It is neither what was told before nor the default, whether memory or the journal says so."""
+    features = 'fine: count(by=account, over="1h", where=status != "declined")\n'
+    features += '  good: count(by=account, over="1h", where=final == "allow")'
+    found = []
+    for ids in (5, 60):
+        engine = frmcore.Engine(tmp_path / f"{ids}", policy=text(1, ids=ids), clock=lambda: NOW, key=KEY, store=OPTIONS)
+        for number in range(12):
+            engine.decide({"id": f"e{number}", "ts": NOW + number, "kind": "login", "account": "a"})
+            engine.update(f"e{number}", status="declined" if number % 2 else "pending", final="review")
+        policy = text(2, "  " + features, ids).replace(
+            "values: [pending, declined], default: pending", "values: [x, declined]"
+        )
+        policy = policy.replace("version: 2", "version: 2\noutcomes: [allow, block]").replace(
+            "declined]}", "declined], default: x}"
+        )
+        engine.reload(policy.replace("review: 10", "block: 10"))
+        found.append(engine.features(account="a"))
+        engine.close()
+    assert found[0] == found[1]
+    assert (found[0]["fine"], found[0]["good"]) == (0, 12)
+
+
+def test_what_was_told_as_another_type_is_not_told_to_the_new_policy(tmp_path: Path) -> None:
+    found = []
+    for ids in (5, 60):
+        old = text(1, ids=ids).replace(
+            "{type: enum, values: [pending, declined], default: pending}", "{type: string, optional: true}"
+        )
+        engine = frmcore.Engine(tmp_path / f"{ids}", policy=old, clock=lambda: NOW, key=KEY, store=OPTIONS)
+        for number in range(12):
+            engine.decide({"id": f"e{number}", "ts": NOW + number, "kind": "login", "account": "a"})
+            engine.update(f"e{number}", status="declined")
+        engine.reload(text(2, '  fine: count(by=account, over="1h", where=status == "pending")', ids))
+        found.append(engine.features(account="a")["fine"])
+        engine.close()
+    assert found == [12, 12]
+
+
 class Both:
     """An engine on a store that will learn the new features later, and one in memory that knew them from the start."""
 

@@ -74,6 +74,9 @@ cdef struct RateSpec:
     int64_t down  # of this one
 
 
+cdef uint64_t KIND_GONE = <uint64_t>1 << 63  # the bit of an event whose kind the policy does not have: limits.KINDS_MAX
+
+
 cdef uint64_t kind_mask(object kinds) except? 0:
     cdef uint64_t mask = 0
     if kinds is None:
@@ -234,6 +237,9 @@ cdef class Book:
         """What is known of a fact's register, as frmcore.values wants it."""
         field = (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]
         return _FactSpec(field.kind, _Rep(self.fact_rep[i]), field.scale, field.values, "")
+
+    cdef object currency_of(self, uint32_t i):
+        return (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i].currency
 
     cdef Text _keep_text(self, object value) except *:
         cdef Text text

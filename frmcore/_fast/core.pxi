@@ -90,6 +90,7 @@ cdef class Core:
     cdef uint64_t replay_seq  # of the operation that is being replayed; 0: none is
     cdef uint64_t covered_until  # every piece holds at least the operations up to here
     cdef uint64_t back_fill_from  # replaying a reload: what was remembered then
+    cdef uint32_t filled_book  # of a filler: the policy that was in force at the operation
     cdef bint is_settled  # replay has reached the state's own sequence number
     cdef uint64_t ids_limit  # what max_memory leaves of ids_max
     cdef uint32_t unchecked  # events recorded since memory was looked at
@@ -1133,6 +1134,10 @@ cdef class Core:
                 if was_on:
                     gc_resume()
             self.tell_hooks(record)
+
+    def policies(self):
+        """Those at hand whose events are, the running one last."""
+        return [(<Book>book).policy for book in self.books if book is not None]
 
     def policy_at(self, uint32_t book):
         """The policy of an index that is at hand."""

@@ -41,6 +41,7 @@ cdef int64_t matching_fact(Book old, Book book, uint32_t i) except? -2:
         return -1
     source = old.names.index(name)
     same = old.specs[<uint32_t>source].kind == book.specs[i].kind and old.specs[<uint32_t>source].scale == book.specs[i].scale
+    same &= old.currency_of(<uint32_t>source) == book.currency_of(i)
     return source if same and old.specs[<uint32_t>source].is_private == book.specs[i].is_private else -1
 
 
@@ -66,12 +67,13 @@ cdef int translate_label(Book old, Book book, uint32_t source, uint32_t i, Reg* 
     return 0
 
 
-# The frame's time and kind, from a record whose facts are in the registers.
+# The frame's time and kind, from a record whose facts are in the registers. What asks for no kind takes those that the policy has
+# not any more too.
 cdef void place_event(Book book, Frame* frame, const RecordHead* record) noexcept nogil:
     frame.time, frame.late = record.time, record.flags & FLAG_LATE
     frame.kind_bit = <uint64_t>-1
     if book.kind_reg >= 0:
-        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i if frame.regs[book.kind_reg].present else 0
+        frame.kind_bit = <uint64_t>1 << frame.regs[book.kind_reg].v.i if frame.regs[book.kind_reg].present else KIND_GONE
 
 
 # The event's registers as known now, ready for filters: facts, updates, final, score, fired; the frame's time and kind.

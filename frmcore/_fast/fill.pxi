@@ -113,23 +113,38 @@ cdef int fill_again(Core core, Frame* frame, const RecordHead* source) except -1
     return lower_cells(core, book, frame, known.record)
 
 
-# What the new policy does not know of an update is left out.
 cdef int fill_update(Core core, Frame* frame, const uint8_t* record, uint32_t size) except -1:
     cdef const RecordHead* head = <const RecordHead*>record
     cdef IdRecord* known
-    cdef uint32_t count
     content = plain_content((<const char*>record)[:size])
     ident = content["id"].encode()
     known = core.seen.find(hash_text(core.key, <const char*>ident, <uint32_t>len(ident)))
     if known == NULL:
         return 0
     for name, value in content["fields"].items():
-        try:
-            count = read_tellings(core.book, frame, {name: value})
-        except InvalidEvent:
-            continue
-        core.tell(known, frame, count, head.time, head.seq)
+        if fill_telling(core, core.books[core.filled_book], frame, name, value):
+            core.tell(known, frame, 1, head.time, head.seq)
     return 0
+
+
+# What was told under `old` as the new policy has it, as a reload in memory carries it over: a label that it lacks is absent, an
+# outcome the weakest. False: it has no such update.
+cdef bint fill_telling(Core core, Book old, Frame* frame, object name, object value) except -1:
+    cdef Book book = core.book
+    cdef Telling* telling = frame.tellings
+    cdef uint32_t i, first = book.field_count + book.derived_count
+    telling.value.present = telling.value.n = 0
+    if name == "final":
+        telling.index = book.update_count
+        reg_set_int(&telling.value, book.plan.outcomes.index(value) if value in book.plan.outcomes else 0)
+        return True
+    i = <uint32_t>book.names.index(name) if name in book.names else 0
+    if i < first or matching_fact(old, book, i) < 0:
+        return False
+    telling.index = i - first
+    if value is not None and (book.specs[i].kind != KIND_ENUM or value in book.label_codes[i]):
+        read_telling(book, i, value, &telling.value, &frame.arena)
+    return True
 
 
 # A Core for the groups which `plan` has and this one lacks, from the operations behind `seq`. Events up to the time `gap` are in
@@ -143,7 +158,7 @@ cdef Core make_filler(Core core, object plan, object policy, list contents, uint
     present = {(<RingStore>store).group.signature for store in core.store_list}
     filler = Core(plan, policy, contents, core.secret, core.private_secret, None, None, sharing)
     filler.books = [*core.books, filler.book]
-    filler.seq = seq
+    filler.seq, filler.filled_book = seq, 0
     filler.book.ids_min = max(filler.book.ids_min, core.book.ids_min)
     filler.book.ids_max = max(filler.book.ids_max, core.book.ids_max)
     for i in range(filler.layout.group_count):
@@ -180,11 +195,13 @@ cdef int fill_one(Core filler, Frame* frame, const RecordHead* head) except -1:
     cdef Book old
     if head.type == RECORD_UPDATE:
         return fill_update(filler, frame, <const uint8_t*>head, head.size)
+    filler.filled_book += head.type == RECORD_POLICY
     if not has_facts(head):
         return 0
     old = filler.books[head.book] if head.book < <uint64_t>len(filler.books) - 1 else None
     if old is None or not record_sound(old, <const uint8_t*>head, head.size):
         raise ValueError(f"record {head.seq} does not fit the policy it names")
+    filler.filled_book = head.book
     if head.flags & FLAG_ERASED:
         note_erased(filler, head, filled_groups(filler))
     elif head.type == RECORD_AGAIN:

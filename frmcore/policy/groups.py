@@ -12,6 +12,7 @@ from frmcore.policy.tree import Aggregate, Calendar, Expr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frmcore.policy.earlier import Earlier
     from frmcore.policy.emit import Emitter
     from frmcore.policy.tree import Policy
 
@@ -82,8 +83,9 @@ def _widened(column: Column, values: Values) -> Column:
 class Grouping:
     """Places aggregates in groups, kept ones first, then writes the groups' code."""
 
-    def __init__(self, policy: Policy, emitter: Emitter, keep: Sequence[Group]) -> None:
+    def __init__(self, policy: Policy, emitter: Emitter, keep: Sequence[Group], earlier: Earlier) -> None:
         self._policy = policy
+        self._earlier = earlier
         self._emitter = emitter
         self._needs = Needs(policy, emitter.program.texts)
         self._kept: dict[str, list[Group]] = {}
@@ -92,13 +94,14 @@ class Grouping:
         self._marked_by = {
             group.signature: keep[group.marks_group].signature for group in keep if group.marks_group >= 0
         }
+        self._taken: set[tuple[str, int]] = set()  # queries of kept groups, by place, that a feature asks again
         self._drafts: list[Draft] = []
         self._new: dict[str, int] = {}  # by base signature: the new group that takes what no kept one serves
 
     def place(self, aggregate: Aggregate, dst: int) -> tuple[int, tuple[int, ...]]:
         """(group, lookup keys). An aggregate that stands under two names is two queries: each is noted, and shown."""
-        need, zone = self._needs.of(aggregate), self._zone(aggregate)
-        index = self._draft_for(need, self._home(need, query(aggregate, -1, dst, zone)))
+        need, zone = self._need(aggregate), self._zone(aggregate)
+        index = self._draft_for(need, self._home(need, query(aggregate, -1, -1, zone)))
         draft = self._drafts[index]
         keys = tuple(self._emitter.registers.names[name] for name in aggregate.lookup)
         draft.queries.setdefault(keys, []).append(query(aggregate, draft.add(need), dst, zone))
@@ -107,18 +110,41 @@ class Grouping:
     def groups(self) -> tuple[Group, ...]:
         return tuple(map(self._group, self._drafts))
 
+    def _need(self, aggregate: Aggregate) -> Need:
+        """A value that older events may lack is asked for with care, and stays so while its ring does: recovery knows
+        the kept group alone."""
+        need, careful = self._needs.of(aggregate), self._needs.of(aggregate, careful=True)
+        if self._earlier.lacks(aggregate):
+            return careful
+        return careful if not self._suffices(need) and self._suffices(careful) else need
+
+    def _suffices(self, need: Need) -> bool:
+        """Does a kept group serve it."""
+        return any(self._keeps(group, need) for group in self._kept.get(need.members.signature, ()))
+
+    def _keeps(self, group: Group, need: Need) -> bool:
+        return not self._moved(need) and Draft(need, "", group, -1).serves(need)
+
+    def _moved(self, need: Need) -> bool:
+        """Do rings hold it as labels of the running policy had it."""
+        value = None if need.values is None else need.values.expr
+        return self._earlier.moved(need.members.where, need.members.since, value)
+
     def _zone(self, aggregate: Aggregate) -> int:
         over = aggregate.over
         return self._emitter.tables.zone(over.zone) if isinstance(over, Calendar) else 0
 
     def _home(self, need: Need, asked: Query) -> str | None:
         """The kept group that answers this so far: a policy lowered with its own groups gives the same plan again, as
-        recovery needs it. (Others may serve as well, and lack what this one has.)"""
+        recovery needs it. (Others may serve as well, and lack what this one has.) Each of its queries is one feature's:
+        registers don't tell which, as they differ where constants do."""
         text = "" if need.values is None else need.values.text
         for group in self._kept.get(need.members.signature, ()):
-            for told in (told for lookup in group.lookups for told in lookup.queries):
+            for at, told in enumerate(told for lookup in group.lookups for told in lookup.queries):
                 read = "" if told.column < 0 else group.columns[told.column].text
-                if told._replace(column=-1) == asked and read == text and Draft(need, "", group, -1).serves(need):
+                same = told._replace(dst=-1, column=-1) == asked and read == text
+                if same and (group.signature, at) not in self._taken and self._keeps(group, need):
+                    self._taken.add((group.signature, at))
                     return group.signature
         return None
 
@@ -129,6 +155,7 @@ class Grouping:
             if (
                 draft.is_kept
                 and draft.members.signature == base
+                and not self._moved(need)
                 and draft.serves(need)
                 and home in {None, draft.signature}
             ):
@@ -157,7 +184,7 @@ class Grouping:
         for group in self._kept.get(need.members.signature, ()):
             if group.signature in used or home not in {None, group.signature}:
                 continue
-            if Draft(need, group.signature, group, -1).serves(need):
+            if self._keeps(group, need):
                 return group
         return None
 

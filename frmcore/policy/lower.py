@@ -25,6 +25,7 @@ from frmcore.plan import (
 from frmcore.policy.canonical import Texts
 from frmcore.policy.declarations import digits_of, field_plan, list_plan, lookup_plan, rate_plans
 from frmcore.policy.digests import group_plans, rule_digest
+from frmcore.policy.earlier import Earlier
 from frmcore.policy.emit import Emitter, Program
 from frmcore.policy.groups import Grouping
 from frmcore.policy.regex import compile_regex
@@ -41,16 +42,18 @@ if TYPE_CHECKING:
     from frmcore.policy.registers import Constant
 
 
-def lower(policy: Policy, keep: Sequence[Group] = ()) -> Plan:
+def lower(policy: Policy, keep: Sequence[Group] = (), earlier: Sequence[Policy] = ()) -> Plan:
     """The plan of `policy`. `keep`: the groups of the running engine, whose rings are kept where they suffice: a group
-    of the plan that has the signature of one of them has its columns and its span too.
+    of the plan that has the signature of one of them has its columns and its span too. `earlier`: the policies whose
+    events may be read, the running one last.
 
-    The same policy and groups give an equal plan. Raises PolicyError where the policy needs more registers or
+    The same policy and its own groups give an equal plan. Raises PolicyError where the policy needs more registers or
     instructions than the machine has. Cost: linear in the size of the policy, about half a millisecond a rule.
     """
     texts = Texts()
-    draft = _Lowering(policy, texts, keep, ())
-    final = _Lowering(policy, texts, keep, [value for _, value in draft.registers.constants])
+    rings = keep, Earlier(policy, earlier)
+    draft = _Lowering(policy, texts, rings, ())
+    final = _Lowering(policy, texts, rings, [value for _, value in draft.registers.constants])
     return final.plan()
 
 
@@ -58,7 +61,9 @@ class _Lowering:
     """One run over the policy. `decisions` is the world of lists, features and rules; filters and derived fields have
     their own."""
 
-    def __init__(self, policy: Policy, texts: Texts, keep: Sequence[Group], constants: Sequence[Constant]) -> None:
+    def __init__(
+        self, policy: Policy, texts: Texts, rings: tuple[Sequence[Group], Earlier], constants: Sequence[Constant]
+    ) -> None:
         self.policy = policy
         self.rules = [rule for rule in policy.rules if rule.mode is not Mode.OFF]
         self.indices = {rule.id: index for index, rule in enumerate(self.rules)}
@@ -66,7 +71,7 @@ class _Lowering:
         self.program = Program(policy, texts, self.registers)
         self.decisions = Emitter(self.program)
         self.derive = self._derive()
-        grouping = Grouping(policy, Emitter(self.program), keep)
+        grouping = Grouping(policy, Emitter(self.program), *rings)
         self.places = {
             feature.name: grouping.place(feature.aggregate, self.registers.features[feature.name])
             for feature in policy.features

@@ -67,10 +67,12 @@ class Needs:
         self._texts = texts
         self._fields: Mapping[str, Field] = {f.name: f for f in (*policy.fields, *policy.derived, *policy.updates)}
 
-    def of(self, aggregate: Aggregate) -> Need:
-        values = self._values(aggregate)
+    def of(self, aggregate: Aggregate, *, careful: bool = False) -> Need:
+        """`careful`: where the value may be absent in what was recorded, whatever the policy says of it."""
+        careful = careful or (aggregate.value is not None and self._can_be_absent(aggregate.value, aggregate))
+        values = self._values(aggregate, careful=careful)
         where = aggregate.where
-        if values is not None and aggregate.function != "share" and self._can_be_absent(values.expr, aggregate):
+        if values is not None and aggregate.function != "share" and careful:
             where = _and_present(where, values.expr)
         members = self._members(aggregate.by, aggregate.on, where, aggregate.every_ms, aggregate.since)
         return Need(members, values, span_ms(aggregate), _is_life(aggregate))
@@ -85,11 +87,11 @@ class Needs:
         kinds = self._policy.kinds if aggregate.on is None else aggregate.on
         return can_be_absent(expr, kinds, self._fields)
 
-    def _values(self, aggregate: Aggregate) -> Values | None:
+    def _values(self, aggregate: Aggregate, *, careful: bool) -> Values | None:
         expr, function = aggregate.value, aggregate.function
         if expr is None:
             return None
-        if function == "share" and self._can_be_absent(expr, aggregate):
+        if function == "share" and careful:
             expr = _known_true(expr)
         return Values(
             expr=expr,

@@ -24,7 +24,7 @@ def can_be_absent(expr: Expr, kinds: Sequence[str], fields: Mapping[str, Field])
         case Ref(name=name, source="update"):
             return fields[name].default is None or fields[name].optional
         case Ref(name=name, source="field" | "derived"):
-            return _field_can(fields[name], kinds, fields)
+            return field_can_be_absent(fields[name], kinds, fields)
         case Ref() | Arith() | LookUp():
             return True
         case Call(function="coalesce"):
@@ -34,9 +34,9 @@ def can_be_absent(expr: Expr, kinds: Sequence[str], fields: Mapping[str, Field])
     return any(can_be_absent(child, kinds, fields) for child in children(expr))
 
 
-def _field_can(field: Field, kinds: Sequence[str], fields: Mapping[str, Field]) -> bool:
+def field_can_be_absent(field: Field, kinds: Sequence[str], fields: Mapping[str, Field]) -> bool:
     if field.expression is not None:
         return can_be_absent(field.expression, kinds, fields)
-    if field.currency_field and _field_can(fields[field.currency_field], kinds, fields):
+    if field.currency_field and field_can_be_absent(fields[field.currency_field], kinds, fields):
         return True
     return field.optional and (not kinds or not set(kinds) <= set(field.required_on))

@@ -21,6 +21,7 @@ from frmcore._fast import (
 from frmcore.alerts import Alert
 from frmcore.errors import StoreDamaged, StoreError, StoreUnavailable, UnknownEvent
 from frmcore.lists import list_contents
+from frmcore.policy.earlier import gains_labels
 from frmcore.policy.lower import lower
 from frmcore.policy.stored import contents, digest, digests, load_contents
 from frmcore.store.checkpoint import Checkpointer
@@ -37,6 +38,7 @@ from frmcore.store.layout import (
     FORMAT,
     JOURNAL,
     META,
+    NO_TIME,
     OPERATIONS,
     RING_FILE,
     RecordType,
@@ -251,9 +253,11 @@ class Store:
         self.guard()
         return False
 
-    def reload(self, core: Core, plan: Plan, policy: Policy) -> None:
-        """Puts another policy in force between two operations, its new windows filled from the journal. The old one
-        decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows' reach)."""
+    def reload(self, core: Core, policy: Policy) -> Plan:
+        """Puts another policy in force between two operations, its new windows filled from the journal; its plan. The
+        old one decides meanwhile. Raises StoreError; the old policy stays then. O(journal within the new windows'
+        reach)."""
+        plan = self._lowered(core, policy)
         if self.eraser is not None:
             self.eraser.finish()  # what is to be erased must not be filled in anew
         self.keep_policy(policy)
@@ -261,16 +265,32 @@ class Store:
             with self.flusher.paused():
                 core.reload(plan, policy, list_contents(plan), digests(policy))
                 self.flusher.regroup(whole=False)
-            return
-        self.flusher.flush()
+            return plan
         with self._database.reading() as reader:
             start = start_of(reader, reach(core, plan))
-            have_books(core, reader, start)
             filler = core.filler(plan, policy, list_contents(plan), start - 1, gap_of(reader))
         while filler.seq < self.flusher.synced and self._filled(filler, politely=True):
             pass
         while not self._switched(core, plan, policy, filler, start):
             pass
+        return plan
+
+    def _lowered(self, core: Core, policy: Policy) -> Plan:
+        """The plan, made in the knowledge of every policy whose events it may read."""
+        if gains_labels(policy, core.policies()[-1]):
+            self._recall(core, NO_TIME)
+        known, plan = 0, lower(policy, core.groups(), core.policies())
+        while is_needed(core, plan) and known < len(core.policies()):
+            known = len(core.policies())
+            self._recall(core, reach(core, plan))
+            plan = lower(policy, core.groups(), core.policies())
+        return plan
+
+    def _recall(self, core: Core, line: int) -> None:
+        """Makes every policy known that recorded events after the time `line`."""
+        self.flusher.flush()
+        with self._database.reading() as reader:
+            have_books(core, reader, start_of(reader, line))
 
     def _filled(self, filler: Core, *, politely: bool) -> bool:
         """A part of the journal into the filler, under a view of its own. False: there was no more."""
