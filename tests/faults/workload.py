@@ -17,7 +17,7 @@ from frmcore.policy import Policy, load
 from frmcore.store import policies, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 KEY = bytes(range(16))
 START = 1_760_000_000_000
@@ -245,8 +245,9 @@ def remember_policies() -> None:
         found: Policy = once(tuple(sorted(files.items())), lambda: plain_load(files))
         return found
 
-    def lower(wanted: Policy, keep: Any = ()) -> Any:
-        return once((wanted.hash, repr(keep)), lambda: plain_lower(wanted, keep=keep))
+    def lower(wanted: Policy, keep: Any = (), earlier: Sequence[Policy] = ()) -> Any:
+        known = tuple(policy.hash for policy in earlier)
+        return once((wanted.hash, repr(keep), known), lambda: plain_lower(wanted, keep, earlier))
 
     policies.load_contents = load_contents
     policies.lower = store.lower = engine.lower = lower
