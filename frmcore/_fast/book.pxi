@@ -137,6 +137,7 @@ cdef class Book:
     cdef uint64_t holdout_except  # groups
     cdef list alerts  # by rule: its alert; None where no rule has one
     cdef Phrases phrases  # made when it is first asked for
+    cdef dict matches  # by an older policy's book: which of its facts is each of ours
 
     def __cinit__(self, plan, policy, uint32_t index, Lists lists, bytes private_key):
         self.plan, self.policy, self.index = plan, policy, index
@@ -149,7 +150,7 @@ cdef class Book:
         self.ids_min, self.ids_max, self.max_memory = limits.ids_min, limits.ids_max, limits.max_memory
         self.outcome_count = len(plan.outcomes)
         self.rule_count = len(plan.rules)
-        self.keep_alive = []
+        self.keep_alive, self.matches = [], {}
         self.derive_start, self.derive_end = plan.derive
         self.keys_start, self.keys_end = plan.keys
         self.compute_start, self.compute_end = plan.compute

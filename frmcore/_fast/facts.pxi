@@ -33,7 +33,16 @@ cdef int translate_facts(Core core, Book book, Reg* regs, const RecordHead* reco
     return 0
 
 
+# The fact of `old` that is this one; -1: it has none. Found once for two policies, as a reload asks for every event.
 cdef int64_t matching_fact(Book old, Book book, uint32_t i) except? -2:
+    cdef list found = book.matches.get(old)
+    cdef uint32_t k
+    if found is None:
+        found = book.matches[old] = [find_matching(old, book, k) for k in range(book.fact_count)]
+    return found[i]
+
+
+cdef int64_t find_matching(Book old, Book book, uint32_t i) except? -2:
     if i >= book.field_count + book.derived_count + book.update_count:
         return matching_original(old, book, i)
     name = book.names[i]
