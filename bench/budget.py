@@ -118,9 +118,9 @@ def _memory() -> Iterator[Line]:
     yield Line("an event in a ring", 24, each.get("held event, counted"), "bytes")
     yield Line("an event in a ring, with one value", 32, each.get("held event, summed"), "bytes")
     yield Line("a listed value", 26, each.get("listed value"), "bytes")
-    total = found["stream"]["total"] / 1e6 if found else None
-    count = found["stream"]["events"] if found else 1_000_000
-    yield Line(f"R1's {count:,} events, all in", 200, total, "MB")
+    for name, what in (("stream", "all in"), ("by horizon", "all in, `limits: {ids_min: 10_000}`")):
+        left = found.get(name, {"events": 1_000_000, "total": 0})
+        yield Line(f"R1's {left['events']:,} events, {what}", 200, left["total"] / 1e6 or None, "MB")
 
 
 def _store() -> Iterator[Line]:

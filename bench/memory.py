@@ -6,7 +6,7 @@ import argparse
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.kernel import batch_ns
 from bench.machine import machine
@@ -14,10 +14,14 @@ from bench.peers.memory import frmcore_bytes
 from bench.stream import R1
 from bench.world import RESULTS, Scale, World
 
+LIMITS: Final = {"stream": "", "by horizon": "limits: {ids_min: 10_000}"}  # ids are kept as long as 24 h ask, no longer
 
-def stream_bytes(count: int) -> dict[str, Any]:
+
+def stream_bytes(count: int, limits: str) -> dict[str, Any]:
     """What R1's events leave behind, with its listed values: by the engine's accounting, and what the system sees."""
     world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
+    file = world.policy_file
+    file.write_text(f"{file.read_text()}\n{limits}\n")
     engine = world.engine()
     lists, before = engine.stats["memory"]["total"], _resident()
     world.stream.count = count
@@ -41,7 +45,7 @@ def main() -> None:
     world = World(Scale(R1, 0, 1, 1, 1, (1, 1, 1), 1))
     result = {
         "machine": machine(),
-        "stream": stream_bytes(given.events),
+        **{name: stream_bytes(given.events, limits) for name, limits in LIMITS.items()},
         "each": frmcore_bytes(world, given.entities, 1_000_000),
         "entities": given.entities,
     }
