@@ -115,8 +115,9 @@ class World:
     def warm(self, policy: Any = None, *, stored: bool = False) -> frmcore.Engine:
         """An engine (of R1) that has decided the first events."""
         engine = self.engine(policy, stored=stored)
+        decode = msgspec.json.Decoder(engine.policy.Event).decode
         for event in self.events[: self.scale.warm]:
-            engine.decide(self.decode(event))
+            engine.decide(decode(event))
         return engine
 
     def rounds(self, make: Any = None) -> Iterator[list[Any]]:

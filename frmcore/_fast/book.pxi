@@ -236,11 +236,11 @@ cdef class Book:
 
     cdef object plain_spec(self, uint32_t i):
         """What is known of a fact's register, as frmcore.values wants it."""
-        field = (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]
+        field = self.field_plan(i)
         return _FactSpec(field.kind, _Rep(self.fact_rep[i]), field.scale, field.values, "")
 
-    cdef object currency_of(self, uint32_t i):
-        return (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i].currency
+    cdef object field_plan(self, uint32_t i):
+        return (*self.plan.fields, *self.plan.derived, *self.plan.updates)[i]
 
     cdef Text _keep_text(self, object value) except *:
         cdef Text text

@@ -50,7 +50,7 @@ cdef int64_t find_matching(Book old, Book book, uint32_t i) except? -2:
         return -1
     source = old.names.index(name)
     same = old.specs[<uint32_t>source].kind == book.specs[i].kind and old.specs[<uint32_t>source].scale == book.specs[i].scale
-    same &= old.currency_of(<uint32_t>source) == book.currency_of(i)
+    same &= old.field_plan(<uint32_t>source).currency == book.field_plan(i).currency
     return source if same and old.specs[<uint32_t>source].is_private == book.specs[i].is_private else -1
 
 

@@ -6,7 +6,7 @@ cdef extern from *:
     """
     #include <sys/mman.h>
     #define FRM_PAGE_BYTES ((size_t)2 << 20)
-    #define FRM_READY 4  /* pages: 80,000 decisions a second of R1 take as many in the 100 ms between two turns of the watcher */
+    #define FRM_READY 4  /* pages: as many as 170,000 decisions a second of R1 take in the 100 ms between two turns of the watcher */
     static void *frm_ready[FRM_READY];
     static int frm_ready_wanted;
     static void *frm_page_new(size_t bytes, int huge) {
