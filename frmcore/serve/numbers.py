@@ -26,7 +26,7 @@ def owner_families(server: Server) -> Iterator[Family]:
         "request_errors_total", "counter", "Requests that ended with an error.", by("error", dict(meter.errors))
     )
     told = "Events that clients settled by themselves, the owner being away or slow."
-    fallbacks = dict.fromkeys(server.engine.policy.outcomes, 0) | server.fallbacks  # a rate sees no first one
+    fallbacks = dict.fromkeys(server.engine.policy.outcomes, 0) | server.fallbacks  # from 0: a rate misses a first one
     yield family("fallbacks_total", "counter", told, by("outcome", fallbacks))
     yield family("connections", "gauge", "Clients that are connected.", server.connections)
     told = "Connections refused: too many, another user, or bytes that are no request."
