@@ -370,35 +370,43 @@ class Channel:
         """A frame to be sent. The caller has seen that its size fits."""
     def flush(self) -> int:
         """Sends what the other side takes; how many bytes those were. Raises OSError."""
+    def ask(self, payload: bytes, number: int, deadline: float) -> bytes:
+        """Sends the request of that id; the payload of its answer, or of one with id 0. Answers that came too late for
+        earlier requests are let go. Waits, and raises, as `answer`."""
     def answer(self, deadline: float) -> bytes:
         """The payload of the next frame, once it is there; meanwhile sends what is to be sent. Other threads go on.
 
         deadline: by time.monotonic(). Raises TimeoutError, OSError, ProtocolError.
         """
 
-def ready_soon(number: int, ns: int) -> bool:
-    """Is there something to read from a descriptor within so many ns? Looks without sleeping, off the GIL."""
-
 @final
 class Gate:
     """Decides what comes through channels, from the bytes of a frame to the bytes of its answer.
 
-    has_room: asked before each batch; where it says no, the batch is left alone.
+    has_room: asked before each batch; where it says no, the batch is left alone. refused: makes the payload of an
+    answer from a request's id and the exception it was refused with. settled: told when answers have gone out, and
+    since when, by time.perf_counter_ns, they were worked on.
     """
 
-    asked: int
-    """The id of the request that an exception is about; 0: of none."""
-    op: str
-    """Its operation."""
+    channels: dict[int, Channel]
+    """Those that `attend` serves, by descriptor."""
     decisions: int
     """Requests to decide that were answered; the caller's to set back."""
     batches: int
 
-    def __init__(self, core: Core, has_room: Callable[[], bool]) -> None: ...
+    def __init__(
+        self,
+        core: Core,
+        has_room: Callable[[], bool],
+        refused: Callable[[int, Exception], bytes],
+        settled: Callable[[int], None],
+    ) -> None: ...
+    def attend(self, poll: int, seconds: float) -> list[tuple[int, int]]:
+        """Answers what comes through `channels` for so many seconds, or until something else comes: that, as an epoll
+        object tells it. poll: its descriptor. Waits off the GIL. Raises what handlers of signals raise."""
     def serve(self, channel: Channel) -> bytes | None:
         """Answers the requests in front that it takes; the payload of the next one, which it does not take. None: no
-        whole frame is left. Raises what a request was refused with, which is taken then; ProtocolError, with `asked` 0,
-        for bytes that are no frame."""
+        whole frame is left. Raises ProtocolError for bytes that are no frame."""
 
 @final
 class WhatIf:
@@ -492,8 +500,12 @@ class JournalRing:
 def packed_result(answer: bytes) -> bytes | None:
     """The result in the answer `[id, result]` as it came; None where the answer is another, an error as a rule."""
 
-def packed_items(array: bytes) -> list[bytes] | None:
-    """The values of an array as they came; None where it is none."""
+def packed_items(answer: bytes, key: bytes) -> list[bytes] | None:
+    """The values of the array that the result in the answer `[id, result]` has under a key, as they came; None where
+    there is no such thing."""
+
+def packed_id(answer: bytes) -> int:
+    """The id in front of an answer, without reading the rest. Raises ProtocolError."""
 
 def packed_value(pairs: bytes, key: bytes) -> bytes | None:
     """The value of a key in a map as it came; None where it is not there. O(what stands before it)."""

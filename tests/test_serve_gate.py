@@ -206,7 +206,7 @@ def test_a_value_is_found_where_it_lies(pairs: dict[str, Any], other: str) -> No
 @quietly
 @given(st.lists(plain), st.integers(0, 2**64 - 1))
 def test_items_and_results_are_found(items: list[Any], number: int) -> None:
-    found = packed_items(encode(items))
+    found = packed_items(encode((number, {"decisions": items, "more": 1})), b"decisions")
     assert found is not None
     assert [decode(each) for each in found] == items
     assert packed_result(encode((number, items))) == encode(items)
@@ -217,7 +217,7 @@ def test_items_and_results_are_found(items: list[Any], number: int) -> None:
 @given(st.binary())
 def test_bytes_that_are_none_are_none(data: bytes) -> None:
     """Whatever is read of them lies within them."""
-    for found in (packed_result(data), packed_value(data, b"id"), *(packed_items(data) or ())):
+    for found in (packed_result(data), packed_value(data, b"id"), *(packed_items(data, b"decisions") or ())):
         assert found is None or found in data
 
 

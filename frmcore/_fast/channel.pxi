@@ -3,8 +3,6 @@
 
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 
-from frmcore.errors import ProtocolError
-
 cdef extern from *:
     """
     #include <errno.h>
@@ -34,7 +32,7 @@ cdef enum:
     HEAD_BYTES = 4
     FRAME_BYTES_MAX = 4194304  # limits.FRAME_BYTES_MAX
     KEPT_BYTES = 262144  # of a buffer that nothing is in
-    SOON_NS = 50000  # a decision's answer is there by then, from an owner that has nothing else to do
+    ANSWERED_SOON_NS = 50000  # from an owner that has nothing else to do
     SLEEPS = 32  # calls that sleep at once, after one that looked in vain
 
 cdef enum Carried:
@@ -95,6 +93,10 @@ cdef class Channel:
 
     def read(self) -> bool:
         """Takes in what has come. False: the other side closed. Raises OSError."""
+        return self.receive() != 0
+
+    # How many bytes came; 0: the other side closed; -1: nothing.
+    cdef ssize_t receive(self) except -2:
         cdef ssize_t got
         self.make_room()
         got = socket_recv(self.number, self.seen.data + self.seen.used, self.read_bytes, MSG_DONTWAIT)
@@ -102,7 +104,7 @@ cdef class Channel:
             self.seen.used += <uint64_t>got
         elif got < 0 and errno != EAGAIN and errno != EINTR:
             PyErr_SetFromErrno(OSError)
-        return got != 0
+        return got
 
     # The next frame's payload, where all of it is there. Raises ProtocolError for what is none.
     cdef const uint8_t* whole(self, uint32_t* size) except? NULL:
@@ -153,6 +155,17 @@ cdef class Channel:
             memmove(self.out.data, self.out.data + self.sent, self.out.used)
             self.sent = 0
 
+    def ask(self, bytes payload not None, uint64_t number, double deadline) -> bytes:
+        """Sends the request of that id; the payload of its answer, or of one with id 0. Answers that came too late for earlier
+        requests are let go. Waits, and raises, as `answer`."""
+        cdef uint64_t answered
+        self.put(payload)
+        while True:
+            answer = self.answer(deadline)
+            answered = answered_id(answer)
+            if answered == number or answered == 0:
+                return answer
+
     def answer(self, double deadline) -> bytes:
         """The payload of the next frame, once it is there; meanwhile sends what is to be sent. Other threads go on.
 
@@ -193,45 +206,30 @@ cdef class Channel:
                 self.was_sent(moved)
             if self.seen.used == self.seen.room:
                 return CARRIED_FULL
-            if self.out.used > self.sent or not self.comes_soon(until):
+            moved = self.look(until)
+            if moved < 0 and (errno == EAGAIN or errno == EINTR):
                 left = until - steady_ns()
                 moved = poll_ns(self.number, POLLIN | (POLLOUT if self.out.used > self.sent else 0), left if left > 0 else 0)
                 if moved <= 0:
                     return CARRIED_LATE if moved == 0 else CARRIED_SIGNAL if errno == EINTR else CARRIED_ERROR
-            moved = socket_recv(self.number, self.seen.data + self.seen.used, self.seen.room - self.seen.used, MSG_DONTWAIT)
-            if moved == 0:
-                return CARRIED_END
-            if moved > 0:
-                self.seen.used += <uint64_t>moved
-                return CARRIED_FRAME
-            if errno != EAGAIN and errno != EINTR:
+                continue
+            if moved < 0:
                 return CARRIED_ERROR
+            self.seen.used += <uint64_t>moved
+            return CARRIED_FRAME if moved else CARRIED_END
 
-    # Is there something to read? An answer often comes sooner than a thread that sleeps would be woken up.
-    cdef bint comes_soon(self, int64_t until) noexcept nogil:
-        if self.sleeps:
-            self.sleeps -= 1
-        elif is_ready(self.number, min(until, steady_ns() + SOON_NS)):
-            return True
-        else:
-            self.sleeps = SLEEPS
-        return False
-
-
-# Is there something to read until then? Looks without sleeping.
-cdef bint is_ready(int number, int64_t until) noexcept nogil:
-    while poll_ns(number, POLLIN, 0) == 0:
-        if steady_ns() >= until:
-            return False
-    return True
-
-
-def ready_soon(int number, int64_t ns) -> bool:
-    """Is there something to read from a descriptor within so many ns? Looks without sleeping, off the GIL."""
-    cdef bint found
-    with nogil:
-        found = is_ready(number, steady_ns() + ns)
-    return found
+    # Reads what is there; -1: nothing is. An answer often comes sooner than a thread that sleeps would be woken up, so it is looked
+    # for some time, unless that was in vain lately.
+    cdef ssize_t look(self, int64_t until) noexcept nogil:
+        cdef int64_t soon = min(until, steady_ns() + ANSWERED_SOON_NS)
+        cdef ssize_t moved
+        while True:
+            moved = socket_recv(self.number, self.seen.data + self.seen.used, self.seen.room - self.seen.used, MSG_DONTWAIT)
+            if moved >= 0 or errno != EAGAIN or self.out.used > self.sent:
+                return moved
+            if self.sleeps or steady_ns() >= soon:
+                self.sleeps = self.sleeps - 1 if self.sleeps else SLEEPS
+                return moved
 
 
 # A large buffer that nothing is in is given back.

@@ -21,11 +21,13 @@ cdef struct Ink:  # bytes being written
     uint64_t room
 
 
-cdef int ink_need(Ink* ink, uint64_t more) except -1:
+cdef inline int ink_need(Ink* ink, uint64_t more) except -1:
+    return 0 if likely(ink.used + more <= ink.room) else ink_grow(ink, more)
+
+
+cdef int ink_grow(Ink* ink, uint64_t more) except -1:
     cdef uint64_t room
     cdef uint8_t* data
-    if ink.used + more <= ink.room:
-        return 0
     room = max(2 * ink.room, ink.used + more, <uint64_t>4096)
     data = <uint8_t*>realloc(ink.data, room)
     if data == NULL:

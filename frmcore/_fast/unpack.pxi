@@ -4,11 +4,14 @@
 
 from msgspec.msgpack import Decoder as _PackDecoder
 
+from frmcore.errors import ProtocolError
+
 cdef object _unpack_plain = _PackDecoder().decode
 
 cdef enum:
     PACK_ARRAY = 1
     PACK_MAP = 2
+    PACK_HEAD_BYTES = 5  # of a text, an array or a map, at most
 
 cdef struct PackForm:  # what follows a code from 0xC0 on
     uint8_t width  # bytes of a length or a count
@@ -69,6 +72,18 @@ cdef const uint8_t* skip_packed(const uint8_t* p, const uint8_t* end) noexcept n
     return p
 
 
+# Behind the value at `p`, which is whole.
+cdef inline const uint8_t* behind(const uint8_t* p, const uint8_t* end) noexcept nogil:
+    cdef uint8_t code = p[0]
+    if code < 0x80 or code >= 0xE0:
+        return p + 1
+    if 0xA0 <= code < 0xC0:
+        return p + 1 + (code & 31)
+    if code >= 0xC0 and PACK_FORMS[code - 0xC0].width == 0:
+        return p + 1 + PACK_FORMS[code - 0xC0].fixed
+    return skip_packed(p, end)
+
+
 # Behind the text at `p`; NULL: it is none. The value is whole.
 cdef inline const uint8_t* get_text(const uint8_t* p, const char** s, uint32_t* n) noexcept nogil:
     cdef uint32_t width = 0
@@ -100,7 +115,12 @@ cdef inline bint get_whole(const uint8_t* p, int64_t* out) noexcept nogil:
     return out[0] >= 0
 
 
-# How many pairs the map at `p` has, and where they begin. NULL: it is no map. The value is whole.
+# Is the head of the value at `p` there?
+cdef inline bint is_headed(const uint8_t* p, const uint8_t* end) noexcept nogil:
+    return end - p >= PACK_HEAD_BYTES or skip_packed(p, end) != NULL
+
+
+# How many pairs the map at `p` has, and where they begin. NULL: it is no map. Its head is there.
 cdef inline const uint8_t* get_map(const uint8_t* p, uint64_t* pairs) noexcept nogil:
     if 0x80 <= p[0] < 0x90:
         pairs[0] = p[0] & 15
@@ -162,8 +182,8 @@ cdef int find_fields(Book book, PackedEvent event) except -1:
                 event.found[i] = value
             i += 1
         else:
-            value = skip_packed(p, event.end)
-        p = skip_packed(value, event.end)
+            value = behind(p, event.end)
+        p = behind(value, event.end)
         pairs -= 1
     return 0
 
@@ -237,23 +257,60 @@ def packed_result(bytes answer not None):
     return (<const char*>p)[: end - p]
 
 
-def packed_items(bytes array not None):
-    """The values of an array as they came; None where it is none."""
-    cdef const uint8_t* p = <const uint8_t*><const char*>array
-    cdef const uint8_t* end = p + len(array)
+def packed_items(bytes answer not None, bytes key not None):
+    """The values of the array that the result in the answer `[id, result]` has under a key, as they came; None where there is
+    no such thing."""
+    cdef const uint8_t* p = <const uint8_t*><const char*>answer
+    cdef const uint8_t* end = p + len(answer)
     cdef const uint8_t* value
-    cdef uint64_t count = 0, i
-    if skip_packed(p, end) != end:
+    cdef const char* s = NULL
+    cdef uint32_t n = 0
+    cdef uint64_t pairs = 0
+    if p == end or p[0] != 0x92:
+        return None
+    p = skip_packed(p + 1, end)
+    if p == NULL or not is_headed(p, end):
+        return None
+    p = get_map(p, &pairs)
+    while p != NULL and pairs:
+        value = skip_packed(p, end)
+        if value == NULL:
+            return None
+        if get_text(p, &s, &n) != NULL and n == <uint32_t>len(key) and memcmp(s, <const char*>key, n) == 0:
+            return items_of(value, end)
+        p = skip_packed(value, end)
+        pairs -= 1
+    return None
+
+
+# The values of the array at `p` as they came; None where it is none.
+cdef list items_of(const uint8_t* p, const uint8_t* end):
+    cdef const uint8_t* value
+    cdef uint64_t count = 0
+    if not is_headed(p, end):
         return None
     p = get_array(p, &count)
-    if p == NULL:
-        return None
     items = []
-    for i in range(count):
+    while p != NULL and count:
         value = p
         p = skip_packed(value, end)
-        items.append((<const char*>value)[: p - value])
-    return items
+        if p != NULL:
+            items.append((<const char*>value)[: p - value])
+        count -= 1
+    return items if p != NULL else None
+
+
+def packed_id(bytes answer not None) -> int:
+    """The id in front of an answer, without reading the rest. Raises ProtocolError."""
+    return answered_id(answer)
+
+
+cdef int64_t answered_id(bytes answer) except -1:
+    cdef const uint8_t* p = <const uint8_t*><const char*>answer
+    cdef int64_t number = -1
+    if len(answer) < 2 or skip_packed(p + 1, p + len(answer)) == NULL or not get_whole(p + 1, &number) or number < 0:
+        raise ProtocolError("an answer without an id")
+    return number
 
 
 def packed_value(bytes pairs not None, bytes key not None):
@@ -264,7 +321,7 @@ def packed_value(bytes pairs not None, bytes key not None):
     cdef const char* s = NULL
     cdef uint32_t n = 0
     cdef uint64_t count = 0
-    if len(pairs) < 5 and skip_packed(p, end) != end:  # no whole head of a map
+    if not is_headed(p, end):
         return None
     p = get_map(p, &count)
     while p != NULL and count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from frmcore._fast import packed_id
 from frmcore.client import messages
 from frmcore.errors import ProtocolError
 from frmcore.limits import FRAME_BYTES_MAX
@@ -50,7 +51,7 @@ class Line(asyncio.Protocol):
         self._buffer = buffer[at:]
 
     def _deliver(self, answer: bytes) -> None:
-        number = messages.id_of(answer)
+        number = packed_id(answer)
         if number == 0:  # the owner ends the connection, and says why
             for future in self.waiting.values():
                 if not future.done():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
 
-from frmcore._fast import packed_items, packed_result, packed_value, shorten
+from frmcore._fast import packed_items, packed_result, shorten
 from frmcore.changes import Change
 from frmcore.client.decision import Decision, alert
 from frmcore.controls import Controls
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RAISE: Final = "raise"
 LIST_VALUES: Final = LIST_CHANGE_VALUES  # in one change of a list
-NIL: Final = 0xC0  # MessagePack's
-_WIDTHS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned numbers, by MessagePack's code
 BATCH_EVENTS: Final = 64  # in one frame: decided in well under a millisecond, so that others wait no longer
 
 
@@ -108,7 +106,9 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def plain_event(event: Any) -> Any:
     """An event as MessagePack takes it: a dict or a Struct."""
-    return dict(event) if isinstance(event, Mapping) and type(event) is not dict else event
+    if type(event) is dict or isinstance(event, msgspec.Struct):  # seen without asking an abstract class
+        return event
+    return dict(event) if isinstance(event, Mapping) else event
 
 
 def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
@@ -167,17 +167,6 @@ def plain_expiry(expires: Expiry) -> Any:
 
 
 # ---- answers -----------------------------------------------------------------------------------------------------
-def id_of(answer: bytes) -> int:
-    """The id in front of an answer, without reading the rest: an array's head, then an unsigned number."""
-    code = answer[1] if len(answer) > 1 else NIL
-    if code < 0x80:
-        return code
-    size = _WIDTHS.get(code)
-    if size is None:
-        raise ProtocolError("an answer without an id")
-    return int.from_bytes(answer[2 : 2 + size], "big")
-
-
 def welcome(answer: bytes) -> Welcome:
     """Raises ProtocolError for an owner of another kind."""
     try:
@@ -194,9 +183,8 @@ def decision(answer: bytes) -> Decision:
 
 def decisions(answer: bytes) -> list[Decision]:
     """Of one frame. Raises what the first refused event was refused with."""
-    found = packed_result(answer)
-    decided = packed_items(packed_value(_refused(answer) if found is None else found, b"decisions") or b"")
-    return [Decision(each) for each in (_refused(answer) if decided is None else decided)]
+    found = packed_items(answer, b"decisions")
+    return [Decision(each) for each in (_refused(answer) if found is None else found)]
 
 
 def _refused(answer: bytes) -> NoReturn:

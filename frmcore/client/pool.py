@@ -23,6 +23,16 @@ IDLE_MAX: Final = 16  # connections that are kept
 
 T = TypeVar("T")
 
+_forks = 0  # since this module was imported; a count is looked at for nothing, a process's id takes a system call
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
 
 class Pool:
     """Threads share it without a lock: taking from a list and putting back are atomic."""
@@ -31,7 +41,7 @@ class Pool:
         self.path = Path(path)
         self.policy: PolicyFacts | None = None  # as of the last connection that was made
         self._idle: list[Wire] = []
-        self._process = os.getpid()
+        self._forks = _forks
         self._closed = False
 
     @property
@@ -80,8 +90,8 @@ class Pool:
         return result
 
     def _take(self, deadline: float) -> Wire:
-        if self._process != os.getpid():  # a fork: these connections are the parent's
-            self._idle, self._process = [], os.getpid()
+        if self._forks != _forks:  # these connections are the parent's
+            self._idle, self._forks = [], _forks
         if self._closed:
             raise EngineClosed("the client is closed: connect anew")
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from frmcore._fast import Channel
-from frmcore.client.messages import GREETING, id_of, numbered, welcome
+from frmcore._fast import Channel, packed_id
+from frmcore.client.messages import GREETING, numbered, welcome
 from frmcore.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Wire:
             raise Gone(f"{path}: {error.strerror or error}") from None
         self._channel = Channel(self._sock.fileno(), READ_BYTES)
         self._next = 0
+        self.is_open = True
         try:
             self._sock.connect(path)
             self.welcome = welcome(self.call(numbered(self.number(), GREETING), deadline))
@@ -51,23 +52,16 @@ class Wire:
         return self._next
 
     def close(self) -> None:
+        self.is_open = False
         self._channel.close()
         self._sock.close()
-
-    @property
-    def is_open(self) -> bool:
-        return self._sock.fileno() >= 0
 
     def call(self, payload: bytes, deadline: float) -> bytes:
         """The answer to the request that was numbered last; answers that came too late for earlier ones are let go.
 
         Raises Gone, ProtocolError."""
         try:
-            self._channel.put(payload)
-            while True:
-                answer = self._channel.answer(deadline)
-                if id_of(answer) in {self._next, 0}:
-                    return answer
+            return self._channel.ask(payload, self._next, deadline)
         except (OSError, ProtocolError) as error:
             raise self._ended(error) from None
 
@@ -84,7 +78,7 @@ class Wire:
                     self._channel.put(payloads[sent])
                     sent += 1
                 answer = self._channel.answer(deadline)
-                number = id_of(answer)
+                number = packed_id(answer)
                 if number == 0:
                     return [answer]
                 if number > earlier:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from frmcore._fast import Decision, Gate, ready_soon
+from frmcore._fast import Decision, Gate
 from frmcore.errors import FrmcoreError, OwnerUnavailable, ProtocolError
 from frmcore.serve.answers import answer_of
 from frmcore.serve.calls import RECORDING, Batch, Calls
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 TICK_SECONDS: Final = 1.0  # between looks at who has had its time
 HELD_SECONDS: Final = 0.005  # between looks for room in the journal, while batches wait for it
-SOON_NS: Final = 50_000  # a request that comes this soon after the last round is looked for without sleeping
 ENDING_SECONDS: Final = 0.01  # between looks at whether the slow operations are done, at the end
 DRAIN_SECONDS: Final = 5.0  # after the last answer, for clients to take it
 SWITCH_SECONDS: Final = 0.0005  # the loop gets the interpreter back that soon while a policy is compiled beside it
@@ -56,7 +55,7 @@ class Server:
         self.engine, self.path = engine, path
         self.meter = RequestMeter()
         self._calls = Calls(engine)
-        self._gate = Gate(engine.unsettled(), lambda: self._stopping or engine.has_room())
+        self._gate = Gate(engine.unsettled(), self._has_room, self._refused, self._settle)
         self._listener = listen(path)
         self._file = identity(path)
         self.reachable = True  # our socket is where clients look for it
@@ -69,7 +68,6 @@ class Server:
         self._held: list[Connection] = []
         self._touched: set[Connection] = set()
         self._stopping = self._draining = False
-        self._busy = False  # the last request came soon
         self._ticked = self.alive = time.monotonic()
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
         self._poll.register(self._wakeup, select.EPOLLIN)
@@ -102,22 +100,13 @@ class Server:
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             while not self._stopping:
-                self._round(self._wait())
+                self._round(self._gate.attend(self._poll.fileno(), HELD_SECONDS if self._held else TICK_SECONDS))
             self._drain()
         finally:
             sys.setswitchinterval(before)
             self._close()
 
     # ---- a round ------------------------------------------------------------------------------------------------
-
-    def _wait(self) -> list[tuple[int, int]]:
-        """What the poll tells. Under load the next request comes sooner than a thread that sleeps would be woken up."""
-        started = perf_counter_ns()
-        if self._busy and ready_soon(self._poll.fileno(), SOON_NS):
-            return self._poll.poll(0)
-        events = self._poll.poll(HELD_SECONDS if self._held else TICK_SECONDS)
-        self._busy = perf_counter_ns() - started < SOON_NS
-        return events
 
     def _round(self, events: Iterable[tuple[int, int]]) -> None:
         started = perf_counter_ns()
@@ -177,14 +166,18 @@ class Server:
         where all wait for the disk together it has nothing to do."""
         if self.engine.waits or not connection.greeted:
             return connection.channel.take()
-        while True:
-            self._put_answers()
-            try:
-                return self._gate.serve(connection.channel)
-            except Exception as error:
-                if not self._gate.asked:
-                    raise
-                self._asked.append((connection, self._gate.asked, self._gate.op, self._told(error)))
+        self._put_answers()
+        return self._gate.serve(connection.channel)
+
+    def _refused(self, number: int, error: Exception) -> bytes:
+        """The gate's answer to what it did not decide."""
+        told = self._told(error)
+        self.meter.count_error(told)
+        return answer_of(number, told, None)
+
+    def _has_room(self) -> bool:
+        """Is there some in the journal for another batch? At the end all of them are answered."""
+        return self._stopping or self.engine.has_room()
 
     def _take(self, connection: Connection, frame: bytes) -> None:
         """One request. Raises what ends the connection: a frame that is none."""
@@ -192,7 +185,9 @@ class Server:
         if not connection.greeted:
             self._asked.append((connection, request.id, "hello", self._calls.hello(request)))
             connection.greet()
-        elif request.op in BATCHES and not (self._stopping or self.engine.has_room()):
+            if not self.engine.waits:
+                self._gate.channels[connection.number] = connection.channel
+        elif request.op in BATCHES and not self._has_room():
             connection.held = request
             self._held.append(connection)
         else:
@@ -221,7 +216,7 @@ class Server:
             request = connection.held
             if request is None or self._connections.get(connection.number) is not connection:
                 continue
-            if not (self._stopping or self.engine.has_room()):
+            if not self._has_room():
                 self._held.append(connection)
                 continue
             connection.held = None
@@ -347,6 +342,7 @@ class Server:
     def _drop(self, connection: Connection) -> None:
         if self._connections.get(connection.number) is connection:
             del self._connections[connection.number]
+            self._gate.channels.pop(connection.number, None)
             self._poll.unregister(connection.number)
         connection.close()
 
