@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import frmcore
 from frmcore.cli import app
-from frmcore.client.messages import numbered, plain
+from frmcore.client.messages import plain
 from frmcore.limits import FRAME_BYTES_MAX
 from frmcore.serve import connection, http, server, socketfile
 from frmcore.serve.http import CONNECTIONS_MAX, Watch, serve_http
@@ -235,7 +235,7 @@ def test_clients_are_answered_while_a_long_operation_ends(tmp_path: Path) -> Non
         assert watch.alive()[0]
         with pytest.raises(frmcore.OwnerUnavailable, match="the owner ends"):
             wire = client._pool._take(0)
-            plain(wire.call(numbered(wire.number(), ("health",)), time.monotonic() + 5))
+            plain(wire.call(("health",), time.monotonic() + 5))
         ends.set()
         assert other.answer() == [2, True]
 

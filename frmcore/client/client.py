@@ -16,12 +16,11 @@ from frmcore.policy import Policy, load
 from frmcore.policy.stored import contents, load_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from frmcore.alerts import Alert
     from frmcore.client.decision import Decision
-    from frmcore.client.wire import Wire
     from frmcore.controls import Controls, State
     from frmcore.engine import Event, Time
     from frmcore.erasure import Erased
@@ -64,7 +63,6 @@ class Client:
         the event counts in its windows, with that outcome as its `final`. "raise" raises OwnerUnavailable instead.
         """
         seconds = self._checked(otherwise, messages.seconds_of(within_ms, self.timeout))
-        event = messages.plain_event(event)
         try:
             return messages.decision(self._pool.call(messages.asking("decide", event, point, strict), seconds))
         except (OwnerUnavailable, ProtocolError):
@@ -105,12 +103,12 @@ class Client:
 
     def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
         """What `decide` would return, with `seq` 0; nothing is recorded."""
-        asked = messages.asking("evaluate", messages.plain_event(event), point, strict)
+        asked = messages.asking("evaluate", event, point, strict)
         return messages.decision(self._pool.call(asked, self.timeout))
 
     def observe(self, event: Event) -> None:
         """Records an event in the windows without deciding it, as `Engine.observe`."""
-        self._ask("observe", messages.plain_event(event))
+        self._ask("observe", event)
 
     def observe_many(self, events: Iterable[Event | bytes]) -> None:
         """`observe` for each, in order, as `decide_many` decides; bytes are JSON."""
@@ -119,10 +117,10 @@ class Client:
 
     def _in_batches(self, op: str, events: Iterable[Event | bytes], point: str | None) -> Iterator[bytes]:
         """The answers to frames of many events, several frames on their way at once."""
-        frames = messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
+        frames = messages.chunks(events, messages.BATCH_EVENTS)
         for part in messages.chunks(frames, FRAMES_AT_ONCE):
             asked = [messages.asking(op, each, point, strict=False) for each in part]
-            yield from self._pool.use(_all_of(asked), self.timeout)
+            yield from self._pool.call_many(asked, self.timeout)
 
     def update(
         self,
@@ -256,10 +254,3 @@ class Client:
 
     def _ask(self, op: str, subject: Any = None, options: Any = None) -> Any:
         return messages.plain(self._call(op, subject, options))
-
-
-def _all_of(asked: Sequence[tuple[Any, ...]]) -> Callable[[Wire, float], list[bytes]]:
-    def work(wire: Wire, deadline: float) -> list[bytes]:
-        return wire.call_many([messages.numbered(wire.number(), each) for each in asked], deadline)
-
-    return work

@@ -18,7 +18,7 @@ from frmcore.erasure import Erased
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
 from frmcore.limits import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, LIST_CHANGE_VALUES
-from frmcore.serve.protocol import VERSION, Answer, encode, error_of
+from frmcore.serve.protocol import VERSION, Answer, error_of
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ class _Explained(msgspec.Struct, frozen=True):
     changes: list[dict[str, Any]]
 
 
+def _plainly(value: Any) -> Any:
+    """An event, or a part of it, that is neither a dict nor a Struct."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_plainly).encode
 _plain: Final = msgspec.msgpack.Decoder(Answer[Any]).decode
 _welcome: Final = msgspec.msgpack.Decoder(Answer[Welcome | None]).decode
 _explained: Final = msgspec.msgpack.Decoder(Answer[_Explained | None]).decode
@@ -89,8 +97,9 @@ GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"}
 
 def asking(op: str, event: Any, point: str | None, strict: bool) -> tuple[Any, ...]:
     """What decide, evaluate and decide_many ask, but for the number in front."""
-    options = {"point": point, "strict": strict} if point is not None or strict else None
-    return (op, event) if options is None else (op, event, options)
+    if point is None and not strict:
+        return op, event
+    return op, event, {"point": point, "strict": strict}
 
 
 def json_of(data: bytes | str) -> Any:
@@ -104,18 +113,11 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield part
 
 
-def plain_event(event: Any) -> Any:
-    """An event as MessagePack takes it: a dict or a Struct."""
-    if type(event) is dict or isinstance(event, msgspec.Struct):  # seen without asking an abstract class
-        return event
-    return dict(event) if isinstance(event, Mapping) else event
-
-
 def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
     """A request's bytes. Raises InvalidEvent for values that no engine takes either, ProtocolError for a policy that
     no frame takes."""
     try:
-        data = encode((number, *asked))
+        data = _encode((number, *asked))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(asked, error) from None
     if len(data) > FRAME_BYTES_MAX:
@@ -127,9 +129,9 @@ def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
 def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
     subject, options = asked[1], asked[2] if len(asked) > 2 else {}
     for values in (subject, options.get("fields"), options):
-        for name, value in values.items() if isinstance(values, dict) else ():
+        for name, value in values.items() if isinstance(values, Mapping) else ():
             try:
-                encode(value)
+                _encode(value)
             except (TypeError, ValueError, OverflowError, RecursionError):
                 return InvalidEvent(f"{name}: got {shorten(value)}, which can't be sent: {error}", str(name))
     return InvalidEvent(f"it can't be sent: {error}")
@@ -138,7 +140,7 @@ def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
 def packed(event: Any) -> msgspec.Raw:
     """An event as it is now. Raises InvalidEvent."""
     try:
-        return msgspec.Raw(encode(event))
+        return msgspec.Raw(_encode(event))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(("report", event), error) from None
 

@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from frmcore.client.messages import numbered
 from frmcore.client.wire import Gone, Wire
 from frmcore.errors import EngineClosed, OwnerUnavailable, ProtocolError
 from frmcore.serve.protocol import SOCKET_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from frmcore.client.messages import PolicyFacts
 
@@ -51,9 +50,13 @@ class Pool:
 
     def call(self, asked: tuple[Any, ...], seconds: float) -> bytes:
         """The answer to one request, within so many seconds. Raises OwnerUnavailable, ProtocolError, InvalidEvent."""
-        return self.use(lambda wire, deadline: wire.call(numbered(wire.number(), asked), deadline), seconds)
+        return self._use(lambda wire, deadline: wire.call(asked, deadline), seconds)
 
-    def use(self, work: Callable[[Wire, float], T], seconds: float) -> T:
+    def call_many(self, asked: Sequence[tuple[Any, ...]], seconds: float) -> list[bytes]:
+        """The answers to several requests, in their order, within so many seconds. Raises as `call`."""
+        return self._use(lambda wire, deadline: wire.call_many(asked, deadline), seconds)
+
+    def _use(self, work: Callable[[Wire, float], T], seconds: float) -> T:
         """Does `work` on a connection, on another one where the owner closed it, until the time is over."""
         deadline = time.monotonic() + seconds
         pause, reason = FIRST_PAUSE, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from frmcore._fast import Channel, packed_id
 from frmcore.client.messages import GREETING, numbered, welcome
@@ -38,7 +38,7 @@ class Wire:
         self.is_open = True
         try:
             self._sock.connect(path)
-            self.welcome = welcome(self.call(numbered(self.number(), GREETING), deadline))
+            self.welcome = welcome(self.call(GREETING, deadline))
         except OSError as error:  # also BlockingIOError: more connections wait than the owner takes at once
             self.close()
             raise Gone(f"{path}: {error.strerror or error}") from None
@@ -46,31 +46,30 @@ class Wire:
             self.close()
             raise
 
-    def number(self) -> int:
-        """The id of the next request."""
-        self._next += 1
-        return self._next
-
     def close(self) -> None:
         self.is_open = False
         self._channel.close()
         self._sock.close()
 
-    def call(self, payload: bytes, deadline: float) -> bytes:
-        """The answer to the request that was numbered last; answers that came too late for earlier ones are let go.
+    def call(self, asked: tuple[Any, ...], deadline: float) -> bytes:
+        """The answer to one request.
 
-        Raises Gone, ProtocolError."""
+        Raises Gone, ProtocolError, InvalidEvent."""
+        self._next += 1
+        payload = numbered(self._next, asked)
         try:
             return self._channel.ask(payload, self._next, deadline)
         except (OSError, ProtocolError) as error:
             raise self._ended(error) from None
 
-    def call_many(self, payloads: Sequence[bytes], deadline: float) -> list[bytes]:
-        """The answers to the requests that were numbered last, in their order, a few of them on their way at any time.
+    def call_many(self, asked: Sequence[tuple[Any, ...]], deadline: float) -> list[bytes]:
+        """The answers to several requests, in their order, a few of them on their way at any time.
 
-        Raises Gone, ProtocolError."""
+        Raises Gone, ProtocolError, InvalidEvent."""
+        earlier = self._next  # an answer may still be owed to a call that did not wait for it
+        self._next += len(asked)
+        payloads = [numbered(number, each) for number, each in enumerate(asked, earlier + 1)]
         answers: list[bytes] = []
-        earlier = self._next - len(payloads)  # an answer may still be owed to a call that did not wait for it
         sent = 0
         try:
             while len(answers) < len(payloads):
