@@ -203,8 +203,8 @@ class Core:
     def update(
         self, event_id: str, at: Time | None, by: str | None, source: str | None, fields: dict[str, Any]
     ) -> None: ...
-    def is_told(self, event_id: str, at: Time | None, fields: dict[str, Any]) -> bool:
-        """Would `update` say what is known already, from that very time?"""
+    def is_told(self, event_id: str, at: Time | None, fields: dict[str, Any], later: bool) -> bool:
+        """Would `update` say what is known already, from that very time? later: or from a later one."""
     def find(self, event_id: str, point: str | None = None) -> Decision:
         """The decision that was made about an event, at the point or the latest. Raises UnknownEvent, UnknownName."""
     def known_now(self, event_id: str) -> dict[str, Value]:

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from serving import POLICY, Owner, event, eventually, served, serving
+from serving import POLICY, Owner, Raw, event, eventually, served, serving
 from shared import ROOT
 
 import frmcore
@@ -21,6 +21,7 @@ import frmcore.aio
 from frmcore.client.fallback import Report
 from frmcore.client.messages import packed
 from frmcore.client.pool import IDLE_MAX
+from frmcore.engine import system_clock
 from frmcore.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -54,6 +55,35 @@ def by_both(path: Path | str, *given: Any, **named: Any) -> list[Decision]:
         return [client.decide(*given, **named), asyncio.run(decide())]
     finally:
         client.close(0)
+
+
+class Thief:
+    """Stands between clients and an owner, and keeps the answer to the first update."""
+
+    def __init__(self, path: Path, owner: Path) -> None:
+        self._owner, self.stolen = owner, 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            theirs, _ = self._listener.accept()
+            with theirs, socket.socket(socket.AF_UNIX) as ours:
+                ours.connect(str(self._owner))
+                while frame := _frame(theirs):
+                    ours.sendall(frame)
+                    answer = _frame(ours)
+                    if b"update" in frame and not self.stolen:
+                        self.stolen += 1
+                        break
+                    theirs.sendall(answer)
+
+
+def _frame(sock: socket.socket) -> bytes:
+    head = sock.recv(4, socket.MSG_WAITALL)
+    return head + sock.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
 
 
 # ---- reports -----------------------------------------------------------------------------------------------------
@@ -104,6 +134,37 @@ def test_reports_of_a_process_that_ends_are_sent_first(tmp_path: Path) -> None:
 
 
 # ---- the caller's choice -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("at", [None, event(1)["ts"] + 5])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_an_update_whose_answer_got_lost_is_told_once(kind: str, at: int | None, tmp_path: Path) -> None:
+    async def update() -> None:
+        async with await frmcore.aio.connect(tmp_path / "thief") as client:
+            await client.update("e-1", at=at, status="declined")
+
+    with serving(tmp_path, clock=system_clock) as (engine, path):
+        thief = Thief(tmp_path / "thief", path)
+        engine.decide(event(1))
+        if kind == "async":
+            asyncio.run(update())
+        else:
+            with frmcore.connect(tmp_path / "thief") as client:
+                client.update("e-1", at=at, status="declined")
+        assert (thief.stolen, engine.stats["updates"]) == (1, 1)
+
+
+def test_an_update_that_is_sent_again_yields_to_what_was_told_meanwhile(tmp_path: Path) -> None:
+    first, later = event(1)["ts"] + 5, event(1)["ts"] + 9
+    with serving(tmp_path) as (engine, path):
+        engine.decide(event(1))
+        client = Raw(path)
+        again = {"fields": {"status": "declined"}, "again": first}
+        client.ask(2, "update", "e-1", again)  # the owner has not heard of it
+        client.ask(3, "update", "e-1", {"fields": {"status": "approved"}, "at": later})
+        client.ask(4, "update", "e-1", again)
+        assert (engine.stats["updates"], engine._core.known_now("e-1")["status"]) == (3, "approved")
+        assert client.ask(5, "update", "e-1", {"fields": {}, "again": first})[2]["error"] == "InvalidEvent"
+
+
 def test_a_path_that_none_can_be_gives_the_callers_choice() -> None:
     assert all(each.fallback for each in by_both("x" * 300, event(1), within_ms=20, otherwise="allow"))
 

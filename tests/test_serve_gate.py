@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from random import Random
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import NOON, Raw, event, serving
+from serving import NOON, POLICY, Raw, event, serving
 
 import frmcore
-from frmcore._fast import Channel, packed_items, packed_result, packed_value
+from frmcore._fast import Channel, Gate, packed_items, packed_result, packed_value
 from frmcore.client.decision import Decision
 from frmcore.serve.protocol import framed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SLOW = {"unheard_of": 1}  # an option that the gate does not take, and nobody else minds
@@ -128,6 +132,153 @@ features: {a: said, b: lower(said)}
         assert client.ask(3, "decide", many[0])[1]["duplicate"]
 
 
+# ---- the poll ----------------------------------------------------------------------------------------------------
+class Attended:
+    """A gate that attends one client."""
+
+    def __init__(self, engine: frmcore.Engine) -> None:
+        ours, self.client = socket.socketpair()
+        ours.setblocking(False)
+        self._ours, self._poll = ours, select.epoll()
+        self._poll.register(ours, select.EPOLLIN)
+        self.settled: list[int] = []
+        self.has_room = True
+        self.gate = Gate(engine.unsettled(), lambda: self.has_room, self._refused, self.settled.append)
+        self.channel = self.gate.channels[ours.fileno()] = Channel(ours.fileno(), 32_768)
+
+    def _refused(self, number: int, error: Exception) -> bytes:
+        return encode([number, None, str(error)])
+
+    def attend(self, seconds: float = 0.05) -> bool:
+        """Did something come that is not the gate's?"""
+        others = self.gate.attend(self._poll.fileno(), seconds)
+        assert {number for number, _ in others} <= {self._ours.fileno()}
+        return bool(others)
+
+    def end(self) -> None:
+        self._ours.close()
+
+
+@pytest.fixture
+def attended() -> Iterator[Attended]:
+    with frmcore.Engine(None, policy=POLICY, clock=None) as engine:
+        yield Attended(engine)
+
+
+def request(number: int, op: str = "decide", subject: Any = None) -> bytes:
+    return framed(encode([number, op, event(number) if subject is None else subject]))
+
+
+def answers(attended: Attended) -> list[Any]:
+    data, found = attended.client.recv(1 << 20, socket.MSG_DONTWAIT), []
+    while data:
+        size = 4 + int.from_bytes(data[:4], "big")
+        found.append(decode(data[4:size]))
+        data = data[size:]
+    return found
+
+
+def test_decisions_are_the_gates(attended: Attended) -> None:
+    attended.client.sendall(
+        request(1) + request(2, "decide_many", [event(3), event(4)]) + request(5, subject={"id": "x", "kind": "login"})
+    )
+    assert not attended.attend()
+    first, many, wrong = answers(attended)
+    assert (first[1]["id"], [each["id"] for each in many[1]["decisions"]], wrong[:2]) == (
+        "e-1",
+        ["e-3", "e-4"],
+        [5, None],
+    )
+    assert (attended.gate.decisions, attended.gate.batches, len(attended.settled)) == (2, 1, 1)
+
+
+def test_what_stands_before_another_request_is_answered_first(attended: Attended) -> None:
+    attended.client.sendall(request(1) + request(2, "ping") + request(3))
+    assert attended.attend()
+    assert [each[0] for each in answers(attended)] == [1]
+    assert decode(attended.gate.serve(attended.channel) or b"")[:2] == [2, "ping"]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 20, -1])
+def test_a_part_of_a_frame_is_not(cut: int, attended: Attended) -> None:
+    """Whoever owes the rest has some time for it, which is for others to watch."""
+    attended.client.sendall(request(1) + request(2)[:cut])
+    assert attended.attend()
+    assert [each[0] for each in answers(attended)] == [1]
+    attended.client.sendall(request(2)[cut:])
+    assert attended.attend()  # still: what is there already was not read by it
+    assert attended.channel.read()
+    assert attended.gate.serve(attended.channel) is None
+
+
+def test_bytes_that_are_no_frame_are_not(attended: Attended) -> None:
+    attended.client.sendall(request(1) + b"\0\0\0\0")
+    assert attended.attend()
+    attended.channel.flush()
+    assert [each[0] for each in answers(attended)] == [1]
+    with pytest.raises(frmcore.ProtocolError):
+        attended.gate.serve(attended.channel)
+
+
+def test_a_batch_without_room_is_not(attended: Attended) -> None:
+    attended.has_room = False
+    attended.client.sendall(request(1, "decide_many", [event(1)]))
+    assert attended.attend()
+    assert not attended.gate.batches
+
+
+def test_answers_that_nobody_takes_are_not(attended: Attended) -> None:
+    """They wait in the channel, and who owns it sees to that they are bounded."""
+    seen = False
+    for number in range(1, 2_000):
+        attended.client.sendall(request(number))
+        seen = attended.attend(0.001)
+        if seen:
+            break
+    assert seen
+    assert attended.channel.unsent
+
+
+def test_an_end_is_not(attended: Attended) -> None:
+    attended.client.close()
+    assert attended.attend()
+    assert not attended.channel.read()
+
+
+def test_a_channel_that_was_closed_meanwhile_is_nobodys(attended: Attended) -> None:
+    attended.client.sendall(request(1))
+    attended.channel.close()
+    assert attended.attend()
+    assert not attended.gate.decisions
+
+
+def test_attending_ends_with_its_time(attended: Attended) -> None:
+    for seconds in (0.0, 0.02):
+        started = time.monotonic()
+        assert not attended.attend(seconds)
+        assert seconds <= time.monotonic() - started < 5
+
+
+def test_attending_ends_with_its_time_under_load_too(attended: Attended) -> None:
+    until = time.monotonic() + 0.5
+    thread = Thread(target=_asks, args=(attended.client, until))
+    thread.start()
+    assert not attended.attend(0.1)
+    assert time.monotonic() < until
+    while time.monotonic() < until:
+        attended.attend(0.05)
+    thread.join()
+    assert attended.gate.decisions > 10
+
+
+def _asks(client: socket.socket, until: float) -> None:
+    number = 0
+    while time.monotonic() < until - 0.1:
+        number += 1
+        client.sendall(request(number))
+        client.recv(1 << 16)
+
+
 # ---- frames ------------------------------------------------------------------------------------------------------
 def test_who_takes_a_little_at_a_time_gets_all_of_it() -> None:
     ours, theirs = socket.socketpair()
@@ -165,7 +316,6 @@ def test_a_closed_channel_touches_nobodys_descriptor() -> None:
 
 def test_signals_do_not_lengthen_a_wait() -> None:
     import signal
-    import time
 
     ours, _theirs = socket.socketpair()
     rung: list[int] = []

@@ -147,7 +147,12 @@ func (t Told) options() map[string]any {
 
 // Update tells later facts: the policy's updates, or "final".
 func (c *Client) Update(ctx context.Context, eventID string, told Told) error {
-	return c.ask(ctx, nil, "update", eventID, told.options())
+	options, first := told.options(), time.Now()
+	return c.use(ctx, func(ctx context.Context, w *wire) error {
+		err := w.call(ctx, nil, "update", eventID, options)
+		options["again"] = first.UnixMilli() // on another connection, where nobody knows whether it was told
+		return err
+	})
 }
 
 // DecideAgain tells later facts, then decides the event at a later point.

@@ -3,10 +3,12 @@ package frmcore
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -516,5 +518,67 @@ func BenchmarkDecide(b *testing.B) {
 		if _, err := client.Decide(context.Background(), paid(i)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// thief stands between clients and an owner, and keeps the answer to the first update.
+func thief(t *testing.T, owner string) string {
+	path := filepath.Join(t.TempDir(), "thief")
+	listener := must(net.Listen("unix", path))(t)
+	t.Cleanup(func() { listener.Close() })
+	stolen := false
+	go func() {
+		for {
+			theirs, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			ours, err := net.Dial("unix", owner)
+			for err == nil {
+				var frame, answer []byte
+				if frame, err = oneFrame(theirs); err != nil {
+					break
+				}
+				if _, err = ours.Write(frame); err != nil {
+					break
+				}
+				if answer, err = oneFrame(ours); err != nil {
+					break
+				}
+				if !stolen && bytes.Contains(frame, []byte("update")) {
+					stolen = true
+					break
+				}
+				_, err = theirs.Write(answer)
+			}
+			theirs.Close()
+			ours.Close()
+		}
+	}()
+	return path
+}
+
+func oneFrame(conn net.Conn) ([]byte, error) {
+	frame := make([]byte, headBytes)
+	if _, err := io.ReadFull(conn, frame); err != nil {
+		return nil, err
+	}
+	frame = append(frame, make([]byte, binary.BigEndian.Uint32(frame))...)
+	_, err := io.ReadFull(conn, frame[headBytes:])
+	return frame, err
+}
+
+func TestAnUpdateWhoseAnswerGotLostIsToldOnce(t *testing.T) {
+	ctx, o := context.Background(), newOwner(t)
+	straight := o.client()
+	defer straight.Close()
+	must(straight.Decide(ctx, paid(1)))(t)
+	client := New(thief(t, filepath.Join(o.store, "socket")), Options{Timeout: 30 * time.Second})
+	defer client.Close()
+	if err := client.Update(ctx, "e-1", Told{Fields: map[string]any{"status": "declined"}}); err != nil {
+		t.Fatal(err)
+	}
+	if told := must(straight.Stats(ctx))(t).Updates; told != 1 {
+		t.Errorf("told %v times", told)
 	}
 }

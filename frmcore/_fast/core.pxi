@@ -680,13 +680,13 @@ cdef class Core:
         finally:
             self.give_frame(frame)
 
-    def is_told(self, event_id, at, dict fields):
+    def is_told(self, event_id, at, dict fields, bint later):
         cdef uint32_t count
         self.check_open()
         told_at = self.told_at(at)
         cdef Frame* frame = self.enter_told(fields, &count, None)
         try:
-            return told_then(self, self.book, self.known_id(event_id), frame.tellings, count, told_at)
+            return told_then(self, self.book, self.known_id(event_id), frame.tellings, count, told_at, later)
         finally:
             self.give_frame(frame)
 

@@ -339,15 +339,15 @@ cdef bint told_anew(Core core, Book book, IdRecord* known, Telling* tellings, ui
     return False
 
 
-# Is each of these updates what is known already, from that very time? Told again they would say nothing.
-cdef bint told_then(Core core, Book book, IdRecord* known, Telling* tellings, uint32_t count, int64_t at) except -1:
+# Is each of these updates what is known already, from that very time (`later`: or a later one)? Told again they would say nothing.
+cdef bint told_then(Core core, Book book, IdRecord* known, Telling* tellings, uint32_t count, int64_t at, bint later) except -1:
     cdef uint32_t i
     cdef Told* told
     if known.state == NULL or told_anew(core, book, known, tellings, count):
         return False
     for i in range(count):
         told = told_of(known.state, tellings[i].index)
-        if told.told != TOLD or told.at != at:
+        if told.told != TOLD or told.at < at or (told.at > at and not later):
             return False
     return True
 

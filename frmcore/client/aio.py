@@ -68,7 +68,7 @@ class AsyncClient:
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(messages.packed(event), point, otherwise, time.time_ns() // 1_000_000))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, messages.now_ms()))
             return messages.fallback(event, point, otherwise, self._facts)
 
     async def _checked(self, otherwise: str, seconds: float) -> float:
@@ -133,7 +133,8 @@ class AsyncClient:
         **fields: Any,
     ) -> None:
         """As `Client.update`."""
-        await self._ask("update", event_id, {"at": at, "by": by, "source": source, "fields": fields})
+        asked, again = messages.updating(event_id, at, by, source, fields)
+        messages.plain(await self._call(asked, again=again))
 
     async def explain(self, event_id: str, point: str | None = None) -> Explanation:
         """As `Client.explain`."""
@@ -287,8 +288,10 @@ class AsyncClient:
     async def _ask(self, op: str, subject: Any = None, options: Any = None) -> Any:
         return messages.plain(await self._call((op, subject) if options is None else (op, subject, options)))
 
-    async def _call(self, asked: tuple[Any, ...], seconds: float | None = None) -> bytes:
-        """The answer, on another connection where one breaks, until the time is over."""
+    async def _call(
+        self, asked: tuple[Any, ...], seconds: float | None = None, again: tuple[Any, ...] | None = None
+    ) -> bytes:
+        """The answer, on another connection where one breaks, until the time is over. again: what is asked there."""
         seconds = self.timeout if seconds is None else seconds
         pause, reason = FIRST_PAUSE, "the owner did not answer in time"
         try:
@@ -297,7 +300,7 @@ class AsyncClient:
                     try:
                         return await (await self._connected(asked[0] in BATCHES)).call(asked)
                     except (OSError, OwnerUnavailable) as error:
-                        reason = str(error)
+                        reason, asked = str(error), again or asked
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         except TimeoutError:

@@ -68,7 +68,7 @@ class Client:
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(messages.packed(event), point, otherwise, time.time_ns() // 1_000_000))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, messages.now_ms()))
             return messages.fallback(event, point, otherwise, self._pool.policy)
 
     def _checked(self, otherwise: str, seconds: float) -> float:
@@ -133,7 +133,8 @@ class Client:
         **fields: Any,
     ) -> None:
         """Tells later facts about an event, as `Engine.update`."""
-        self._ask("update", event_id, {"at": at, "by": by, "source": source, "fields": fields})
+        asked, again = messages.updating(event_id, at, by, source, fields)
+        messages.plain(self._pool.call(asked, self.timeout, again))
 
     # ---- looking ------------------------------------------------------------------------------------------------
 

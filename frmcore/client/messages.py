@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import islice
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from frmcore.alerts import Alert
+    from frmcore.engine import Time
     from frmcore.lists import Expiry
 
 T = TypeVar("T")
@@ -91,6 +93,11 @@ def seconds_of(within_ms: float | None, timeout: float) -> float:
     return within_ms / 1000
 
 
+def now_ms() -> int:
+    """Epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
 # ---- requests ----------------------------------------------------------------------------------------------------
 GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"})
 
@@ -100,6 +107,14 @@ def asking(op: str, event: Any, point: str | None, strict: bool) -> tuple[Any, .
     if point is None and not strict:
         return op, event
     return op, event, {"point": point, "strict": strict}
+
+
+def updating(
+    event_id: str, at: Time | None, by: str | None, source: str | None, fields: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """How an update is asked, and how again, where nobody knows whether it was told."""
+    told = {"at": at, "by": by, "source": source, "fields": fields}
+    return ("update", event_id, told), ("update", event_id, {**told, "again": now_ms()})
 
 
 def json_of(data: bytes | str) -> Any:

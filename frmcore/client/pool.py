@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,16 +23,6 @@ IDLE_MAX: Final = 16  # connections that are kept
 
 T = TypeVar("T")
 
-_forks = 0  # since this module was imported; a count is looked at for nothing, a process's id takes a system call
-
-
-def _forked() -> None:
-    global _forks  # noqa: PLW0603
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_forked)
-
 
 class Pool:
     """Threads share it without a lock: taking from a list and putting back are atomic."""
@@ -40,7 +31,6 @@ class Pool:
         self.path = Path(path)
         self.policy: PolicyFacts | None = None  # as of the last connection that was made
         self._idle: list[Wire] = []
-        self._forks = _forks
         self._closed = False
 
     @property
@@ -48,9 +38,13 @@ class Pool:
         """Looked for each time: the owner may make the folder later."""
         return str(self.path / SOCKET_NAME if os.path.isdir(self.path) else self.path)  # noqa: PTH112  never raises
 
-    def call(self, asked: tuple[Any, ...], seconds: float) -> bytes:
-        """The answer to one request, within so many seconds. Raises OwnerUnavailable, ProtocolError, InvalidEvent."""
-        return self._use(lambda wire, deadline: wire.call(asked, deadline), seconds)
+    def call(self, asked: tuple[Any, ...], seconds: float, again: tuple[Any, ...] | None = None) -> bytes:
+        """The answer to one request, within so many seconds. again: what is asked where a connection broke under it.
+        Raises OwnerUnavailable, ProtocolError, InvalidEvent."""
+        if again is None:
+            return self._use(lambda wire, deadline: wire.call(asked, deadline), seconds)
+        tries = chain((asked,), repeat(again))
+        return self._use(lambda wire, deadline: wire.call(next(tries), deadline), seconds)
 
     def call_many(self, asked: Sequence[tuple[Any, ...]], seconds: float) -> list[bytes]:
         """The answers to several requests, in their order, within so many seconds. Raises as `call`."""
@@ -93,8 +87,6 @@ class Pool:
         return result
 
     def _take(self, deadline: float) -> Wire:
-        if self._forks != _forks:  # these connections are the parent's
-            self._idle, self._forks = [], _forks
         if self._closed:
             raise EngineClosed("the client is closed: connect anew")
         try:
@@ -127,6 +119,10 @@ class Pool:
                 self._idle.pop().close()
             except IndexError:  # another thread was quicker
                 return
+
+    def after_fork(self) -> None:
+        """The connections are the parent's."""
+        self._idle = []
 
     def close(self) -> None:
         self._closed = True

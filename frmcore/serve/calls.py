@@ -36,10 +36,12 @@ class Deciding(msgspec.Struct, frozen=True):
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """Options of update, decide_again and report. `at`: epoch ms, RFC 3339 or a timestamp; None is now."""
+    """Options of update, decide_again and report. `at`: epoch ms, RFC 3339 or a timestamp; None is now. `again`: of an
+    update that is sent again, when it was sent first."""
 
     point: Any = None
     at: Any = None
+    again: Any = None
     by: Any = None
     source: Any = None
     fields: dict[str, Any] = {}
@@ -125,8 +127,11 @@ class Calls:
             observe(event)
 
     def update(self, request: Request) -> None:
-        told = self._told(request)
-        self._engine.unsettled().update(_plain(request.subject), told.at, told.by, told.source, told.fields)
+        """Sent again, because the answer got lost, it is nothing new where it was told since."""
+        told, ident, core = self._told(request), _plain(request.subject), self._engine.unsettled()
+        at = told.again if told.at is None else told.at
+        if told.again is None or not told.fields or not core.is_told(ident, at, told.fields, later=told.at is None):
+            core.update(ident, at, told.by, told.source, told.fields)
 
     def decide_again(self, request: Request) -> Decision:
         told = self._told(request)
@@ -144,7 +149,7 @@ class Calls:
         decision = core.decide(self._read(request.subject, strict=False), told.point)
         report = decision.event_id, str(told.at), told.final
         fields = {"final": told.final}
-        if report in self._reported or core.is_told(decision.event_id, told.at, fields):
+        if report in self._reported or core.is_told(decision.event_id, told.at, fields, later=False):
             return decision
         core.update(decision.event_id, told.at, None, "fallback", fields)
         self.fallbacks[told.final] += 1
