@@ -114,6 +114,17 @@ def test_answers_keep_the_order_of_their_requests(tmp_path: Path) -> None:
         assert [client.answer()[0] for _ in requests] == [each[0] for each in requests]
 
 
+def test_answers_of_any_length(tmp_path: Path) -> None:
+    """Each part of an answer comes to stand at the end of the buffer that it is written into."""
+    with serving(tmp_path) as (_, path):
+        for size in range(1, 250):
+            client = Raw(path)  # whose buffer is a new one
+            events = [event(number) | {"id": f"{number}-{size:0{size}}"} for number in range(12)]
+            decided = client.ask(2, "decide_many", events)[1]["decisions"]
+            assert [each["id"] for each in decided] == [each["id"] for each in events]
+            client.close()
+
+
 def test_a_batch_whose_answer_no_frame_takes(tmp_path: Path) -> None:
     policy = """
 policy: long

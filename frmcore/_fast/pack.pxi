@@ -14,6 +14,10 @@ cdef extern from *:
     void put_number "frm_put_number"(uint8_t* p, uint8_t code, uint64_t value, uint32_t size) noexcept nogil
 
 
+cdef enum:
+    COPY_SLACK = 8  # bytes behind a text that `copy_text` may write
+
+
 cdef inline int pack_byte_and(Ink* ink, uint8_t code, uint64_t value, uint32_t size) except -1:
     ink_need(ink, 9)
     put_number(ink.data + ink.used, code, value, size)
@@ -58,7 +62,7 @@ cdef int pack_text(Ink* ink, const char* data, uint32_t size) except -1:
         pack_byte_and(ink, 0xD9, size, 1)
     else:
         pack_byte_and(ink, 0xDB, size, 4)
-    ink_need(ink, size)
+    ink_need(ink, size + COPY_SLACK)
     copy_text(ink.data + ink.used, data, size)
     ink.used += size
     return 0
@@ -71,7 +75,7 @@ cdef int pack_str(Ink* ink, object text) except -1:
 
 
 cdef inline int pack_phrase(Ink* ink, Phrases phrases, const Phrase* phrase) except -1:
-    ink_need(ink, phrase.size)
+    ink_need(ink, phrase.size + COPY_SLACK)
     copy_text(ink.data + ink.used, phrases.text + phrase.at, phrase.size)
     ink.used += phrase.size
     return 0
