@@ -53,7 +53,6 @@ class Answer(msgspec.Struct, Generic[T], array_like=True, frozen=True):
     error: Failure | None = None
 
 
-encode: Final = msgspec.msgpack.Encoder().encode
 decode_request: Final[Callable[[bytes | memoryview], Request]] = msgspec.msgpack.Decoder(Request).decode
 
 
