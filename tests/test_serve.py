@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,6 +98,35 @@ def test_the_same_calls_give_the_same(seed: int, tmp_path: Path) -> None:
             place = f"{seed}.{step}"
             expected = outcome_of(one_operation(Random(place), engine))
             assert outcome_of(one_operation(Random(place), client)) == expected, place
+
+
+class Late(dict[str, Any]):
+    """A dict that holds nothing, and fetches its values when it is asked for them."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def keys(self) -> Any:
+        return self._fields.keys()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._fields.get(name, default)
+
+
+@pytest.mark.parametrize("kind", [Late, MappingProxyType])
+def test_events_of_other_classes_are_what_they_say(kind: Any, tmp_path: Path) -> None:
+    some = kind(event(1, price="1.25"))
+    with frmcore.Engine(None, policy=POLICY, clock=None) as engine:
+        expected = engine.decide(some).to_dict()
+    with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
+        assert client.decide(some).to_dict() == expected
+        assert client.decide_many([some])[0].duplicate
 
 
 def test_a_decision_has_the_attributes_of_an_engines(client: Client) -> None:

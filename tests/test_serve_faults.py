@@ -76,6 +76,24 @@ def test_requests_of_another_form_are_refused_and_the_connection_goes_on(tmp_pat
         assert client.ask(7, "ping") == [7, None]
 
 
+@pytest.mark.parametrize("end", ["half", "whole"])
+def test_what_a_client_asked_before_its_end_is_carried_out(end: str, tmp_path: Path) -> None:
+    with serving(tmp_path) as (engine, path):
+        for number in range(1, 41):
+            client = Raw(path)
+            client.ask(2, "decide", event(number))
+            client.send(3, "decide", event(number + 100))
+            client.send(4, "update", f"e-{number}", {"fields": {"status": "approved"}})
+            client.send(5, "observe", event(number + 200))
+            if end == "half":
+                client.sock.shutdown(socket.SHUT_WR)
+                assert [client.answer()[0] for _ in range(3)] == [3, 4, 5]
+                assert client.answer() is None
+            client.close()
+        eventually(lambda: engine.stats["observed"] == 40)
+        assert (engine.stats["updates"], engine.stats["decisions"]) == (40, 80)
+
+
 def test_another_version_is_told_so(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, path):
         for first in ([1, "hello", {"protocol": 2}], [1, "decide", event(1)]):

@@ -248,6 +248,9 @@ def test_answers_that_nobody_takes_are_not(attended: Attended) -> None:
             break
     assert seen
     assert attended.channel.unsent
+    attended.client.sendall(request(2_000))
+    assert attended.attend()
+    assert not attended.channel.untaken  # nothing was read: whether they make way is for one to watch
 
 
 def test_an_end_is_not(attended: Attended) -> None:

@@ -84,7 +84,7 @@ cdef class Gate:
         cdef int64_t started = steady_ns()
         cdef Channel channel = self.channels.get(number)
         cdef bint is_clear = False
-        if channel is None or event != EPOLLIN or channel.taken < channel.seen.used:
+        if channel is None or event != EPOLLIN or channel.taken < channel.seen.used or channel.out.used:
             return False
         try:
             is_clear = channel.receive() > 0 and self.answer_all(channel)

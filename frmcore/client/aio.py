@@ -63,6 +63,7 @@ class AsyncClient:
     ) -> Decision:
         """As `Client.decide`."""
         seconds = await self._checked(otherwise, messages.seconds_of(within_ms, self.timeout))
+        event = messages.plain_event(event)
         try:
             return messages.decision(await self._call(messages.asking("decide", event, point, strict), seconds))
         except (OwnerUnavailable, ProtocolError):
@@ -103,12 +104,12 @@ class AsyncClient:
 
     async def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
         """As `Client.evaluate`."""
-        asked = messages.asking("evaluate", event, point, strict)
+        asked = messages.asking("evaluate", messages.plain_event(event), point, strict)
         return messages.decision(await self._call(asked))
 
     async def observe(self, event: Event) -> None:
         """As `Client.observe`."""
-        await self._ask("observe", event)
+        await self._ask("observe", messages.plain_event(event))
 
     async def observe_many(self, events: Iterable[Event | bytes]) -> None:
         """As `Client.observe_many`."""
@@ -116,7 +117,7 @@ class AsyncClient:
             messages.plain(answer)
 
     async def _in_batches(self, op: str, events: Iterable[Event | bytes], point: str | None) -> AsyncIterator[bytes]:
-        frames = chunks(events, messages.BATCH_EVENTS)
+        frames = chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
         for part in chunks(frames, FRAMES_AT_ONCE):
             asked = [self._call(messages.asking(op, each, point, strict=False)) for each in part]
             for answer in await asyncio.gather(*asked):

@@ -63,6 +63,7 @@ class Client:
         the event counts in its windows, with that outcome as its `final`. "raise" raises OwnerUnavailable instead.
         """
         seconds = self._checked(otherwise, messages.seconds_of(within_ms, self.timeout))
+        event = messages.plain_event(event)
         try:
             return messages.decision(self._pool.call(messages.asking("decide", event, point, strict), seconds))
         except (OwnerUnavailable, ProtocolError):
@@ -103,12 +104,12 @@ class Client:
 
     def evaluate(self, event: Event, point: str | None = None, *, strict: bool = False) -> Decision:
         """What `decide` would return, with `seq` 0; nothing is recorded."""
-        asked = messages.asking("evaluate", event, point, strict)
+        asked = messages.asking("evaluate", messages.plain_event(event), point, strict)
         return messages.decision(self._pool.call(asked, self.timeout))
 
     def observe(self, event: Event) -> None:
         """Records an event in the windows without deciding it, as `Engine.observe`."""
-        self._ask("observe", event)
+        self._ask("observe", messages.plain_event(event))
 
     def observe_many(self, events: Iterable[Event | bytes]) -> None:
         """`observe` for each, in order, as `decide_many` decides; bytes are JSON."""
@@ -117,7 +118,7 @@ class Client:
 
     def _in_batches(self, op: str, events: Iterable[Event | bytes], point: str | None) -> Iterator[bytes]:
         """The answers to frames of many events, several frames on their way at once."""
-        frames = messages.chunks(events, messages.BATCH_EVENTS)
+        frames = messages.chunks(map(messages.plain_event, events), messages.BATCH_EVENTS)
         for part in messages.chunks(frames, FRAMES_AT_ONCE):
             asked = [messages.asking(op, each, point, strict=False) for each in part]
             yield from self._pool.call_many(asked, self.timeout)

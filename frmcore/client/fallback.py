@@ -83,7 +83,6 @@ class Reporter:
         """What waits belongs to the parent, whose thread did not come along; another one may have held the lock."""
         self._lock, self._waiting, self._thread, self._closing = Lock(), deque(), None, Event()
         self.given = self.reported = self.refused = self.dropped = 0
-        self._pool.after_fork()
 
     def _run(self) -> None:
         while True:

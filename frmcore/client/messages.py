@@ -128,6 +128,11 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield part
 
 
+def plain_event(event: Any) -> Any:
+    """An event as MessagePack takes it. A dict of another class may have its own way to its values."""
+    return dict(event) if isinstance(event, dict) and type(event) is not dict else event
+
+
 def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
     """A request's bytes. Raises InvalidEvent for values that no engine takes either, ProtocolError for a policy that
     no frame takes."""

@@ -31,6 +31,7 @@ class Pool:
         self.path = Path(path)
         self.policy: PolicyFacts | None = None  # as of the last connection that was made
         self._idle: list[Wire] = []
+        self._process = os.getpid()
         self._closed = False
 
     @property
@@ -87,6 +88,8 @@ class Pool:
         return result
 
     def _take(self, deadline: float) -> Wire:
+        if self._process != os.getpid():  # a fork, if only C knows of it: these connections are the parent's
+            self._idle, self._process = [], os.getpid()
         if self._closed:
             raise EngineClosed("the client is closed: connect anew")
         try:
@@ -119,10 +122,6 @@ class Pool:
                 self._idle.pop().close()
             except IndexError:  # another thread was quicker
                 return
-
-    def after_fork(self) -> None:
-        """The connections are the parent's."""
-        self._idle = []
 
     def close(self) -> None:
         self._closed = True

@@ -142,6 +142,12 @@ class Server:
             self._send(connection)
 
     def _read(self, connection: Connection) -> None:
+        """Requests that the gate has read, and left, come first: what comes next may be the client's end."""
+        before = connection.channel.untaken
+        if before:
+            self._take_all(connection)
+            if connection.ends or connection.channel.untaken < before:
+                return
         try:
             is_there = connection.channel.read()
         except OSError:
