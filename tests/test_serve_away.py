@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
@@ -286,18 +285,13 @@ def test_a_fork_while_a_report_is_taken_in_hangs_nobody(tmp_path: Path) -> None:
         assert in_a_child(lambda: client.decide(event(1), within_ms=5, otherwise="allow")) == 0
 
 
-def test_children_that_python_did_not_make_take_none_of_their_parents_answers(tmp_path: Path) -> None:
-    fork = ctypes.PyDLL(None).fork
+def test_a_fork_that_only_c_knows_of_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path) as (_, path), frmcore.connect(path) as client:
-        for number in range(0, 40, 2):
-            client.decide(event(1_000 + number))
-            children = []
-            for mine in (number, number + 1):
-                child = fork()
-                if not child:
-                    os._exit(client.decide(event(mine)).event_id != f"e-{mine}")
-                children.append(child)
-            assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+        client.decide(event(1))
+        (parents,) = client._pool._idle
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert client.decide(event(2)).event_id == "e-2"
+        assert parents not in client._pool._idle
 
 
 def test_a_child_of_an_async_client_takes_none_of_its_parents_answers(tmp_path: Path) -> None:
