@@ -403,7 +403,8 @@ class Gate:
     ) -> None: ...
     def attend(self, poll: int, seconds: float) -> list[tuple[int, int]]:
         """Answers what comes through `channels` for so many seconds, or until something else comes: that, as an epoll
-        object tells it. poll: its descriptor. Waits off the GIL. Raises what handlers of signals raise."""
+        object tells it, without an event where it was read already. poll: its descriptor. Waits off the GIL. Raises
+        what handlers of signals raise."""
     def serve(self, channel: Channel) -> bytes | None:
         """Answers the requests in front that it takes; the payload of the next one, which it does not take. None: no
         whole frame is left. Raises ProtocolError for bytes that are no frame."""

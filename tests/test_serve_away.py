@@ -69,7 +69,10 @@ class Thief:
 
     def _run(self) -> None:
         while True:
-            theirs, _ = self._listener.accept()
+            try:
+                theirs, _ = self._listener.accept()
+            except OSError:  # it was ended
+                return
             with theirs, socket.socket(socket.AF_UNIX) as ours:
                 ours.connect(str(self._owner))
                 while frame := _frame(theirs):
@@ -79,6 +82,10 @@ class Thief:
                         self.stolen += 1
                         break
                     theirs.sendall(answer)
+
+    def end(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
 
 def _frame(sock: socket.socket) -> bytes:
@@ -149,6 +156,7 @@ def test_an_update_whose_answer_got_lost_is_told_once(kind: str, at: int | None,
         else:
             with frmcore.connect(tmp_path / "thief") as client:
                 client.update("e-1", at=at, status="declined")
+        thief.end()
         assert (thief.stolen, engine.stats["updates"]) == (1, 1)
 
 

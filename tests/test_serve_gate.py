@@ -167,13 +167,16 @@ class Attended:
         return bool(others)
 
     def end(self) -> None:
-        self._ours.close()
+        for each in (self._ours, self.client, self._poll):
+            each.close()
 
 
 @pytest.fixture
 def attended() -> Iterator[Attended]:
     with frmcore.Engine(None, policy=POLICY, clock=None) as engine:
-        yield Attended(engine)
+        found = Attended(engine)
+        yield found
+        found.end()
 
 
 def request(number: int, op: str = "decide", subject: Any = None) -> bytes:
@@ -217,7 +220,7 @@ def test_a_part_of_a_frame_is_not(cut: int, attended: Attended) -> None:
     assert attended.attend()
     assert [each[0] for each in answers(attended)] == [1]
     attended.client.sendall(request(2)[cut:])
-    assert attended.attend()  # still: what is there already was not read by it
+    assert attended.attend()  # still: where something was left before, it does not read
     assert attended.channel.read()
     assert attended.gate.serve(attended.channel) is None
 

@@ -31,7 +31,7 @@ def test_frames(vector: dict[str, Any]) -> None:
     frame = bytes.fromhex(vector["frame"])
     assert int.from_bytes(frame[:4], "big") == len(frame) - 4
     assert msgspec.msgpack.decode(frame[4:]) == vector["plain"]
-    assert protocol.framed(msgspec.msgpack.encode(vector["plain"])) == frame
+    assert protocol.framed(protocol.encode(vector["plain"])) == frame
 
 
 def test_the_conversation(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_all_that_was_asked_at_once_is_answered_as_well(tmp_path: Path) -> None:
     """The same conversation without waiting, byte by byte: answers are known by their ids. Slow operations may be done
     after those behind them, so they are left out."""
     asked = [each for each in vectors("conversation") if not each["send"][1].startswith("list")]
-    data = b"".join(protocol.framed(msgspec.msgpack.encode(each["send"])) for each in asked)
+    data = b"".join(protocol.framed(protocol.encode(each["send"])) for each in asked)
     with serving(tmp_path) as (_, path):
         client = Raw(path, greet=False)
         for at in range(0, len(data), 3):

@@ -32,7 +32,7 @@ cdef enum:
     HEAD_BYTES = 4
     FRAME_BYTES_MAX = 4194304  # limits.FRAME_BYTES_MAX
     KEPT_BYTES = 262144  # of a buffer that nothing is in
-    ANSWERED_SOON_NS = 50000  # from an owner that has nothing else to do
+    SOON_NS = 50000  # what comes this soon, an answer or the next request, is looked for without sleeping
     SLEEPS = 32  # calls that sleep at once, after one that looked in vain
 
 cdef enum Carried:
@@ -162,7 +162,7 @@ cdef class Channel:
         self.put(payload)
         while True:
             answer = self.answer(deadline)
-            answered = answered_id(answer)
+            answered = <uint64_t>packed_id(answer)
             if answered == number or answered == 0:
                 return answer
 
@@ -221,7 +221,7 @@ cdef class Channel:
     # Reads what is there; -1: nothing is. An answer often comes sooner than a thread that sleeps would be woken up, so it is looked
     # for some time, unless that was in vain lately.
     cdef ssize_t look(self, int64_t until) noexcept nogil:
-        cdef int64_t soon = min(until, steady_ns() + ANSWERED_SOON_NS)
+        cdef int64_t soon = min(until, steady_ns() + SOON_NS)
         cdef ssize_t moved
         while True:
             moved = socket_recv(self.number, self.seen.data + self.seen.used, self.seen.room - self.seen.used, MSG_DONTWAIT)

@@ -14,7 +14,6 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef enum:
     BATCH_EVENTS_MAX = 256  # limits.BATCH_EVENTS_MAX
     EVENTS_AT_ONCE = 64  # of a poll
-    LOOKED_NS = 50000  # a request that comes this soon after the last one is looked for without sleeping
     SHORTEST_ASKED = 16  # bytes; what is shorter has no event that is one
 
 cdef struct Asked:  # a request that the gate takes
@@ -51,7 +50,8 @@ cdef class Gate:
 
     def attend(self, int poll, double seconds):
         """Answers what comes through `channels` for so many seconds, or until something else comes: that, as an epoll object
-        tells it. poll: its descriptor. Waits off the GIL. Raises what handlers of signals raise."""
+        tells it, without an event where it was read already. poll: its descriptor. Waits off the GIL. Raises what handlers of
+        signals raise."""
         cdef epoll_event events[EVENTS_AT_ONCE]
         cdef int64_t until = steady_ns() + <int64_t>(seconds * 1e9)
         cdef int count = 1, i
@@ -60,7 +60,7 @@ cdef class Gate:
             with nogil:
                 count = self.wait(poll, events, until)
             for i in range(count):
-                if not self.is_done(events[i].data.fd, events[i].events):
+                if not self.is_done(&events[i]):
                     others.append((events[i].data.fd, events[i].events))
             PyErr_CheckSignals()
         return others
@@ -68,7 +68,7 @@ cdef class Gate:
     # How many events there are; -1: a signal came. Under load the next request comes sooner than a thread that sleeps would be
     # woken up.
     cdef int wait(self, int poll, epoll_event* events, int64_t until) noexcept nogil:
-        cdef int64_t now = steady_ns(), soon = now + LOOKED_NS
+        cdef int64_t now = steady_ns(), soon = now + SOON_NS
         cdef int count = 0
         while self.is_busy and count == 0 and now < min(soon, until):
             count = epoll_wait(poll, events, EVENTS_AT_ONCE, 0)
@@ -79,15 +79,18 @@ cdef class Gate:
         return count
 
     # Was all that came answered? If not the caller sees why: a request of another kind, a part of a frame, bytes that are none,
-    # answers that nobody takes, an end.
-    cdef bint is_done(self, int number, uint32_t event) except -1:
+    # answers that nobody takes, an end. What was read is no event any more, lest the caller reads again and finds the end first.
+    cdef bint is_done(self, epoll_event* event) except -1:
         cdef int64_t started = steady_ns()
-        cdef Channel channel = self.channels.get(number)
+        cdef Channel channel = self.channels.get(event.data.fd)
         cdef bint is_clear = False
-        if channel is None or event != EPOLLIN or channel.taken < channel.seen.used or channel.out.used:
+        if channel is None or event.events != EPOLLIN or channel.taken < channel.seen.used or channel.out.used:
             return False
         try:
-            is_clear = channel.receive() > 0 and self.answer_all(channel)
+            if channel.receive() <= 0:
+                return False
+            event.events = 0
+            is_clear = self.answer_all(channel)
             channel.flush()
         except (ProtocolError, OSError):
             return False
@@ -122,7 +125,6 @@ cdef class Gate:
     cdef bint is_answered(self, Channel channel, const Asked* asked, uint32_t size) except -1:
         cdef Ink* out = &channel.out
         cdef uint64_t begin = begin_frame(out)
-        payload = None
         try:
             pack_byte_and(out, 0x92, 0, 0)
             pack_unsigned(out, asked.id)
@@ -135,10 +137,8 @@ cdef class Gate:
             out.used = begin
             if not isinstance(error, Exception):
                 raise
-            payload = self.refused(asked.id, error)
+            channel.put(self.refused(asked.id, error))
         channel.taken += HEAD_BYTES + size
-        if payload is not None:
-            channel.put(payload)
         return True
 
     cdef int decide(self, Ink* out, const Asked* asked) except -1:

@@ -115,12 +115,7 @@ cdef inline bint get_whole(const uint8_t* p, int64_t* out) noexcept nogil:
     return out[0] >= 0
 
 
-# Is the head of the value at `p` there?
-cdef inline bint is_headed(const uint8_t* p, const uint8_t* end) noexcept nogil:
-    return end - p >= PACK_HEAD_BYTES or skip_packed(p, end) != NULL
-
-
-# How many pairs the map at `p` has, and where they begin. NULL: it is no map. Its head is there.
+# How many pairs the map at `p` has, and where they begin. NULL: it is no map. The value is whole.
 cdef inline const uint8_t* get_map(const uint8_t* p, uint64_t* pairs) noexcept nogil:
     if 0x80 <= p[0] < 0x90:
         pairs[0] = p[0] & 15
@@ -247,65 +242,64 @@ cdef object plain_packed(const uint8_t* p, const uint8_t* end):
 
 # ---- what a client reads of an answer ------------------------------------------------------------------------------------
 
+# The result in the answer `[id, result]`, up to `end`; NULL: the answer is another, an error as a rule. It is whole.
+cdef const uint8_t* result_in(bytes answer, const uint8_t** end) noexcept:
+    cdef const uint8_t* p = <const uint8_t*><const char*>answer
+    end[0] = p + len(answer)
+    if p == end[0] or p[0] != 0x92 or skip_packed(p, end[0]) != end[0]:
+        return NULL
+    return skip_packed(p + 1, end[0])
+
+
+# The value of a key in the map at `p`; NULL: it is not there. The map's head is there; the rest need not be.
+cdef const uint8_t* value_under(const uint8_t* p, const uint8_t* end, bytes key) noexcept:
+    cdef const uint8_t* value
+    cdef const char* s = NULL
+    cdef uint32_t n = 0
+    cdef uint64_t count = 0
+    p = get_map(p, &count)
+    while p != NULL and count:
+        value = skip_packed(p, end)
+        if value == NULL or skip_packed(value, end) == NULL:
+            return NULL
+        if get_text(p, &s, &n) != NULL and n == <uint32_t>len(key) and memcmp(s, <const char*>key, n) == 0:
+            return value
+        p = skip_packed(value, end)
+        count -= 1
+    return NULL
+
+
 def packed_result(bytes answer not None):
     """The result in the answer `[id, result]` as it came; None where the answer is another, an error as a rule."""
-    cdef const uint8_t* p = <const uint8_t*><const char*>answer
-    cdef const uint8_t* end = p + len(answer)
-    if p == end or p[0] != 0x92 or skip_packed(p, end) != end:
-        return None
-    p = skip_packed(p + 1, end)
-    return (<const char*>p)[: end - p]
+    cdef const uint8_t* end = NULL
+    cdef const uint8_t* p = result_in(answer, &end)
+    return (<const char*>p)[: end - p] if p != NULL else None
 
 
 def packed_items(bytes answer not None, bytes key not None):
     """The values of the array that the result in the answer `[id, result]` has under a key, as they came; None where there is
     no such thing."""
-    cdef const uint8_t* p = <const uint8_t*><const char*>answer
-    cdef const uint8_t* end = p + len(answer)
-    cdef const uint8_t* value
-    cdef const char* s = NULL
-    cdef uint32_t n = 0
-    cdef uint64_t pairs = 0
-    if p == end or p[0] != 0x92:
-        return None
-    p = skip_packed(p + 1, end)
-    if p == NULL or not is_headed(p, end):
-        return None
-    p = get_map(p, &pairs)
-    while p != NULL and pairs:
-        value = skip_packed(p, end)
-        if value == NULL:
-            return None
-        if get_text(p, &s, &n) != NULL and n == <uint32_t>len(key) and memcmp(s, <const char*>key, n) == 0:
-            return items_of(value, end)
-        p = skip_packed(value, end)
-        pairs -= 1
-    return None
-
-
-# The values of the array at `p` as they came; None where it is none.
-cdef list items_of(const uint8_t* p, const uint8_t* end):
+    cdef const uint8_t* end = NULL
+    cdef const uint8_t* p = result_in(answer, &end)
     cdef const uint8_t* value
     cdef uint64_t count = 0
-    if not is_headed(p, end):
+    if p != NULL:
+        p = value_under(p, end, key)
+    if p != NULL:
+        p = get_array(p, &count)
+    if p == NULL:
         return None
-    p = get_array(p, &count)
     items = []
-    while p != NULL and count:
+    while count:
         value = p
-        p = skip_packed(value, end)
-        if p != NULL:
-            items.append((<const char*>value)[: p - value])
+        p = behind(value, end)
+        items.append((<const char*>value)[: p - value])
         count -= 1
-    return items if p != NULL else None
+    return items
 
 
-def packed_id(bytes answer not None) -> int:
+cpdef int64_t packed_id(bytes answer) except -1:
     """The id in front of an answer, without reading the rest. Raises ProtocolError."""
-    return answered_id(answer)
-
-
-cdef int64_t answered_id(bytes answer) except -1:
     cdef const uint8_t* p = <const uint8_t*><const char*>answer
     cdef int64_t number = -1
     if len(answer) < 2 or skip_packed(p + 1, p + len(answer)) == NULL or not get_whole(p + 1, &number) or number < 0:
@@ -317,19 +311,7 @@ def packed_value(bytes pairs not None, bytes key not None):
     """The value of a key in a map as it came; None where it is not there. O(what stands before it)."""
     cdef const uint8_t* p = <const uint8_t*><const char*>pairs
     cdef const uint8_t* end = p + len(pairs)
-    cdef const uint8_t* value
-    cdef const char* s = NULL
-    cdef uint32_t n = 0
-    cdef uint64_t count = 0
-    if not is_headed(p, end):
+    if len(pairs) < PACK_HEAD_BYTES and skip_packed(p, end) != end:  # no whole head of a map
         return None
-    p = get_map(p, &count)
-    while p != NULL and count:
-        value = skip_packed(p, end)
-        if value == NULL or skip_packed(value, end) == NULL:
-            return None
-        if get_text(p, &s, &n) != NULL and n == <uint32_t>len(key) and memcmp(s, <const char*>key, n) == 0:
-            return (<const char*>value)[: skip_packed(value, end) - value]
-        p = skip_packed(value, end)
-        count -= 1
-    return None
+    p = value_under(p, end, key)
+    return (<const char*>p)[: behind(p, end) - p] if p != NULL else None

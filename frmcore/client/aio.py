@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
+from frmcore._fast import system_clock
 from frmcore.client import messages
 from frmcore.client.fallback import Report, Reporter
 from frmcore.client.line import Line
@@ -69,7 +70,7 @@ class AsyncClient:
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(messages.packed(event), point, otherwise, messages.now_ms()))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, system_clock()))
             return messages.fallback(event, point, otherwise, self._facts)
 
     async def _checked(self, otherwise: str, seconds: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from frmcore._fast import system_clock
 from frmcore.client import messages
 from frmcore.client.fallback import Report, Reporter
 from frmcore.client.holds import RemoteHolds
@@ -69,7 +70,7 @@ class Client:
         except (OwnerUnavailable, ProtocolError):
             if otherwise == RAISE:
                 raise
-            self._reporter.add(Report(messages.packed(event), point, otherwise, messages.now_ms()))
+            self._reporter.add(Report(messages.packed(event), point, otherwise, system_clock()))
             return messages.fallback(event, point, otherwise, self._pool.policy)
 
     def _checked(self, otherwise: str, seconds: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import islice
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
 
-from frmcore._fast import packed_items, packed_result, shorten
+from frmcore._fast import packed_items, packed_result, shorten, system_clock
 from frmcore.changes import Change
 from frmcore.client.decision import Decision, alert
 from frmcore.controls import Controls
@@ -19,7 +18,7 @@ from frmcore.erasure import Erased
 from frmcore.errors import InvalidEvent, ProtocolError
 from frmcore.explain import Explanation, FeatureTrace, Node, RuleTrace
 from frmcore.limits import BATCH_EVENTS_MAX, FRAME_BYTES_MAX, LIST_CHANGE_VALUES
-from frmcore.serve.protocol import VERSION, Answer, error_of
+from frmcore.serve.protocol import VERSION, Answer, encode, error_of
 from frmcore.version import VERSION as RELEASE
 
 if TYPE_CHECKING:
@@ -63,14 +62,6 @@ class _Explained(msgspec.Struct, frozen=True):
     changes: list[dict[str, Any]]
 
 
-def _plainly(value: Any) -> Any:
-    """An event, or a part of it, that is neither a dict nor a Struct."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
-
-
-_encode: Final = msgspec.msgpack.Encoder(enc_hook=_plainly).encode
 _plain: Final = msgspec.msgpack.Decoder(Answer[Any]).decode
 _welcome: Final = msgspec.msgpack.Decoder(Answer[Welcome | None]).decode
 _explained: Final = msgspec.msgpack.Decoder(Answer[_Explained | None]).decode
@@ -93,11 +84,6 @@ def seconds_of(within_ms: float | None, timeout: float) -> float:
     return within_ms / 1000
 
 
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000
-
-
 # ---- requests ----------------------------------------------------------------------------------------------------
 GREETING: Final = ("hello", {"protocol": VERSION, "client": f"python {RELEASE}"})
 
@@ -114,7 +100,7 @@ def updating(
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """How an update is asked, and how again, where nobody knows whether it was told."""
     told = {"at": at, "by": by, "source": source, "fields": fields}
-    return ("update", event_id, told), ("update", event_id, {**told, "again": now_ms()})
+    return ("update", event_id, told), ("update", event_id, {**told, "again": system_clock()})
 
 
 def json_of(data: bytes | str) -> Any:
@@ -129,15 +115,15 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def plain_event(event: Any) -> Any:
-    """An event as MessagePack takes it. A dict of another class may have its own way to its values."""
-    return dict(event) if isinstance(event, dict) and type(event) is not dict else event
+    """An event as MessagePack takes it: a dict or a Struct."""
+    return dict(event) if isinstance(event, Mapping) and type(event) is not dict else event
 
 
 def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
     """A request's bytes. Raises InvalidEvent for values that no engine takes either, ProtocolError for a policy that
     no frame takes."""
     try:
-        data = _encode((number, *asked))
+        data = encode((number, *asked))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(asked, error) from None
     if len(data) > FRAME_BYTES_MAX:
@@ -149,9 +135,9 @@ def numbered(number: int, asked: tuple[Any, ...]) -> bytes:
 def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
     subject, options = asked[1], asked[2] if len(asked) > 2 else {}
     for values in (subject, options.get("fields"), options):
-        for name, value in values.items() if isinstance(values, Mapping) else ():
+        for name, value in values.items() if isinstance(values, dict) else ():
             try:
-                _encode(value)
+                encode(value)
             except (TypeError, ValueError, OverflowError, RecursionError):
                 return InvalidEvent(f"{name}: got {shorten(value)}, which can't be sent: {error}", str(name))
     return InvalidEvent(f"it can't be sent: {error}")
@@ -160,7 +146,7 @@ def _unfit(asked: tuple[Any, ...], error: Exception) -> InvalidEvent:
 def packed(event: Any) -> msgspec.Raw:
     """An event as it is now. Raises InvalidEvent."""
     try:
-        return msgspec.Raw(_encode(event))
+        return msgspec.Raw(encode(event))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(("report", event), error) from None
 

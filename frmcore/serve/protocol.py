@@ -53,6 +53,7 @@ class Answer(msgspec.Struct, Generic[T], array_like=True, frozen=True):
     error: Failure | None = None
 
 
+encode: Final = msgspec.msgpack.Encoder().encode
 decode_request: Final[Callable[[bytes | memoryview], Request]] = msgspec.msgpack.Decoder(Request).decode
 
 

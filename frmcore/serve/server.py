@@ -135,6 +135,8 @@ class Server:
             self._drop(connection)  # nobody waits for the batch any more
         elif connection.held is None and event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             self._read(connection)
+        elif not event:  # the gate has read
+            self._take_all(connection)
         if self.engine.waits:
             self._touched.add(connection)
         else:
@@ -142,12 +144,6 @@ class Server:
             self._send(connection)
 
     def _read(self, connection: Connection) -> None:
-        """Requests that the gate has read, and left, come first: what comes next may be the client's end."""
-        before = connection.channel.untaken
-        if before:
-            self._take_all(connection)
-            if connection.ends or connection.channel.untaken < before:
-                return
         try:
             is_there = connection.channel.read()
         except OSError:
